@@ -1,0 +1,62 @@
+"""The frame that scenery and landmark are placed in: coordinates, the horizon and other lines, the compositions."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import NamedTuple
+
+from ghibli_studio.miniature.landmarks.shapes import MATERIAL_ID, Point, Shape, polygon_list, rgb
+
+
+@dataclass
+class Layout:
+    """Shapes back to front plus the lines that every painter needs to know.
+
+    Frame coordinates run from 0 to 1, x to the right and y down; shapes may reach beyond the frame.
+    """
+
+    horizon: float
+    """y of the horizon."""
+    base: float
+    """y of the landmark's foot."""
+    sun_side: int = 1
+    """Where light comes from: 1 the right, -1 the left."""
+    sun: Point = (.8, .2)
+    """Centre of sun or moon."""
+    centre: float = .5
+    """x of the landmark's middle."""
+    water_y: float = 2.0
+    """y of the shore that water mirrors at; beyond the frame when there is no water."""
+    shapes: list[Shape] = field(default_factory=list)
+    first_building: int = 0
+    """Index of the landmark's first shape."""
+    last_building: int = 0
+    """Index after the landmark's last shape."""
+
+    def add(self, polys, colour, material, form="front", line=1.0, depth=.3, mass=False) -> None:
+        """Add one surface made of one or more polygons; the arguments are those of `Shape`."""
+        self.shapes.append(Shape(polygon_list(polys), rgb(colour), MATERIAL_ID[material], form, line, depth, mass))
+
+
+class Frame(NamedTuple):
+    """How a composition places the landmark."""
+
+    height: float
+    """Height of the landmark, at most."""
+    width: float
+    """Width of the landmark, at most."""
+    convergence: float
+    """How much narrower it gets towards its top: 0 not, 1 to a point."""
+    horizon: float
+    base: float
+    centre: float
+
+
+FRAMES = {
+    "wide": Frame(.60, .80, .0, .70, .775, .5),
+    "close": Frame(.96, 1.15, .0, .80, .875, .5),
+    "low": Frame(.78, .98, .22, .82, .88, .5),
+    "distant": Frame(.30, .46, .0, .60, .66, .5),
+    "left": Frame(.56, .62, .0, .70, .775, .36),
+    "right": Frame(.56, .62, .0, .70, .775, .64),
+}

@@ -1,0 +1,50 @@
+"""Two styles of line and hatching."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from ghibli_studio.miniature.landmarks.noise import crop, smoothstep
+from ghibli_studio.miniature.landmarks.painting.colouring import compose_colour
+from ghibli_studio.miniature.landmarks.painting.palettes import PHOTO, colour
+from ghibli_studio.miniature.landmarks.painting.pixels import blend, luminance
+from ghibli_studio.miniature.landmarks.painting.strokes import hatching
+from ghibli_studio.miniature.landmarks.painting.textures import grain
+from ghibli_studio.miniature.landmarks.raster import Buffers
+from ghibli_studio.miniature.landmarks.scene import Scene
+
+
+def tone_of(buf: Buffers, scene: Scene, rng: np.random.Generator) -> np.ndarray:
+    """Grey tone of the scene, size x size in 0..1, with a lifted night."""
+    tone = luminance(compose_colour(buf, scene, PHOTO[scene.sky], rng, texture=.5))
+    if scene.sky == "night":
+        tone = tone * 1.7 + .02
+    return np.clip(tone, 0, 1)
+
+
+def pencil_sketch(buf: Buffers, scene: Scene, rng: np.random.Generator) -> np.ndarray:
+    """Graphite lines and soft hatching on off-white paper."""
+    size = buf.size
+    dark = np.clip(.92 - tone_of(buf, scene, rng), 0, 1)
+    paper = crop(grain(), size, rng)
+    hatch, cross_hatch = hatching(size, .8, 4.3, 1), hatching(size, 2.2, 4.9, 2)
+    tone = .55 * dark * (.35 + .8 * hatch) + .4 * np.clip(dark - .35, 0, 1) * cross_hatch * 1.5
+    tone = tone * (1 - .45 * buf.sky) * (1 + .35 * paper)
+    second_line = np.roll(buf.edge, (1, 1), (0, 1)) * (cross_hatch > .55)
+    line = np.clip(buf.edge * (.75 + .25 * paper), 0, 1) + .4 * second_line
+    drawn = .955 - np.clip(tone, 0, .75) - .62 * line * (1 - np.clip(buf.depth - .3, 0, .6))
+    return np.clip(drawn + .015 * paper, .1, 1) * colour(1, .995, .98)
+
+
+def ink_drawing(buf: Buffers, scene: Scene, rng: np.random.Generator) -> np.ndarray:
+    """Black pen on cream: outlines, cross-hatching and solid darks."""
+    size = buf.size
+    tone = tone_of(buf, scene, rng) + .12 * buf.sky
+    paper = np.ones((size, size), np.float32)  # 1 bare, 0 inked
+    for level, angle, gap in ((.66, .75, 4.6), (.48, 2.35, 4.6), (.32, 1.57, 3.4)):
+        width = np.clip((level - tone) * 3.2, 0, .62)
+        lines = smoothstep(1 - width - .12, 1 - width + .12, hatching(size, angle, gap, 3))
+        paper *= 1 - lines * (width > .015)
+    paper *= 1 - smoothstep(.2, .12, tone)
+    paper *= 1 - np.clip(buf.edge * 1.5, 0, 1) * np.where(buf.depth > .6, .6, 1)
+    return blend(colour(.07, .07, .10), colour(.975, .955, .895), paper)

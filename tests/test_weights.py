@@ -52,8 +52,10 @@ def test_an_extra_file_of_weights_is_found_and_other_files_are_not_minded(copy):
 
 
 def test_a_folder_without_a_list_or_with_a_torn_one_is_not_taken_for_whole(copy):
-    (copy / SUMS).write_text((copy / SUMS).read_text() + "1234  \n")
-    assert wrong_files(copy) == ["Line 26 of SHA256SUMS is not `<digest>  <path>`: '1234  '."]
+    whole = (copy / SUMS).read_text()
+    (copy / SUMS).write_text(whole + "1234  \n")
+    line = len(whole.splitlines()) + 1
+    assert wrong_files(copy) == [f"Line {line} of SHA256SUMS is not `<digest>  <path>`: '1234  '."]
     (copy / SUMS).unlink()
     assert wrong_files(copy) == [f"{copy / SUMS} is missing, so nothing in that folder can be checked."]
 

@@ -160,6 +160,8 @@ def publish_base(run: Run, folder: Path) -> Figures:
         requires_safety_checker=False,
     )
     pipeline.save_pretrained(folder, max_shard_size=LARGEST_SHARD)
+    # the studio reads here how to ask the bare model for its plain style
+    (folder / "studio.json").write_text(json.dumps({"plain_style": "photo"}) + "\n", encoding="utf-8")
     return {}
 
 

@@ -1,0 +1,183 @@
+"""Textual Inversion: new word vectors, everything else frozen (Gal et al. 2022, arXiv:2208.01618).
+
+The vectors are parameters of their own behind the frozen embedding table (after OneTrainer's
+`AdditionalEmbeddingWrapper`), so there is no row to put back after a step.
+"""
+
+from __future__ import annotations
+
+import copy
+from typing import TYPE_CHECKING, Any
+
+from pydantic import Field, field_validator
+
+from adapters.base import AdapterSettings, Host, StudioError, match_state, with_trigger
+
+if TYPE_CHECKING:
+    import torch
+    from torch import Tensor, nn
+
+NAME = "ti"
+LABEL = "Textual Inversion"
+
+
+class TextualInversionSettings(AdapterSettings):
+    """What a person may choose for Textual Inversion."""
+
+    learning_rate: float = Field(1e-2, gt=0, le=10)
+    """Peak step size of AdamW."""
+    num_train_epochs: int = Field(15, ge=1, le=10_000)
+    """How often every training picture is seen."""
+    num_vectors: int = Field(4, ge=1, le=64)
+    """How many tokens of the prompt the new word takes; more can say more."""
+    initializer_token: str = Field("photo", min_length=1, max_length=60)
+    """The known words whose vectors the new word starts from."""
+    placeholder_token: str = Field("<ghiblivis>", min_length=1, max_length=60)
+    """The new word, at the end of every prompt."""
+
+    @field_validator("placeholder_token")
+    @classmethod
+    def _one_word(cls, token: str) -> str:
+        if any(character.isspace() or character == "," for character in token):
+            raise ValueError(f"placeholder_token is {token!r}; it must be one word, such as <my-style>")
+        return token
+
+
+SETTINGS = TextualInversionSettings
+
+PRESETS = {
+    "quick": {"num_train_epochs": 4},
+    "default": {},
+    "paper": {
+        "learning_rate": 5e-6,
+        "lr_scheduler": "constant",
+        "num_vectors": 1,
+        "initializer_token": "style",
+        "placeholder_token": "<ghiblivis-style>",
+    },
+}
+
+
+class TextualInversionAdapter:
+    """`num_vectors` new word vectors; UNet, text encoder and embedding table stay as they are."""
+
+    method = NAME
+    changes_text = True
+
+    def __init__(self, settings: TextualInversionSettings):
+        self.settings = settings
+        self._vectors: nn.Parameter | None = None  # (num_vectors, width)
+        self._start: Tensor | None = None  # the same shape: what training began with
+        self._strength = 1.0
+        self._hooks: list[torch.utils.hooks.RemovableHandle] = []
+
+    @property
+    def tokens(self) -> list[str]:
+        """`<name>, <name>_1, ...`: diffusers' names for the vectors of one word."""
+        first = self.settings.placeholder_token
+        return [first] + [f"{first}_{i}" for i in range(1, self.settings.num_vectors)]
+
+    def attach(self, host: Host, seed: int = 0) -> Host:
+        """Teach a copy of the tokenizer the new word and slip its vectors in behind the embedding table.
+
+        The first vectors are those of `initializer_token`; where more are needed they repeat with a little noise,
+        drawn from `seed`, since equal vectors would stay equal.
+        """
+        import torch
+        from tokenizers import AddedToken
+
+        tokenizer = copy.deepcopy(host.tokenizer)
+        if known := [token for token in self.tokens if token in tokenizer.get_vocab()]:
+            raise StudioError(f"placeholder_token {known[0]!r} is a word that the model knows; choose another")
+        # not normalised, so that the tokenizer's lower-casing does not touch the word
+        tokenizer.add_tokens([AddedToken(token, normalized=False) for token in self.tokens])
+        first_new = min(tokenizer.convert_tokens_to_ids(self.tokens))
+
+        table = host.text_encoder.get_input_embeddings()
+        start_ids = host.tokenizer(self.settings.initializer_token, add_special_tokens=False).input_ids
+        if not start_ids:
+            raise StudioError(
+                f"initializer_token {self.settings.initializer_token!r} has no token in this model; use a plain word"
+            )
+        count = self.settings.num_vectors
+        generator = torch.Generator().manual_seed(seed)
+        known_rows = table.weight.detach().float().cpu()[start_ids]  # (words, width)
+        start = known_rows.repeat(-(-count // len(known_rows)), 1)[:count].clone()
+        repeated = slice(len(known_rows), None)
+        start[repeated] += 0.1 * start.std() * torch.randn(start[repeated].shape, generator=generator)
+        start = start.to(table.weight.device)
+        self._start = start
+        self._vectors = torch.nn.Parameter(start.clone())
+
+        def keep_ids(module, arguments):
+            # the table has no rows for the new ids: look up row 0 there and replace it in `put_vectors`
+            module.new_ids = arguments[0] - first_new  # (batch, length)
+            return (arguments[0].masked_fill(module.new_ids >= 0, 0),)
+
+        def put_vectors(module, arguments, output):
+            new_ids = module.new_ids
+            del module.new_ids
+            vectors = self._effective().to(output.dtype)
+            return torch.where((new_ids >= 0).unsqueeze(-1), vectors[new_ids.clamp(min=0)], output)
+
+        self._hooks = [table.register_forward_pre_hook(keep_ids), table.register_forward_hook(put_vectors)]
+        return Host(host.unet, host.text_encoder, tokenizer)
+
+    def detach(self) -> None:
+        """Take the vectors out; the host's own tokenizer never knew the word."""
+        for hook in self._hooks:
+            hook.remove()
+        self._hooks = []
+
+    def parameters(self) -> list[nn.Parameter]:
+        """The vectors, (num_vectors, width), float32."""
+        return [self._attached()]
+
+    def state(self) -> dict[str, Tensor]:
+        """`{placeholder_token: (num_vectors, width)}`, diffusers' layout."""
+        return {self.settings.placeholder_token: self._attached().detach().clone()}
+
+    def load_state(self, state: dict[str, Tensor]) -> None:
+        """Take over saved vectors; raises StudioError where name or shape differ."""
+        match_state(self.state(), state)
+        self._attached().data.copy_(state[self.settings.placeholder_token])
+
+    def caption(self, text: str) -> str:
+        """`text, <name> <name>_1 ...`."""
+        return with_trigger(text, " ".join(self.tokens))
+
+    def trigger_tokens(self, tokenizer: Any) -> int:
+        """One a vector, and the comma."""
+        return self.settings.num_vectors + 1
+
+    def set_strength(self, strength: float) -> None:
+        """Move along the line from the starting vectors (0) to the trained ones (1)."""
+        self._strength = strength
+
+    def metadata(self) -> dict[str, str]:
+        """Nothing: the tensor's name is the word and its shape says the rest."""
+        return {}
+
+    def _attached(self) -> nn.Parameter:
+        if self._vectors is None:
+            raise RuntimeError("call attach(host) first")
+        return self._vectors
+
+    def _effective(self) -> Tensor:
+        if self._strength == 1.0:
+            return self._attached()
+        return self._start + self._strength * (self._attached() - self._start)
+
+
+ADAPTER = TextualInversionAdapter
+
+
+def recognises(shapes: dict[str, tuple[int, ...]]) -> bool:
+    """True for one (n, width) tensor whose name is a word, not a module path."""
+    return len(shapes) == 1 and all(len(shape) == 2 and ".lora_" not in name for name, shape in shapes.items())
+
+
+def settings_from_file(shapes: dict[str, tuple[int, ...]], metadata: dict[str, str]) -> TextualInversionSettings:
+    """Read the word and the number of vectors from a file that does not carry this project's own recipe."""
+    (name, (count, _)), = shapes.items()
+    return TextualInversionSettings.checked({"placeholder_token": name, "num_vectors": count})

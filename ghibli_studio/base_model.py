@@ -1,0 +1,202 @@
+"""Describes and loads a base model, and encodes prompts with it; where its files lie, `model_files` knows.
+
+Everything is frozen. Size, latent shape and token limit are read from the model, never assumed. No training and no
+sampling here.
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import lru_cache
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from adapters import Host
+from adapters.base import with_trigger
+from ghibli_studio.captions import token_count
+from ghibli_studio.config import StudioError
+from ghibli_studio.model_files import COMPONENTS, MINIATURE, Location, locate, read_config, weights_digest
+
+if TYPE_CHECKING:
+    import torch
+    from torch import Tensor, nn
+
+# xformers warns at every import on a machine whose torch it was not built for; it is off unless chosen
+logging.getLogger("xformers").setLevel(logging.ERROR)
+
+@dataclass(frozen=True)
+class Description:
+    """What can be known of a base model without reading its weights."""
+
+    spec: str
+    resolution: int
+    """Side of the pictures it was trained on, px."""
+    latent_shape: tuple[int, int, int]
+    """(channels, height, width) of one picture in the autoencoder's space."""
+    token_limit: int
+    """Tokens of a prompt that the text encoder reads, start and end included."""
+    plain_style: str
+    """Words at the end of a prompt that ask the bare model for its plain style; empty if it needs none."""
+
+    def plain_caption(self, text: str) -> str:
+        """The prompt as the bare model wants it."""
+        return with_trigger(text, self.plain_style)
+
+
+@dataclass(frozen=True)
+class BaseModel:
+    """A loaded, frozen Stable Diffusion."""
+
+    description: Description
+    host: Host
+    vae: nn.Module
+    scheduler_config: dict[str, Any]
+    digest: str
+    """SHA-256 over the weight files."""
+    device: torch.device
+    dtype: torch.dtype
+
+    @property
+    def shape(self) -> list[int]:
+        """The widths that an adapter must fit: of the UNet's blocks, its text input, and the text encoder."""
+        unet = self.host.unet.config
+        return [*unet.block_out_channels, unet.cross_attention_dim, self.host.text_encoder.config.hidden_size]
+
+
+def describe(spec: str) -> Description:
+    """Size, latent shape and token limit, without importing torch."""
+    location = locate(spec)
+    index = read_config(location, ".", "model_index.json")
+    for part, wanted in COMPONENTS.items():
+        found = (index.get(part) or [None, None])[1]
+        if found != wanted:
+            raise StudioError(
+                f"base_model {spec!r} has {found} as its {part}; supported is the Stable Diffusion 1.x and 2.x family "
+                f"({wanted})"
+            )
+    unet, vae, text = (read_config(location, part) for part in ("unet", "vae", "text_encoder"))
+    side = unet["sample_size"]
+    shrink = 2 ** (len(vae["block_out_channels"]) - 1)
+    positions = text.get("max_position_embeddings", 77)
+    extra = location.folder / "studio.json"
+    return Description(
+        spec=spec,
+        resolution=side * shrink,
+        latent_shape=(unet["in_channels"], side, side),
+        token_limit=min(positions, load_tokenizer(spec).model_max_length),
+        plain_style=json.loads(extra.read_text()).get("plain_style", "") if extra.is_file() else "",
+    )
+
+
+@lru_cache(maxsize=4)
+def load_tokenizer(spec: str) -> Any:
+    """The model's own CLIP tokenizer; imports no torch."""
+    from transformers import CLIPTokenizer
+
+    folder = locate(spec).folder / "tokenizer"
+    try:
+        return CLIPTokenizer.from_pretrained(folder, local_files_only=True)
+    except (OSError, ValueError) as error:
+        raise StudioError(f"base_model {spec!r} has no readable tokenizer; copy or download the model again") from error
+
+
+def choose_device(wanted: str = "auto") -> torch.device:
+    """The device to compute on; raises StudioError for one that is not there."""
+    import torch
+
+    there = {"cuda": torch.cuda.is_available(), "mps": torch.backends.mps.is_available(), "cpu": True}
+    if wanted == "auto":
+        wanted = next(name for name in there if there[name])
+    if not there[wanted]:
+        raise StudioError(f"device is {wanted!r}, which this machine does not have; use 'auto' or 'cpu'")
+    return torch.device(wanted)
+
+
+def choose_dtype(device: torch.device, mixed_precision: str = "auto") -> torch.dtype:
+    """Storage of the frozen weights: float32 on a CPU, where half precision is many times slower."""
+    import torch
+
+    if mixed_precision == "auto":
+        if device.type != "cuda":
+            return torch.float32
+        return torch.bfloat16 if torch.cuda.is_bf16_supported() else torch.float16
+    if mixed_precision == "fp16" and device.type == "cpu":
+        raise StudioError("mixed_precision is 'fp16', which a CPU cannot train in; use 'auto' or 'no'")
+    return {"no": torch.float32, "fp16": torch.float16, "bf16": torch.bfloat16}[mixed_precision]
+
+
+def load(
+    spec: str = MINIATURE, *, device: str = "auto", mixed_precision: str = "auto", attention: str = "sdpa"
+) -> BaseModel:
+    """Load and freeze a base model; raises StudioError where it is missing, damaged or of another family."""
+    description = describe(spec)
+    chosen = choose_device(device)
+    dtype = choose_dtype(chosen, mixed_precision)
+    if attention == "xformers" and chosen.type != "cuda":
+        raise StudioError(f"attention is 'xformers', which needs a CUDA GPU (here: {chosen.type}); use 'sdpa'")
+    location = locate(spec)
+    try:
+        parts = _load_checkpoint(location, dtype) if location.checkpoint else _load_folder(location.folder, dtype)
+    except (OSError, ValueError, KeyError, RuntimeError) as error:
+        reason = " ".join(str(error).split())[:200]
+        raise StudioError(
+            f"base_model {spec!r} cannot be loaded ({reason}); copy or download it again, or use {MINIATURE!r}"
+        ) from error
+    for module in parts.values():
+        module.requires_grad_(False).eval().to(chosen)
+    if attention == "xformers":
+        parts["unet"].enable_xformers_memory_efficient_attention()
+    return BaseModel(
+        description=description,
+        host=Host(parts["unet"], parts["text_encoder"], load_tokenizer(spec)),
+        vae=parts["vae"],
+        scheduler_config=read_config(location, "scheduler", "scheduler_config.json"),
+        digest=weights_digest(location),
+        device=chosen,
+        dtype=dtype,
+    )
+
+
+def _load_folder(folder: Path, dtype: torch.dtype) -> dict[str, nn.Module]:
+    from diffusers import AutoencoderKL, UNet2DConditionModel
+    from diffusers.utils import logging as diffusers_logging
+    from transformers import CLIPTextModel
+    from transformers.utils import logging as transformers_logging
+
+    diffusers_logging.disable_progress_bar()
+    transformers_logging.disable_progress_bar()
+    classes = {"unet": UNet2DConditionModel, "vae": AutoencoderKL, "text_encoder": CLIPTextModel}
+    return {
+        # safetensors or nothing: a .bin would be a pickle
+        part: kind.from_pretrained(
+            folder / part, use_safetensors=True, local_files_only=True, low_cpu_mem_usage=True,
+            **{"dtype" if part == "text_encoder" else "torch_dtype": dtype},
+        )
+        for part, kind in classes.items()
+    }
+
+
+def _load_checkpoint(location: Location, dtype: torch.dtype) -> dict[str, nn.Module]:
+    from diffusers import StableDiffusionPipeline
+
+    pipeline = StableDiffusionPipeline.from_single_file(
+        location.checkpoint, config=str(location.folder), local_files_only=True, torch_dtype=dtype,
+        safety_checker=None, feature_extractor=None,
+    )
+    return {part: getattr(pipeline, part) for part in COMPONENTS}
+
+
+def token_ids(host: Host, captions: Sequence[str], limit: int) -> Tensor:
+    """Token ids (captions, limit), padded; raises StudioError for a caption over the limit."""
+    for caption in captions:
+        if (count := token_count(host.tokenizer, caption)) > limit:
+            raise StudioError(f"the prompt {caption[:60]!r}... has {count} tokens, the model reads {limit}; shorten it")
+    return host.tokenizer(list(captions), padding="max_length", max_length=limit, return_tensors="pt").input_ids
+
+
+def encode(host: Host, ids: Tensor) -> Tensor:
+    """Text states (captions, limit, width) of token ids (captions, limit)."""
+    return host.text_encoder(ids.to(host.text_encoder.device))[0]

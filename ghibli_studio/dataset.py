@@ -1,0 +1,240 @@
+"""The data set of a project: items with their captions and split, the manifest, the checks before training.
+
+How pictures get in is `importing.py` and `sample.py`; what is in a picture is `images.py`.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import random
+import shutil
+from collections import Counter
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import asdict, dataclass, field, replace
+from typing import Any, Literal
+
+from PIL import Image
+
+from ghibli_studio.base_model import Description, load_tokenizer
+from ghibli_studio.captions import MAX_CHARACTERS, clean, token_count
+from ghibli_studio.config import StudioError
+from ghibli_studio.files import explain_os_error, read_json, write_atomic, write_json
+from ghibli_studio.images import png_bytes, square
+from ghibli_studio.workspace import Project
+
+VERSION = 1
+VALIDATION_SHARE = 0.2
+Split = Literal["train", "validation"]
+
+
+@dataclass(frozen=True)
+class Item:
+    """One picture to learn from."""
+
+    id: str
+    """Four digits: `<id>.png` and `<id>.txt` in the data set's folder."""
+    landmark: str
+    """Pictures of one landmark are on one side of the split."""
+    caption: str
+    """The prompt, without style word or trigger."""
+    tokens: int
+    """Tokens of the prompt in the base model's tokenizer, start and end included."""
+    split: Split
+    source: str
+    """File name in `sources/`: the picture as it came, or the photograph behind a styled one."""
+    original: str
+    """What the file was called where it came from."""
+    sha256: str
+    """Of `<id>.png`."""
+
+
+@dataclass(frozen=True)
+class Dataset:
+    """All items, and what they were made for."""
+
+    base_model: str
+    resolution: int
+    token_limit: int
+    seed: int
+    items: tuple[Item, ...]
+    problems: tuple[dict[str, str], ...] = ()
+    """Files that were left out: `{"file": ..., "reason": ...}`."""
+
+    def part(self, split: Split) -> list[Item]:
+        """The items of one side of the split."""
+        return [item for item in self.items if item.split == split]
+
+    def too_long(self) -> list[Item]:
+        """Items whose bare prompt is over the token limit already."""
+        return [item for item in self.items if item.tokens > self.token_limit]
+
+    def by_landmark(self, name: str) -> Item | None:
+        """The first item that shows a landmark, whatever the case of its name."""
+        return next((item for item in self.items if item.landmark.casefold() == name.strip().casefold()), None)
+
+
+@dataclass(frozen=True)
+class Progress:
+    """One unit of work is done."""
+
+    done: int
+    total: int
+    what: str
+
+
+@dataclass
+class Draft:
+    """A data set while it grows: pictures are on disk, the manifest is not yet."""
+
+    project: Project
+    description: Description
+    seed: int
+    items: list[Item] = field(default_factory=list)
+    problems: list[dict[str, str]] = field(default_factory=list)
+
+    def __post_init__(self) -> None:
+        shutil.rmtree(self.project.building("dataset").parent, ignore_errors=True)
+
+    def add(
+        self, image: Image.Image, caption: str, *, landmark: str, source: bytes, suffix: str, original: str,
+        split: Split = "train",
+    ) -> None:
+        """Crop and write one picture, its caption and its source."""
+        name = f"{len(self.items) + 1:04d}"
+        tokenizer = load_tokenizer(self.description.spec)
+        data = png_bytes(square(image, self.description.resolution))
+        folder = self.project.building("dataset")
+        write_plain(self.project.building("sources") / (name + suffix), source)
+        write_plain(folder / f"{name}.png", data)
+        write_plain(folder / f"{name}.txt", (caption + "\n").encode())
+        self.items.append(
+            Item(name, landmark, caption, token_count(tokenizer, caption), split, name + suffix, original,
+                 hashlib.sha256(data).hexdigest())
+        )
+
+    def leave_out(self, file: str, reason: str) -> None:
+        """Note a file that cannot be used, and why."""
+        self.problems.append({"file": file, "reason": reason})
+
+    def finish(self) -> Dataset:
+        """Write the manifest and put the data set in its place; raises StudioError if nothing can be learnt from it."""
+        if len({item.split for item in self.items}) < 2:
+            reasons = "; ".join(problem["reason"] for problem in self.problems[:3])
+            raise StudioError(
+                f"{len(self.items)} usable pictures of {len({i.landmark for i in self.items})} landmarks are too few: "
+                "training and validation need one landmark each"
+                + (f". Left out: {len(self.problems)} ({reasons})" if self.problems else "")
+            )
+        dataset = Dataset(
+            self.description.spec, self.description.resolution, self.description.token_limit, self.seed,
+            tuple(self.items), tuple(self.problems),
+        )
+        building = self.project.building("dataset")
+        write_json(building / "manifest.json", to_json(dataset))
+        for part, place in (("sources", self.project.sources), ("dataset", self.project.dataset)):
+            old = place.with_name(f".old-{part}")
+            shutil.rmtree(old, ignore_errors=True)
+            if place.exists():
+                place.rename(old)
+            self.project.building(part).rename(place)
+            shutil.rmtree(old, ignore_errors=True)
+        building.parent.rmdir()
+        return dataset
+
+
+def write_plain(path: Any, data: bytes) -> None:
+    """Write a file that does not count before the manifest names it."""
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(data)
+    except OSError as error:
+        raise explain_os_error(error, path) from error
+
+
+def split_by_landmark(
+    landmarks: Sequence[str], seed: int, *, share: float = VALIDATION_SHARE, held_out: Iterable[str] = ()
+) -> list[Split]:
+    """A side for each picture: whole landmarks go to validation, `held_out` first, until about `share` is reached."""
+    counts = Counter(landmarks)
+    rest = sorted(counts.keys() - set(held_out))
+    random.Random(seed).shuffle(rest)
+    validation: set[str] = set()
+    room = round(share * len(landmarks)) or 1
+    for name in [*(name for name in held_out if name in counts), *rest]:
+        if len(validation) + 1 < len(counts) and sum(counts[n] for n in validation) + counts[name] <= room:
+            validation.add(name)
+    if not validation and len(counts) > 1:
+        validation.add(min(rest, key=counts.__getitem__))
+    return ["validation" if name in validation else "train" for name in landmarks]
+
+
+def to_json(dataset: Dataset) -> dict[str, Any]:
+    """The manifest's content."""
+    return {"version": VERSION, **asdict(dataset)}
+
+
+def load(project: Project) -> Dataset:
+    """The project's data set; raises StudioError where there is none or its manifest is of another version."""
+    if not project.manifest_file.exists():
+        raise StudioError(
+            f"project {project.name!r} has no data set yet; make one in the Data set tab, or with: "
+            f"python -m ghibli_studio sample {project.name!r}"
+        )
+    manifest = read_json(project.manifest_file)
+    if manifest.pop("version", None) != VERSION:
+        raise StudioError(f"{project.manifest_file} is of another version than {VERSION}; import the pictures again")
+    try:
+        items = tuple(Item(**item) for item in manifest.pop("items"))
+        return Dataset(**{**manifest, "items": items, "problems": tuple(manifest["problems"])})
+    except (KeyError, TypeError) as error:
+        raise StudioError(f"{project.manifest_file} is damaged ({error}); import the pictures again") from error
+
+
+def digest(dataset: Dataset) -> str:
+    """SHA-256 over everything that training sees of the data set."""
+    seen = [[item.id, item.caption, item.split, item.sha256] for item in dataset.items]
+    return hashlib.sha256(json.dumps([dataset.resolution, seen]).encode()).hexdigest()
+
+
+def images(project: Project, items: Sequence[Item]) -> Iterator[Image.Image]:
+    """The items' pictures; raises StudioError where one is missing or not the one of the manifest."""
+    for item in items:
+        path = project.dataset / f"{item.id}.png"
+        try:
+            data = path.read_bytes()
+        except OSError as error:
+            raise StudioError(f"{path} of the data set is missing; import the pictures again") from error
+        if hashlib.sha256(data).hexdigest() != item.sha256:
+            raise StudioError(f"{path} was changed after it was checked; import the pictures again")
+        with Image.open(path) as image:
+            yield image.convert("RGB")
+
+
+def set_captions(project: Project, captions: dict[str, str]) -> Dataset:
+    """Replace prompts by item id, count their tokens and write the caption files and the manifest."""
+    dataset = load(project)
+    known = {item.id for item in dataset.items}
+    if unknown := sorted(captions.keys() - known):
+        raise StudioError(f"the data set has no picture {unknown[0]!r}; its pictures are {min(known)} to {max(known)}")
+    tokenizer = load_tokenizer(dataset.base_model)
+    items = []
+    for item in dataset.items:
+        caption = check_caption(captions.get(item.id, item.caption), f"picture {item.id}")
+        if caption != item.caption:
+            write_atomic(project.dataset / f"{item.id}.txt", caption + "\n")
+            item = replace(item, caption=caption, tokens=token_count(tokenizer, caption))
+        items.append(item)
+    dataset = replace(dataset, items=tuple(items))
+    write_json(project.manifest_file, to_json(dataset))
+    return dataset
+
+
+def check_caption(caption: str, name: str) -> str:
+    """The caption on one line; raises StudioError for an empty or absurdly long one."""
+    caption = clean(caption)
+    if not caption:
+        raise StudioError(f"{name} has no caption; write what it shows, such as 'Big Ben, London, a stone clock tower'")
+    if len(caption) > MAX_CHARACTERS:
+        raise StudioError(f"the caption of {name} has {len(caption)} characters, at most {MAX_CHARACTERS}; shorten it")
+    return caption

@@ -1,0 +1,195 @@
+"""Prompt, seed, adapter -> pictures, one by one, each with its recipe. No training, no scoring.
+
+The sampler is diffusers' DPM-Solver++ driven by a plain loop, so that every step can be reported and stopped. Pictures
+are drawn one at a time from noise made on the CPU: a picture depends on its own recipe, never on its neighbours.
+"""
+
+from __future__ import annotations
+
+import json
+import platform
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from functools import cache
+from importlib.metadata import version
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import adapters
+from adapters import Adapter
+from ghibli_studio.base_model import BaseModel, encode, token_ids
+from ghibli_studio.config import GenerationSettings, StudioError
+from ghibli_studio.images import png_bytes, png_text
+
+if TYPE_CHECKING:
+    from PIL import Image
+    from torch import Tensor
+
+BASE = "base"
+RECIPE = "recipe"
+PROOF_CAPTION = "a landmark"
+PROOF_TIMESTEP = 500
+MIN_DIFFERENCE = 1e-6
+
+
+@dataclass(frozen=True)
+class Drawing:
+    """A picture on its way: `image` and `recipe` are there with the last step."""
+
+    step: int
+    steps: int
+    image: Image.Image | None = None
+    recipe: dict[str, Any] | None = None
+
+
+@dataclass(frozen=True)
+class Loaded:
+    """A base model with at most one adapter on it."""
+
+    base: BaseModel
+    method: str = BASE
+    adapter: Adapter | None = None
+    identity: dict[str, Any] | None = None
+    """What a recipe says of the adapter: file, hash, where it was trained."""
+
+    def caption(self, prompt: str) -> str:
+        """The prompt with the trigger of the adapter, or in the base's plain style."""
+        if self.adapter is None:
+            return self.base.description.plain_caption(prompt)
+        return self.adapter.caption(prompt)
+
+
+@contextmanager
+def with_adapter(base: BaseModel, path: Path) -> Iterator[Loaded]:
+    """The base model with the adapter of a file on it; raises StudioError if it does not fit or does nothing."""
+    import hashlib
+
+    recipe = adapters.recipe_of(path)
+    if recipe and recipe["base_model"]["shape"] != base.shape:
+        raise StudioError(
+            f"{path.name} was trained on {recipe['base_model']['spec']!r}, not on {base.description.spec!r}; "
+            "choose that base model"
+        )
+    before = _proof_prediction(base, text := _proof_caption(path))
+    adapter, host = adapters.attach_file(path, base.host)
+    try:
+        attached = replace(base, host=host)
+        difference = (_proof_prediction(attached, text) - before).abs().max().item()
+        if difference <= MIN_DIFFERENCE:
+            raise StudioError(
+                f"{path.name} changes nothing: the prediction on a fixed input is the base model's own; the adapter is "
+                "untrained or was saved for another program"
+            )
+        identity = {
+            "method": adapter.method,
+            "file": path.name,
+            "sha256": hashlib.sha256(path.read_bytes()).hexdigest(),
+            "trained_on": recipe.get("base_model", {}).get("digest", "unknown"),
+            "run": recipe.get("run"),
+            "epoch": recipe.get("epoch"),
+        }
+        yield Loaded(attached, adapter.method, adapter, identity)
+    finally:
+        adapter.detach()
+
+
+def _proof_caption(path: Path) -> str:
+    """A caption with the adapter's trigger, the same text for the prediction with and without the adapter."""
+    return adapters.open_file(path).caption(PROOF_CAPTION)
+
+
+def _proof_prediction(base: BaseModel, caption: str) -> Tensor:
+    """The UNet's prediction on a fixed input."""
+    import torch
+
+    latents = torch.randn((1, *base.description.latent_shape), generator=torch.Generator().manual_seed(0))
+    with torch.no_grad():
+        text = encode(base.host, token_ids(base.host, [caption], base.description.token_limit))
+        timestep = torch.tensor(PROOF_TIMESTEP, device=base.device)
+        return base.host.unet(latents.to(base.device, base.dtype), timestep, text, return_dict=False)[0].float()
+
+
+def draw(loaded: Loaded, prompt: str, settings: GenerationSettings) -> Iterator[Drawing]:
+    """Draw one picture, a step at a time; the last event has the picture and its recipe.
+
+    Raises StudioError for a prompt that is empty or longer than the model reads.
+    """
+    import torch
+    from diffusers import DPMSolverMultistepScheduler
+
+    if not prompt.strip():
+        raise StudioError("the prompt is empty; write what the picture shall show")
+    base, guided = loaded.base, settings.guidance_scale != 1
+    description = base.description
+    if loaded.adapter is not None:
+        loaded.adapter.set_strength(settings.strength)
+    caption = loaded.caption(prompt)
+    base.host.unet.eval()
+    scheduler = DPMSolverMultistepScheduler.from_config(base.scheduler_config)
+    scheduler.set_timesteps(settings.num_inference_steps, device=base.device)
+    source = torch.Generator().manual_seed(settings.seed)
+    latents = torch.randn((1, *description.latent_shape), generator=source).to(base.device, base.dtype)
+    latents = latents * scheduler.init_noise_sigma
+    with torch.no_grad():
+        texts = [settings.negative_prompt, caption] if guided else [caption]
+        states = encode(base.host, token_ids(base.host, texts, description.token_limit))
+        for index, timestep in enumerate(scheduler.timesteps):
+            noisy = scheduler.scale_model_input(latents, timestep)
+            prediction = base.host.unet(noisy.expand(len(texts), -1, -1, -1), timestep, states, return_dict=False)[0]
+            if guided:  # classifier-free guidance (Ho & Salimans 2022, arXiv:2207.12598)
+                without, following = prediction.chunk(2)
+                prediction = without + settings.guidance_scale * (following - without)
+            latents = scheduler.step(prediction, timestep, latents, return_dict=False)[0]
+            yield Drawing(index + 1, settings.num_inference_steps)
+        pixels = base.vae.decode(latents / base.vae.config.scaling_factor, return_dict=False)[0]
+    yield Drawing(
+        settings.num_inference_steps, settings.num_inference_steps, to_image(pixels[0]),
+        recipe_for(loaded, prompt, caption, settings),
+    )
+
+
+def to_image(pixels: Tensor) -> Image.Image:
+    """(3, height, width) in -1..1 as an 8-bit RGB picture."""
+    from PIL import Image
+
+    values = ((pixels.float().clamp(-1, 1) + 1) * 127.5).round().byte()
+    return Image.fromarray(values.permute(1, 2, 0).cpu().numpy(), "RGB")
+
+
+def recipe_for(loaded: Loaded, prompt: str, caption: str, settings: GenerationSettings) -> dict[str, Any]:
+    """Everything that decides a picture, as JSON values."""
+    import torch
+
+    base = loaded.base
+    return {
+        "prompt": prompt,
+        "caption": caption,
+        "method": loaded.method,
+        "settings": settings.model_dump(),
+        "base_model": {"spec": base.description.spec, "digest": base.digest},
+        "adapter": loaded.identity,
+        "scheduler": "DPMSolverMultistepScheduler",
+        "machine": {"device": base.device.type, "dtype": str(base.dtype), "threads": torch.get_num_threads()},
+        "versions": versions(),
+    }
+
+
+@cache
+def versions() -> dict[str, str]:
+    """Versions of everything that computes."""
+    names = ("torch", "diffusers", "transformers", "peft", "safetensors")
+    return {"python": platform.python_version(), **{name: version(name) for name in names}}
+
+
+def to_png(image: Image.Image, recipe: dict[str, Any]) -> bytes:
+    """The picture with its recipe as a text chunk."""
+    return png_bytes(image, {RECIPE: json.dumps(recipe, ensure_ascii=False, sort_keys=True)})
+
+
+def read_recipe(path: Path) -> dict[str, Any]:
+    """The recipe in a picture; raises StudioError for a picture without one."""
+    text = png_text(path)
+    if RECIPE not in text:
+        raise StudioError(f"{path} carries no recipe; it was not drawn by this studio, or something stripped its text")
+    return json.loads(text[RECIPE])

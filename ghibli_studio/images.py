@@ -1,0 +1,96 @@
+"""One picture: opened safely, turned upright, flattened to RGB, cropped to a square. No data set in here."""
+
+from __future__ import annotations
+
+import io
+import warnings
+from pathlib import Path
+
+import numpy as np
+from PIL import Image, ImageOps, UnidentifiedImageError
+
+from ghibli_studio.config import StudioError
+
+SUFFIXES = (".png", ".jpg", ".jpeg", ".webp", ".bmp", ".tif", ".tiff", ".gif")
+MAX_PIXELS = 100_000_000
+MAX_BYTES = 100 * 2**20
+MIN_SIDE = 64
+
+
+def open_image(data: bytes, name: str) -> Image.Image:
+    """Decode to an upright 8-bit RGB picture; raises StudioError for what cannot or should not be used.
+
+    EXIF rotation is applied, transparency is laid on white, 16-bit and CMYK are converted, of an animation the first
+    frame is taken. Nothing is decoded before its size is known to be bearable.
+    """
+    if not data:
+        raise StudioError(f"{name} is empty (0 bytes); export it again")
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # Pillow's own bomb warning: our bound is below
+            image = Image.open(io.BytesIO(data))
+            width, height = image.size
+            if width * height > MAX_PIXELS:
+                raise StudioError(
+                    f"{name} has {width} x {height} px, at most {MAX_PIXELS // 10**6} million pixels are opened; "
+                    "make it smaller first"
+                )
+            if min(width, height) < MIN_SIDE:
+                raise StudioError(
+                    f"{name} has {width} x {height} px, the shorter side needs {MIN_SIDE}; use a larger picture"
+                )
+            image.load()
+            return _rgb(ImageOps.exif_transpose(image))
+    except UnidentifiedImageError as error:
+        raise StudioError(f"{name} is not a picture that can be read; save it as PNG, JPEG or WebP") from error
+    except Image.DecompressionBombError as error:
+        raise StudioError(
+            f"{name} has too many pixels, at most {MAX_PIXELS // 10**6} million are opened; make it smaller first"
+        ) from error
+    except (OSError, SyntaxError, ValueError, EOFError) as error:
+        if isinstance(error, StudioError):
+            raise
+        raise StudioError(f"{name} is broken ({error}); export it again") from error
+
+
+def _rgb(image: Image.Image) -> Image.Image:
+    if image.mode.startswith("I") or image.mode == "F":
+        values = np.asarray(image, dtype=np.float64)
+        top = 65535.0 if values.max(initial=0) > 255 else 255.0
+        return Image.fromarray((values / top * 255).clip(0, 255).round().astype(np.uint8), "L").convert("RGB")
+    if image.mode in ("RGBA", "LA", "PA", "La", "RGBa") or "transparency" in image.info:
+        image = image.convert("RGBA")
+        page = Image.new("RGBA", image.size, "white")
+        return Image.alpha_composite(page, image).convert("RGB")
+    return image.convert("RGB")
+
+
+def square(image: Image.Image, size: int) -> Image.Image:
+    """The largest centred square, resampled with Lanczos to size x size px."""
+    if image.size == (size, size):
+        return image
+    side = min(image.size)
+    left, top = (image.width - side) / 2, (image.height - side) / 2
+    return image.resize((size, size), Image.Resampling.LANCZOS, box=(left, top, left + side, top + side))
+
+
+def png_bytes(image: Image.Image, text: dict[str, str] | None = None) -> bytes:
+    """PNG with text chunks; the same picture and text give the same bytes."""
+    from PIL.PngImagePlugin import PngInfo
+
+    info = PngInfo()
+    for key, value in (text or {}).items():
+        info.add_itxt(key, value)
+    buffer = io.BytesIO()
+    image.save(buffer, "PNG", pnginfo=info)
+    return buffer.getvalue()
+
+
+def png_text(path: Path) -> dict[str, str]:
+    """The text chunks of a PNG; raises StudioError for a file that is none."""
+    try:
+        with Image.open(path) as image:
+            image.load()
+            return dict(getattr(image, "text", {}))
+    except (OSError, SyntaxError, ValueError) as error:
+        raise StudioError(f"{path} is not a PNG that can be read ({error})") from error

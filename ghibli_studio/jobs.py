@@ -1,0 +1,265 @@
+"""One computation at a time: training runs as child processes that queue up, and can be watched, cancelled, resumed.
+
+There is no scheduler and no state but files. A run's process waits until it is the oldest one waiting, then takes the
+workspace's lock, which the system frees however the process ends.
+"""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import time
+import traceback
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+import psutil
+from filelock import FileLock, Timeout
+
+from ghibli_studio.config import RunConfig, StudioError
+from ghibli_studio.files import explain_os_error, make_folder, read_json, write_json
+from ghibli_studio.workspace import Project, Run, Workspace
+
+State = Literal["waiting", "running", "done", "cancelled", "failed", "interrupted"]
+ENDED = ("done", "cancelled", "failed")
+POLL_SECONDS = 0.3
+PATIENCE_SECONDS = 1.0  # for a clean stop, before a cancelled process is ended
+
+
+@dataclass(frozen=True)
+class Status:
+    """What can be said of a run right now."""
+
+    state: State
+    message: str = ""
+    ahead: int = 0
+    """Runs that come before this one in the queue."""
+    events: tuple[dict[str, Any], ...] = ()
+
+    @property
+    def active(self) -> bool:
+        """True while a process waits or works."""
+        return self.state in ("waiting", "running")
+
+    @property
+    def fraction(self) -> float:
+        """Share of the work done, 0..1."""
+        return next((e["fraction"] for e in reversed(self.events) if "fraction" in e), 0.0)
+
+    @property
+    def seconds_left(self) -> float | None:
+        """Estimated time left; None before there is anything to judge by."""
+        return next((e["seconds_left"] for e in reversed(self.events) if "seconds_left" in e), None)
+
+
+def submit(project: Project, config: RunConfig) -> Run:
+    """Create a run and queue it; raises StudioError for what is known to be wrong before a model is loaded."""
+    from ghibli_studio.runs import check
+
+    run = project.new_run(config)
+    try:
+        check(run)
+    except StudioError as error:
+        write_json(run.done_file, {"state": "failed", "message": str(error)})
+        raise
+    start(run)
+    return run
+
+
+def start(run: Run) -> None:
+    """Start the run's process, or start it again after its last finished epoch."""
+    if status(run).active:
+        raise StudioError(f"run {run.id} is at work already; cancel it first if it shall begin again")
+    run.cancel_file.unlink(missing_ok=True)
+    run.done_file.unlink(missing_ok=True)
+    run.job_file.unlink(missing_ok=True)  # the child waits for the new one
+    try:
+        with run.log_file.open("ab") as log:
+            process = subprocess.Popen(
+                [sys.executable, "-m", "ghibli_studio.jobs", str(run.folder.absolute())],
+                stdin=subprocess.DEVNULL, stdout=log, stderr=log, cwd=Path(__file__).parent.parent,
+                start_new_session=True,  # outlives the page's server and its terminal
+            )
+    except OSError as error:
+        raise explain_os_error(error, run.log_file) from error
+    _write_job(run, process.pid)
+
+
+def status(run: Run) -> Status:
+    """State and events of a run."""
+    events = tuple(run.progress())
+    if run.done_file.exists():
+        done = read_json(run.done_file)
+        return Status(done["state"], done.get("message", ""), 0, events)
+    job = _living_job(run)
+    if job is None:
+        started = run.job_file.exists()
+        message = "its process ended without a word; resume it, or look into log.txt" if started else ""
+        return Status("interrupted", message, 0, events)
+    if job["started"]:
+        return Status("running", "", 0, events)
+    return Status("waiting", "", _ahead(run, job["submitted"]), events)
+
+
+def cancel(run: Run) -> Status:
+    """Stop a run within two seconds; the best epoch so far stays usable."""
+    if not status(run).active:
+        return status(run)
+    run.cancel_file.touch()
+    deadline = time.monotonic() + PATIENCE_SECONDS
+    while status(run).active and time.monotonic() < deadline:
+        time.sleep(0.05)
+    if (job := _living_job(run)) is not None:
+        process = psutil.Process(job["pid"])
+        process.kill()
+        process.wait(1)
+    if not run.done_file.exists():
+        write_json(run.done_file, {"state": "cancelled"})
+    return status(run)
+
+
+def watch(run: Run, poll_seconds: float = POLL_SECONDS) -> Iterator[Status]:
+    """The run's status whenever it has news, until it has ended."""
+    seen = None
+    while True:
+        now = status(run)
+        if (news := (now.state, now.ahead, len(now.events))) != seen:
+            seen = news
+            yield now
+        if not now.active:
+            return
+        time.sleep(poll_seconds)
+
+
+@dataclass(frozen=True)
+class Waiting:
+    """Somebody else computes."""
+
+    run: Run | None
+    """The run that is at work; None where pictures are being drawn."""
+
+
+def in_turn(workspace: Workspace, work: Iterator[Any]) -> Iterator[Any]:
+    """The events of `work` while holding the right to compute; before that, a `Waiting` now and then.
+
+    The right is a file lock, which the system frees however this process ends.
+    """
+    make_folder(workspace.root)
+    # a page's generator is driven by several threads in turn
+    lock = FileLock(workspace.accelerator_lock, thread_local=False)
+    try:
+        while not _taken(lock):
+            yield Waiting(current(workspace))
+            time.sleep(POLL_SECONDS)
+    except OSError as error:
+        raise explain_os_error(error, workspace.accelerator_lock) from error
+    try:
+        yield from work
+    finally:
+        lock.release()
+
+
+def _taken(lock: FileLock) -> bool:
+    try:
+        lock.acquire(blocking=False)
+    except Timeout:
+        return False
+    return True
+
+
+def current(workspace: Workspace) -> Run | None:
+    """The run that is computing now."""
+    return next((run for run in workspace.runs() if (job := _living_job(run)) and job["started"]), None)
+
+
+def _write_job(run: Run, pid: int, started: float | None = None) -> None:
+    submitted = read_json(run.job_file)["submitted"] if started else time.time()
+    created = psutil.Process(pid).create_time()
+    write_json(run.job_file, {"pid": pid, "created": created, "submitted": submitted, "started": started})
+
+
+def _living_job(run: Run) -> dict[str, Any] | None:
+    """The job's record if its process lives; a process that got the number later is not it."""
+    if not run.job_file.exists() or run.done_file.exists():
+        return None
+    job = read_json(run.job_file)
+    try:
+        process = psutil.Process(job["pid"])
+        alive = process.create_time() == job["created"] and process.status() != psutil.STATUS_ZOMBIE
+    except psutil.NoSuchProcess:
+        return None
+    return job if alive else None
+
+
+def _ahead(run: Run, submitted: float) -> int:
+    """Living runs of the workspace that were submitted before."""
+    others = (other for other in run.project.workspace.runs() if other.folder != run.folder)
+    jobs = (job for other in others if (job := _living_job(other)))
+    return sum((job["submitted"], job["pid"]) < (submitted, os.getpid()) for job in jobs)
+
+
+def _wait_for_turn(run: Run) -> Iterator[None]:
+    """Yield until the run is the oldest one waiting."""
+    while not run.job_file.exists():  # whoever started this process is about to write it
+        yield time.sleep(POLL_SECONDS)
+    submitted = read_json(run.job_file)["submitted"]
+    while _ahead(run, submitted):
+        yield time.sleep(POLL_SECONDS)
+
+
+def _work(run: Run) -> Iterator[dict[str, Any]]:
+    """The run's events, from the moment that it is its turn."""
+    _write_job(run, os.getpid(), time.time())
+    from ghibli_studio.runs import execute  # brings torch, which nobody needs while waiting
+
+    yield from execute(run)
+
+
+class _Cancelled(Exception):
+    """The cancel file is there."""
+
+
+def main(folder: str) -> int:
+    """The child process: wait for the turn, do the run, write `done.json` last."""
+    run = Run(Path(folder))
+    for name in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(name, _raise_cancelled)
+    try:
+        for _ in _wait_for_turn(run):
+            _check_cancelled(run)
+        for _ in in_turn(run.project.workspace, _work(run)):
+            _check_cancelled(run)
+        write_json(run.done_file, {"state": "done"})
+        return 0
+    except _Cancelled:
+        write_json(run.done_file, {"state": "cancelled"})
+        return 130
+    except StudioError as error:
+        message = str(error)
+    except OSError as error:
+        message = str(explain_os_error(error, run.folder))
+    except Exception as error:
+        traceback.print_exc()
+        message = f"{type(error).__name__}: {error}; the whole story is in {run.log_file}"
+    try:
+        write_json(run.done_file, {"state": "failed", "message": message})
+    except StudioError:  # a full disk: the status will be "interrupted", and the log says why
+        print(message, file=sys.stderr)
+    return 1
+
+
+def _check_cancelled(run: Run) -> None:
+    if run.cancel_file.exists():
+        raise _Cancelled
+
+
+def _raise_cancelled(number: int, frame: Any) -> None:
+    raise _Cancelled
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1]))

@@ -1,0 +1,211 @@
+"""Sets of pictures: the same prompts and seeds through the base model and each adapter, saved with their recipes."""
+
+from __future__ import annotations
+
+import difflib
+import hashlib
+from collections.abc import Iterator, Sequence
+from contextlib import nullcontext
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import adapters
+from ghibli_studio import base_model, generation
+from ghibli_studio import dataset as datasets
+from ghibli_studio.config import GenerationSettings, StudioError
+from ghibli_studio.files import read_json, write_atomic, write_json
+from ghibli_studio.generation import BASE, Loaded
+from ghibli_studio.workspace import Project, Run
+
+if TYPE_CHECKING:
+    from ghibli_studio.base_model import BaseModel
+
+MAX_PROMPTS = 500
+SET_FILE = "set.json"
+
+
+@dataclass(frozen=True)
+class Request:
+    """One prompt of a set."""
+
+    title: str
+    """What it is called on the page: the landmark, or the prompt's beginning."""
+    prompt: str
+
+
+@dataclass(frozen=True)
+class Picture:
+    """A finished picture of a set."""
+
+    title: str
+    method: str
+    file: Path
+    recipe: dict[str, Any]
+
+
+@dataclass(frozen=True)
+class Progress:
+    """Steps done of all steps of a set; `picture` is there when one has just been finished."""
+
+    done: int
+    total: int
+    what: str
+    picture: Picture | None = None
+
+
+def requests_for_landmarks(project: Project, names: Sequence[str]) -> list[Request]:
+    """The data set's prompts for landmarks by name; raises StudioError with the nearest name for an unknown one."""
+    dataset = datasets.load(project)
+    found = []
+    for name in names:
+        item = dataset.by_landmark(name)
+        if item is None:
+            known = [item.landmark for item in dataset.items]
+            near = difflib.get_close_matches(name, known, n=3, cutoff=0.3) or known[:3]
+            raise StudioError(
+                f"the data set has no landmark {name!r}; near are {', '.join(near)} ({len(set(known))} in all)"
+            )
+        found.append(Request(item.landmark, item.caption))
+    return found
+
+
+def requests_for_prompts(lines: Sequence[str]) -> list[Request]:
+    """One request a line that is not empty; raises StudioError for none or for too many."""
+    prompts = [line.strip() for line in lines if line.strip()]
+    if not prompts:
+        raise StudioError("there is no prompt; write one a line, such as 'Big Ben, London, a stone clock tower'")
+    if len(prompts) > MAX_PROMPTS:
+        raise StudioError(f"there are {len(prompts)} prompts, at most {MAX_PROMPTS} are drawn at once; split them")
+    return [Request(prompt.split(",")[0][:60], prompt) for prompt in prompts]
+
+
+def finished_run(project: Project, method: str) -> Run:
+    """The newest run of a method that has an adapter; raises StudioError where there is none."""
+    adapters.method(method)
+    for run in reversed(project.runs(method)):
+        if run.adapter_file.exists():
+            return run
+    raise StudioError(
+        f"project {project.name!r} has no trained {adapters.method(method).LABEL} yet; train one in the Train tab, or "
+        f"with: python -m ghibli_studio train {project.name!r} --method {method}"
+    )
+
+
+def adapter_files(project: Project, methods: Sequence[str]) -> dict[str, Path | None]:
+    """For each method the adapter file of its newest finished run; None for the base model."""
+    return {name: None if name == BASE else finished_run(project, name).adapter_file for name in methods}
+
+
+def draw_set(
+    project: Project,
+    requests: Sequence[Request],
+    files: dict[str, Path | None],
+    settings: GenerationSettings,
+    *,
+    base: str | None = None,
+) -> Iterator[Progress]:
+    """Draw every request with the base model (None) and each adapter file, from the same noise; save each at once.
+
+    Picture i of every method starts from the noise of `seed + i`. The files are `<number>-<method>.png` in a new
+    folder of the project's images, beside a `set.json` that says what was asked for.
+    """
+    spec = base or base_of(project, files)
+    folder = project.new_image_set()
+    asked = [{"title": request.title, "prompt": request.prompt} for request in requests]
+    write_json(folder / SET_FILE, {"settings": settings.model_dump(), "requests": asked, "methods": list(files)})
+    steps, total = 0, len(requests) * len(files) * settings.num_inference_steps
+    yield Progress(0, total, "loading the base model")
+    model = loaded_base(spec, settings.device, settings.attention)
+    for method, path in files.items():
+        with nullcontext(Loaded(model)) if path is None else generation.with_adapter(model, path) as loaded:
+            for index, request in enumerate(requests):
+                chosen = settings.changed(seed=(settings.seed + index) % 2**31)
+                for drawing in generation.draw(loaded, request.prompt, chosen):
+                    if drawing.image is None:
+                        steps += 1
+                        yield Progress(steps, total, f"{request.title}, {label(method)}")
+                    else:
+                        file = _file(folder, index, method)
+                        write_atomic(file, generation.to_png(drawing.image, drawing.recipe))
+                        picture = Picture(request.title, method, file, drawing.recipe)
+                        yield Progress(steps, total, f"{request.title}, {label(method)}", picture)
+
+
+def _file(folder: Path, index: int, method: str) -> Path:
+    return folder / f"{index + 1:03d}-{method}.png"
+
+
+@dataclass(frozen=True)
+class PictureSet:
+    """What a set asked for, and the files there are so far."""
+
+    titles: tuple[str, ...]
+    methods: tuple[str, ...]
+    files: dict[tuple[int, str], Path]
+    """By (request, method); what was not drawn, or not yet, is missing."""
+
+
+def load_set(folder: Path) -> PictureSet:
+    """Read a set from its folder; raises StudioError where it is damaged."""
+    asked = read_json(folder / SET_FILE)
+    titles, methods = [request["title"] for request in asked["requests"]], asked["methods"]
+    places = {(index, method): _file(folder, index, method) for index in range(len(titles)) for method in methods}
+    return PictureSet(tuple(titles), tuple(methods), {key: file for key, file in places.items() if file.exists()})
+
+
+def label(method: str) -> str:
+    """What a method is called on the page."""
+    return "Base model" if method == BASE else adapters.method(method).LABEL
+
+
+def base_of(project: Project, files: dict[str, Path | None]) -> str:
+    """The base model that the adapters were trained on, else the data set's; raises StudioError if they differ."""
+    trained_on = {
+        recipe["base_model"]["spec"]
+        for path in files.values()
+        if path is not None and (recipe := adapters.recipe_of(path))
+    }
+    if len(trained_on) > 1:
+        raise StudioError(
+            f"the adapters were trained on different base models ({', '.join(sorted(trained_on))}); "
+            "compare adapters of one base model"
+        )
+    return trained_on.pop() if trained_on else datasets.load(project).base_model
+
+
+_loaded: dict[tuple[str, str, str], BaseModel] = {}
+
+
+def loaded_base(spec: str, device: str, attention: str) -> BaseModel:
+    """The base model, kept in memory for the next set; one at a time."""
+    key = (spec, device, attention)
+    if key not in _loaded:
+        _loaded.clear()
+        _loaded[key] = base_model.load(spec, device=device, attention=attention)
+    return _loaded[key]
+
+
+def reproduce(project: Project, picture: Path) -> Iterator[generation.Drawing]:
+    """Draw a picture again from its own recipe; on the same machine and versions it is the same bit for bit."""
+    recipe = generation.read_recipe(picture)
+    settings = GenerationSettings.checked(recipe["settings"])
+    model = loaded_base(recipe["base_model"]["spec"], settings.device, settings.attention)
+    if recipe["adapter"] is None:
+        yield from generation.draw(Loaded(model), recipe["prompt"], settings)
+        return
+    with generation.with_adapter(model, _adapter_by_hash(project, recipe["adapter"])) as loaded:
+        yield from generation.draw(loaded, recipe["prompt"], settings)
+
+
+def _adapter_by_hash(project: Project, identity: dict[str, Any]) -> Path:
+    """The very file that a picture was drawn with, among those of the project's runs."""
+    wanted = identity.get("sha256", "of a run that was still training")
+    for run in project.runs(identity["method"]):
+        for path in (run.adapter_file, run.last_adapter_file):
+            if path.is_file() and hashlib.sha256(path.read_bytes()).hexdigest() == wanted:
+                return path
+    raise StudioError(
+        f"project {project.name!r} has no adapter with the hash {wanted[:12]}, with which the picture was drawn "
+        f"(run {identity.get('run')}); it was deleted or trained elsewhere"
+    )

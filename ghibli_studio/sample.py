@@ -1,0 +1,75 @@
+"""The sample project: 115 landmarks, each drawn by the painter as a photograph and in the style to be learnt."""
+
+from __future__ import annotations
+
+import multiprocessing
+import os
+from collections.abc import Iterator
+from concurrent.futures import ProcessPoolExecutor
+
+from ghibli_studio.base_model import MINIATURE, describe
+from ghibli_studio.config import PAPER_LANDMARKS, StudioError
+from ghibli_studio.dataset import Draft, Progress, split_by_landmark
+from ghibli_studio.images import open_image, png_bytes
+from ghibli_studio.workspace import Project
+
+STYLE = "ghiblivis"
+LANDMARK_COUNT = 115
+
+
+def draw_pair(index: int, seed: int, size: int) -> tuple[str, str, bytes, bytes]:
+    """Landmark, prompt, photograph and styled picture (PNG) of the index-th landmark's scene."""
+    import numpy as np
+
+    from ghibli_studio.miniature.landmarks import LANDMARKS, prompt, render, sample_scene
+
+    scene = sample_scene(np.random.default_rng([seed, index]), LANDMARKS[index])
+    photograph, styled = (png_bytes(render(scene, style, size)) for style in ("photo", STYLE))
+    return scene.landmark.name, prompt(scene), photograph, styled
+
+
+def make_sample(
+    project: Project, base_model: str = MINIATURE, *, seed: int = 0, count: int = LANDMARK_COUNT, replace: bool = False
+) -> Iterator[Progress]:
+    """Draw the sample data set, on every core; the paper's five landmarks are held out for validation.
+
+    Raises StudioError if the project has a data set and `replace` is not said.
+    """
+    if not 2 <= count <= LANDMARK_COUNT:
+        raise StudioError(f"count is {count}; the painter knows 2 to {LANDMARK_COUNT} landmarks")
+    refuse_to_overwrite(project, replace)
+    description = describe(base_model)
+    draft = Draft(project, description, seed)
+    spawn = multiprocessing.get_context("spawn")  # safe beside the threads of a web server
+    with ProcessPoolExecutor(min(os.cpu_count() or 1, count), mp_context=spawn) as pool:
+        futures = [pool.submit(draw_pair, index, seed, description.resolution) for index in _chosen(count)]
+        try:
+            pairs = []
+            for done, future in enumerate(futures, 1):
+                pairs.append(future.result())
+                yield Progress(done, count, f"drawing {pairs[-1][0]}")
+        finally:
+            pool.shutdown(cancel_futures=True)
+    splits = split_by_landmark([name for name, *_ in pairs], seed, held_out=PAPER_LANDMARKS)
+    for (name, caption, photograph, styled), split in zip(pairs, splits):
+        draft.add(
+            open_image(styled, name), caption, landmark=name, source=photograph, suffix=".png",
+            original=f"{name}, drawn", split=split,
+        )
+    draft.finish()
+
+
+def _chosen(count: int) -> list[int]:
+    """Indices into the painter's catalogue: the paper's five first, then the others in order."""
+    from ghibli_studio.miniature.landmarks import LANDMARKS
+
+    ranked = sorted(range(len(LANDMARKS)), key=lambda i: (LANDMARKS[i].name not in PAPER_LANDMARKS, i))
+    return sorted(ranked[:count])
+
+
+def refuse_to_overwrite(project: Project, replace: bool) -> None:
+    """Raise StudioError if there is a data set and nobody said to replace it."""
+    if project.manifest_file.exists() and not replace:
+        raise StudioError(
+            f"project {project.name!r} has a data set already; choose another project, or say --replace to make it anew"
+        )

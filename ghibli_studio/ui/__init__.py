@@ -1,0 +1,114 @@
+"""The page: thin tabs over functions that run without it. The only part that knows gradio; it imports no torch."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator
+from typing import Any
+
+import gradio as gr
+
+import adapters
+from ghibli_studio import jobs
+from ghibli_studio.ui import dataset_tab, generate_tab, parts, train_tab
+from ghibli_studio.workspace import Workspace
+
+REFRESH_SECONDS = 1.0
+SAMPLE = "sample"
+
+__all__ = ["build", "parts"]
+
+
+def newest_project(workspace: Workspace) -> str | None:
+    """The project that was worked on last."""
+    names = workspace.projects()
+    return max(names, key=lambda name: workspace.project(name).folder.stat().st_mtime, default=None)
+
+
+def build(workspace: Workspace) -> gr.Blocks:
+    """The whole page."""
+    with gr.Blocks(title="Ghibli Studio", analytics_enabled=False) as page:
+        with gr.Row(equal_height=True):
+            gr.Markdown("# Ghibli Studio\nTeach Stable Diffusion a drawing style in two ways, and see which is better.",
+                        elem_id="title")
+            project = gr.Dropdown([], label="Project", elem_id="project", scale=0, min_width=260)
+        with gr.Accordion("New here? Three steps from nothing to pictures", open=not workspace.projects(),
+                          elem_id="start"), gr.Walkthrough(selected=1, elem_id="walkthrough") as walk:
+            with gr.Step("Draw", id=1):
+                gr.Markdown("115 landmarks are drawn for you, each as a photograph and in the style to learn. "
+                            "It takes half a minute, and you can use your own pictures later.")
+                first = gr.Button("Make the sample project", variant="primary", elem_id="start-sample")
+            with gr.Step("Train", id=2):
+                gr.Markdown("LoRA and Textual Inversion learn the style from the same pictures, one after the other: "
+                            "a few minutes on two cores. Watch the losses and the sample pictures below.")
+                second = gr.Button("Train both", variant="primary", elem_id="start-train")
+            with gr.Step("See", id=3):
+                gr.Markdown("Five landmarks that neither method has seen, drawn from the same noise.")
+                third = gr.Button("Draw the five landmarks", variant="primary", elem_id="start-draw")
+        with gr.Tabs(elem_id="tabs") as tabs:
+            with gr.Tab("Data set", id="data"):
+                data = dataset_tab.build(workspace, project)
+            with gr.Tab("Train", id="train"):
+                training = train_tab.build(workspace, project)
+            with gr.Tab("Generate", id="generate"):
+                drawing = generate_tab.build(workspace, project)
+        seen, finished = gr.State(None), gr.State(None)
+        timer = gr.Timer(REFRESH_SECONDS)
+        quiet: dict[str, Any] = {"show_progress": "hidden", "api_visibility": "private"}
+
+        @parts.friendly
+        def changed(name: str | None) -> list[Any]:
+            """Show another project everywhere."""
+            sets = workspace.project(name).image_sets() if name else []
+            latest = sets[0].name if sets else None
+            shown = generate_tab.result_view(workspace.project(name), latest, None, "", "") if name else [gr.skip()] * 6
+            return [*dataset_tab.view(workspace, name), *generate_tab.choices_view(workspace, name), *shown]
+
+        def opened() -> Any:
+            return gr.update(choices=workspace.projects(), value=newest_project(workspace))
+
+        def tick(name: str | None, shown: list[str], before: Any, trained: Any) -> list[Any]:
+            """News of the runs; a method that has just become able to draw is ticked in the Generate tab."""
+            now, updates = train_tab.refresh(workspace, name, shown, before)
+            able = train_tab.trained_methods(workspace.project(name)) if name else []
+            can_draw = gr.update(value=[generate_tab.BASE, *able]) if [name, able] != trained else gr.skip()
+            return [now, [name, able], can_draw, *updates]
+
+        follow = [*data.view, *drawing.choices, *drawing.result]
+        project.change(changed, project, follow, **quiet)
+        page.load(opened, None, project, **quiet)
+        live = [seen, finished, drawing.choices[1], *training.live]
+        timer.tick(tick, [project, training.chosen, seen, finished], live, concurrency_limit=None, **quiet)
+
+        def step(number: int) -> Any:
+            return gr.Walkthrough(selected=number)
+
+        made = first.click(lambda: gr.Tabs(selected="data"), None, tabs, **quiet)
+        made = made.then(data.make, gr.State(SAMPLE), data.outputs, concurrency_id="data set", **quiet)
+        made.success(lambda: step(2), None, walk, **quiet)
+
+        @parts.friendly
+        def train_both(name: str | None) -> Any:
+            train_tab.submit(workspace, name, list(adapters.methods()), "quick", {})
+            return gr.Tabs(selected="train")
+
+        second.click(train_both, project, tabs, **quiet).success(lambda: step(3), None, walk, **quiet)
+        def draw_after_training(*inputs: Any) -> Iterator[list[Any]]:
+            """Wait for the project's runs, then draw with all that was trained."""
+            name = inputs[0]
+            of = train_tab.chosen_project(workspace, name)
+            while active := [run for run in of.runs() if jobs.status(run).active]:
+                done = jobs.status(active[0])
+                label = adapters.method(active[0].config().method).LABEL
+                waiting = parts.bar(done.fraction, f"{label} is still learning; drawing starts by itself")
+                yield [waiting, *[gr.skip()] * (len(drawing.outputs) - 1)]
+                time.sleep(REFRESH_SECONDS)
+            able = [generate_tab.BASE, *train_tab.trained_methods(of)]
+            yield from drawing.draw(*inputs[:3], able, *inputs[4:])
+
+        to_pictures = third.click(lambda: gr.Tabs(selected="generate"), None, tabs, **quiet)
+        started = to_pictures.then(
+            parts.friendly(draw_after_training), drawing.inputs, drawing.outputs, concurrency_id="accelerator", **quiet
+        )
+        drawing.stop.click(None, None, None, cancels=[started], **quiet)
+    return page.queue(default_concurrency_limit=4)

@@ -1,0 +1,180 @@
+"""The Data set tab: make the sample project or take in one's own pictures, look at them, mend their captions."""
+
+from __future__ import annotations
+
+import html
+import time
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import gradio as gr
+
+from adapters import StudioError
+from ghibli_studio import dataset as datasets
+from ghibli_studio.dataset import Dataset, Progress
+from ghibli_studio.ui import parts
+from ghibli_studio.workspace import Project, Workspace
+
+PAGE = 24
+THUMBNAIL = 192
+HEADERS = ["id", "landmark", "split", "tokens", "caption"]
+
+
+@dataclass(frozen=True)
+class Tab:
+    """The widgets and handlers that the rest of the page needs."""
+
+    view: list[Any]
+    make: Callable[[str], Iterator[list[Any]]]
+    outputs: list[Any]
+
+
+def summary(dataset: Dataset) -> str:
+    """Figures, captions over the limit and files left out, as HTML."""
+    longest = max(item.tokens for item in dataset.items)
+    text = parts.facts({
+        "pictures": len(dataset.items),
+        "to train on": len(dataset.part("train")),
+        "to validate on, of other landmarks": len(dataset.part("validation")),
+        "px a side": dataset.resolution,
+        f"of {dataset.token_limit} tokens in the longest caption": longest,
+    })
+    if long := dataset.too_long():
+        listed = ", ".join(f"{item.id} ({item.tokens} tokens)" for item in long[:10])
+        text += (
+            f'<p class="problem">{len(long)} captions are longer than the {dataset.token_limit} tokens that the model '
+            f"reads: {listed}. Shorten them in the table below.</p>"
+        )
+    if dataset.problems:
+        lines = "".join(f"<li>{html.escape(problem['reason'])}</li>" for problem in dataset.problems[:50])
+        head = f'<summary class="problem">{len(dataset.problems)} files left out</summary>'
+        text += f"<details open>{head}<ul>{lines}</ul></details>"
+    return text
+
+
+def thumbnails(project: Project, dataset: Dataset, page: int) -> list[tuple[Any, str]]:
+    """One page of pictures, each beside its source where that is another picture."""
+    from PIL import Image
+
+    from ghibli_studio.images import open_image, square
+
+    shown = []
+    for item in dataset.items[(page - 1) * PAGE : page * PAGE]:
+        with Image.open(project.dataset / f"{item.id}.png") as picture:
+            styled = picture.convert("RGB").resize((THUMBNAIL, THUMBNAIL))
+        source = square(open_image((project.sources / item.source).read_bytes(), item.source), THUMBNAIL)
+        pair = Image.new("RGB", (2 * THUMBNAIL, THUMBNAIL))
+        pair.paste(source, (0, 0))
+        pair.paste(styled, (THUMBNAIL, 0))
+        shown.append((pair, f"{item.landmark} · {item.split}"))
+    return shown
+
+
+def view(workspace: Workspace, name: str | None, page: float = 1) -> list[Any]:
+    """Updates of (forms, summary, gallery, page slider, table, save button) for a project."""
+    hidden, forms = gr.update(visible=False), gr.update(open=True)
+    if not name:
+        text = "No project yet. Make the sample project, or take in your own pictures: both are just above."
+        return [forms, parts.empty(text), hidden, hidden, hidden, hidden]
+    project = workspace.project(name)
+    try:
+        dataset = datasets.load(project)
+    except StudioError as error:
+        return [forms, parts.empty(str(error)), hidden, hidden, hidden, hidden]
+    pages = -(-len(dataset.items) // PAGE)
+    page = min(max(int(page), 1), pages)
+    rows = [[item.id, item.landmark, item.split, item.tokens, item.caption] for item in dataset.items]
+    return [
+        gr.update(open=False),
+        summary(dataset),
+        gr.update(value=thumbnails(project, dataset, page), visible=True),
+        gr.update(value=page, maximum=max(pages, 2), visible=pages > 1),
+        gr.update(value=rows, visible=True),
+        gr.update(visible=True),
+    ]
+
+
+def follow(progress: Iterator[Progress]) -> Iterator[str]:
+    """A progress bar with the time left, as HTML, whenever there is something new to see."""
+    started = time.monotonic()
+    for step in progress:
+        left = (time.monotonic() - started) / step.done * (step.total - step.done) if step.done else None
+        yield parts.bar(step.done / max(step.total, 1), step.what, left)
+
+
+def save_captions(workspace: Workspace, name: str, rows: Sequence[Sequence[Any]]) -> Dataset:
+    """Take over the captions of the table; raises StudioError for an empty or endless one."""
+    return datasets.set_captions(workspace.project(name), {str(row[0]).zfill(4): str(row[4]) for row in rows})
+
+
+def build(workspace: Workspace, project: gr.Dropdown) -> Tab:
+    """Lay the tab out and wire it."""
+    from ghibli_studio.importing import import_pictures
+    from ghibli_studio.sample import make_sample
+
+    with gr.Accordion("Make or take in a data set", elem_id="new-dataset") as new, gr.Row():
+        with gr.Column():
+            gr.Markdown("### The sample project\n115 landmarks, each drawn as a photograph and in the style to learn.")
+            sample_name = gr.Textbox("sample", label="Project", elem_id="sample-name")
+            sample_button = gr.Button("Make the sample project", variant="primary", elem_id="make-sample")
+        with gr.Column():
+            gr.Markdown("### Your own pictures\nIn the style, each with a `.txt` caption of the same name; or a ZIP.")
+            own_name = gr.Textbox(label="Project", placeholder="my-style", elem_id="own-name")
+            files = gr.File(label="Pictures and captions, or one ZIP", file_count="multiple", elem_id="own-files",
+                            height=140)
+            folder = gr.Textbox(label="Or a folder on this machine", placeholder="~/pictures", elem_id="own-folder")
+            with gr.Accordion("Base model", open=False):
+                base = gr.Textbox("miniature", label="Base model", elem_id="own-base",
+                                  info="miniature, a diffusers folder, a .safetensors checkpoint, or a hub id.")
+            import_button = gr.Button("Take them in", elem_id="import")
+    progress = gr.HTML(elem_id="dataset-progress", padding=False)
+    overview = gr.HTML(elem_id="dataset-summary", padding=False)
+    gallery = gr.Gallery(label="Source and picture to learn from", columns=4, height=460, object_fit="contain",
+                         allow_preview=False, visible=False, elem_id="dataset-gallery", buttons=[])
+    page = gr.Slider(1, 2, 1, step=1, label="Page", visible=False, elem_id="dataset-page")
+    table = gr.Dataframe(headers=HEADERS, datatype=["str", "str", "str", "number", "str"], interactive=True, wrap=True,
+                         static_columns=[0, 1, 2, 3], visible=False, max_height=420, label="Captions",
+                         elem_id="captions", type="array", column_widths=[70, 170, 110, 90, 720])
+    save = gr.Button("Save the captions", visible=False, elem_id="save-captions")
+    shown = [new, overview, gallery, page, table, save]
+
+    def finished(name: str) -> list[Any]:
+        return ["", gr.update(choices=workspace.projects(), value=name), *view(workspace, name)]
+
+    def nothing(bar: str) -> list[Any]:
+        return [bar, gr.skip(), *[gr.skip()] * len(shown)]
+
+    @parts.friendly
+    def make(name: str) -> Iterator[list[Any]]:
+        """Make the sample project; the progress is told as it goes."""
+        for bar in follow(make_sample(workspace.project(name.strip(), create=True))):
+            yield nothing(bar)
+        yield finished(name.strip())
+
+    @parts.friendly
+    def take(name: str, uploads: list[str] | None, path: str, spec: str) -> Iterator[list[Any]]:
+        """Take in pictures; what cannot be used is listed with the reason."""
+        if not uploads and not path.strip():
+            raise StudioError("no pictures are chosen; drop some files above, or name a folder on this machine")
+        source = [Path(upload) for upload in uploads] if uploads else Path(path.strip())
+        made = workspace.project(name.strip(), create=True)
+        for bar in follow(import_pictures(made, source, spec.strip())):
+            yield nothing(bar)
+        yield finished(name.strip())
+
+    @parts.friendly
+    def saved(name: str, rows: list[list[Any]], number: float) -> list[Any]:
+        save_captions(workspace, name, rows)
+        gr.Info("The captions are saved.")
+        return view(workspace, name, number)
+
+    outputs = [progress, project, *shown]
+    busy = {"concurrency_id": "data set", "concurrency_limit": 1, "show_progress": "hidden"}
+    sample_button.click(make, sample_name, outputs, api_name="make_sample", **busy)
+    import_button.click(take, [own_name, files, folder, base], outputs, api_visibility="private", **busy)
+    page.release(parts.friendly(lambda name, number: view(workspace, name, number)), [project, page], shown,
+                 show_progress="hidden", api_visibility="private")
+    save.click(saved, [project, table, page], shown, api_visibility="private")
+    return Tab(shown, make, outputs)

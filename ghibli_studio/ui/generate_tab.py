@@ -1,0 +1,221 @@
+"""The Generate tab: the same prompts and noise through the base model and each adapter, side by side."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+import gradio as gr
+
+import adapters
+from adapters import StudioError
+from ghibli_studio import dataset as datasets
+from ghibli_studio import generation, jobs, pictures
+from ghibli_studio.config import PAPER_LANDMARKS, GenerationSettings
+from ghibli_studio.generation import BASE
+from ghibli_studio.pictures import PictureSet
+from ghibli_studio.ui import forms, parts
+from ghibli_studio.ui.train_tab import chosen_project, trained_methods
+from ghibli_studio.workspace import Project, Workspace
+
+NO_PICTURES = "No pictures yet. Choose landmarks and press Draw."
+MAIN_SETTINGS = ("seed", "num_inference_steps", "guidance_scale", "strength")
+
+
+@dataclass(frozen=True)
+class Tab:
+    """The widgets and handlers that the rest of the page needs."""
+
+    choices: list[Any]
+    result: list[Any]
+    draw: Callable[..., Iterator[list[Any]]]
+    inputs: list[Any]
+    outputs: list[Any]
+    stop: gr.Button
+
+
+def methods() -> dict[str, str]:
+    """Every method that can draw, with what it is called."""
+    return {BASE: pictures.label(BASE), **{name: module.LABEL for name, module in adapters.methods().items()}}
+
+
+def draw(
+    workspace: Workspace, project: Project, requests: Sequence[pictures.Request], wanted: Sequence[str],
+    settings: GenerationSettings,
+) -> Iterator[tuple[str, Path | None]]:
+    """(progress as HTML, the set's folder) whenever there is news; waits while another computation is at work."""
+    if not wanted:
+        raise StudioError("no method is chosen; tick at least one")
+    files = pictures.adapter_files(project, wanted)
+    started, folder = time.monotonic(), None
+    for step in jobs.in_turn(workspace, pictures.draw_set(project, requests, files, settings)):
+        if isinstance(step, jobs.Waiting):
+            busy = f"run {step.run.id}" if step.run else "another set of pictures"
+            yield parts.bar(0, f"waiting until {busy} has ended"), None
+            started = time.monotonic()
+            continue
+        folder = step.picture.file.parent if step.picture else folder
+        spent = time.monotonic() - started
+        left = spent / step.done * (step.total - step.done) if step.done else None
+        yield parts.bar(step.done / step.total, step.what, left), folder
+
+
+@cache
+def placeholder(side: int = 256) -> Any:
+    """A grey square where a picture will be."""
+    from PIL import Image
+
+    return Image.new("RGB", (side, side), "#c9ced4")
+
+
+def gallery_of(made: PictureSet) -> list[tuple[Any, str]]:
+    """A row a prompt, a column a method; grey where a picture is not there yet."""
+    return [
+        (parts.served(made.files[index, method]) if (index, method) in made.files else placeholder(),
+         f"{title} · {pictures.label(method)}")
+        for index, title in enumerate(made.titles)
+        for method in made.methods
+    ]
+
+
+def slider_of(made: PictureSet, title: str | None, left: str, right: str) -> Any:
+    """Two methods' pictures of one prompt, to slide across each other."""
+    index = made.titles.index(title) if title in made.titles else 0
+    pair = [made.files.get((index, method)) for method in (left, right)]
+    if None in pair:
+        return gr.update(value=None)
+    return gr.update(value=tuple(parts.served(path) for path in pair))
+
+
+def result_view(project: Project, folder: str | None, title: str | None, left: str, right: str) -> list[Any]:
+    """Updates of (empty text, gallery, title, left, right, slider) for a set."""
+    if not folder:
+        return [gr.update(value=parts.empty(NO_PICTURES), visible=True), *[gr.update(visible=False)] * 5]
+    made = pictures.load_set(project.image_set(folder))
+    titles = list(dict.fromkeys(made.titles))
+    title = title if title in titles else titles[0]
+    known = [(pictures.label(method), method) for method in made.methods]
+    left = left if left in made.methods else made.methods[0]
+    right = right if right in made.methods and right != left else made.methods[-1]
+    several = len(made.methods) > 1
+    return [
+        gr.update(visible=False),
+        gr.update(value=gallery_of(made), columns=len(made.methods), visible=True),
+        gr.update(choices=titles, value=title, visible=several),
+        gr.update(choices=known, value=left, visible=several),
+        gr.update(choices=known, value=right, visible=several),
+        slider_of(made, title, left, right) if several else gr.update(visible=False),
+    ]
+
+
+def choices_view(workspace: Workspace, name: str | None) -> list[Any]:
+    """Updates of (landmarks, methods, sets) for a project."""
+    if not name:
+        return [gr.update(choices=[], value=[]), gr.update(value=[BASE]), gr.update(choices=[], value=None)]
+    project = workspace.project(name)
+    try:
+        items = datasets.load(project).items
+    except StudioError:
+        items = ()
+    known = sorted({item.landmark for item in items})
+    held_out = sorted({item.landmark for item in items if item.split == "validation"})
+    first = [name for name in PAPER_LANDMARKS if name in known] or held_out[:5]
+    sets = [folder.name for folder in project.image_sets()]
+    return [
+        gr.update(choices=known, value=first),
+        gr.update(value=[BASE, *trained_methods(project)]),
+        gr.update(choices=sets, value=sets[0] if sets else None),
+    ]
+
+
+def build(workspace: Workspace, project: gr.Dropdown) -> Tab:
+    """Lay the tab out and wire it."""
+    advanced = [name for name in GenerationSettings.model_fields if name not in MAIN_SETTINGS]
+    with gr.Row():
+        with gr.Column(scale=2, min_width=300):
+            landmarks = gr.Dropdown([], multiselect=True, label="Landmarks", elem_id="landmarks",
+                                    info="Drawn with the data set's own prompts.")
+            prompts = gr.Textbox(label="Or your own prompts, one a line", lines=3, elem_id="prompts",
+                                 placeholder="Big Ben, London, England, a tall stone clock tower at sunset, wide shot",
+                                 info="In the data set's form they work best; the style's word is added for you.")
+            wanted = gr.CheckboxGroup([(text, name) for name, text in methods().items()], value=[BASE],
+                                      label="Draw with", elem_id="draw-with", info="All from the same initial noise.")
+            with gr.Row():
+                draw_button = gr.Button("Draw", variant="primary", elem_id="draw", scale=2)
+                stop = gr.Button("Stop", elem_id="stop", scale=1)
+            fields = forms.widgets(GenerationSettings, "draw", MAIN_SETTINGS)
+            with gr.Accordion("More settings", open=False):
+                fields |= forms.widgets(GenerationSettings, "draw", advanced)
+        with gr.Column(scale=3, min_width=300):
+            progress = gr.HTML(elem_id="draw-progress", padding=False)
+            nothing = gr.HTML(parts.empty(NO_PICTURES), elem_id="no-pictures", padding=False)
+            gallery = gr.Gallery(label="A row a prompt, a column a method", columns=3, height="auto", visible=False,
+                                 object_fit="contain", elem_id="pictures", buttons=["download", "fullscreen"])
+            with gr.Row():
+                title = gr.Dropdown([], label="Compare", visible=False, elem_id="compare")
+                left = gr.Dropdown([], label="Left", visible=False, elem_id="left")
+                right = gr.Dropdown([], label="Right", visible=False, elem_id="right")
+            slider = gr.ImageSlider(label="Slide to compare", visible=False, elem_id="slider", max_height=420)
+            with gr.Accordion("Recipe of the picture chosen above", open=False):
+                recipe = gr.JSON(show_label=False, elem_id="recipe")
+            sets = gr.Dropdown([], label="Set of pictures", elem_id="sets", info="All that was drawn, newest first.")
+    result = [nothing, gallery, title, left, right, slider]
+
+    @parts.friendly
+    def drawn(
+        name: str | None, chosen: list[str], lines: str, using: list[str], a: str, b: str, *values: Any
+    ) -> Iterator[list[Any]]:
+        """Draw every prompt with every method; each picture is shown and saved as it is finished."""
+        settings = GenerationSettings.checked(forms.read(GenerationSettings, fields, values))
+        of = chosen_project(workspace, name)
+        if lines.strip():
+            requests = pictures.requests_for_prompts(lines.splitlines())
+        elif chosen:
+            requests = pictures.requests_for_landmarks(of, chosen)
+        else:
+            raise StudioError("nothing is chosen to draw; choose landmarks, or write a prompt")
+        shown = None
+        for bar, folder in draw(workspace, of, requests, using, settings):
+            if folder is None:
+                yield [bar, gr.skip(), *[gr.skip()] * len(result)]
+                continue
+            count = len(list(folder.glob("*.png")))
+            news = (folder, count) != shown
+            shown = (folder, count)
+            names = [made.name for made in of.image_sets()]
+            yield [
+                bar,
+                gr.update(choices=names, value=folder.name) if news else gr.skip(),
+                *(result_view(of, folder.name, None, a, b) if news else [gr.skip()] * len(result)),
+            ]
+        yield ["", *[gr.skip()] * (1 + len(result))]
+
+    @parts.friendly
+    def show(name: str | None, folder: str | None, chosen: str | None, a: str, b: str) -> list[Any]:
+        return result_view(chosen_project(workspace, name), folder, chosen, a, b)
+
+    @parts.friendly
+    def slide(name: str | None, folder: str | None, chosen: str | None, a: str, b: str) -> Any:
+        made = pictures.load_set(chosen_project(workspace, name).image_set(folder))
+        return slider_of(made, chosen, a, b)
+
+    @parts.friendly
+    def recipe_shown(name: str | None, folder: str | None, event: gr.SelectData) -> Any:
+        made = pictures.load_set(chosen_project(workspace, name).image_set(folder))
+        place = (event.index // len(made.methods), made.methods[event.index % len(made.methods)])
+        return generation.read_recipe(made.files[place]) if place in made.files else None
+
+    inputs = [project, landmarks, prompts, wanted, left, right, *fields.values()]
+    outputs = [progress, sets, *result]
+    quiet = {"show_progress": "hidden", "api_visibility": "private"}
+    drawing = draw_button.click(drawn, inputs, outputs, concurrency_id="accelerator", concurrency_limit=1, **quiet)
+    stop.click(lambda: "", None, progress, cancels=[drawing], **quiet)
+    sets.input(show, [project, sets, title, left, right], result, **quiet)
+    for widget in (title, left, right):
+        widget.input(slide, [project, sets, title, left, right], slider, **quiet)
+    gallery.select(recipe_shown, [project, sets], recipe, **quiet)
+    return Tab([landmarks, wanted, sets], result, drawn, inputs, outputs, stop)

@@ -1,0 +1,116 @@
+"""How the page looks: theme, style sheet, and the small pieces of HTML that several tabs share."""
+
+from __future__ import annotations
+
+import functools
+import html
+import inspect
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import gradio as gr
+from gradio.processing_utils import save_file_to_cache
+from gradio.utils import get_upload_folder
+
+from adapters import StudioError
+from ghibli_studio.files import explain_os_error
+
+FONT = ["ui-sans-serif", "system-ui", "sans-serif"]
+MONO = ["ui-monospace", "Menlo", "Consolas", "monospace"]
+
+# (strong, pale) colours of a method's curves; readable on light and on dark ground
+COLOURS = {"lora": ("#2f8f5b", "#a9d8bd"), "ti": ("#c2622d", "#ecc4a6"), "base": ("#7a8794", "#c5ccd3")}
+SPARE_COLOURS = (("#5b6bd6", "#bfc5f0"), ("#a14fa8", "#dfbfe2"), ("#1f8aa5", "#b0d8e2"), ("#b38a12", "#e4d39a"))
+
+CSS = """
+.gradio-container { max-width: 1280px !important; margin: 0 auto !important; }
+#title h1 { margin: 0; font-size: 1.6rem; }
+#title p { margin: 0; opacity: .75; }
+.bar { height: .6rem; border-radius: .3rem; background: var(--border-color-primary); overflow: hidden; }
+.bar > div { height: 100%; background: var(--primary-500); transition: width .4s; }
+.card { padding: .7rem .9rem; margin: 0 0 .5rem; border: 1px solid var(--border-color-primary); border-radius: .6rem; }
+.card .head { display: flex; justify-content: space-between; gap: .8rem; flex-wrap: wrap; margin-bottom: .35rem; }
+.card .foot { font-size: .85rem; opacity: .8; margin-top: .35rem; }
+.chip { font-size: .8rem; padding: .05rem .5rem; border-radius: 1rem; background: var(--border-color-primary); }
+.chip.done { background: #2f8f5b; color: #fff; }
+.chip.failed, .chip.interrupted { background: #b3372f; color: #fff; }
+.chip.running { background: #2563ab; color: #fff; }
+.empty { padding: 1.2rem; text-align: center; border: 1px dashed var(--border-color-primary); border-radius: .6rem; }
+#dataset-gallery .thumbnail-item { aspect-ratio: 2 / 1; }
+.facts { display: flex; flex-wrap: wrap; gap: .4rem 1.4rem; margin: .3rem 0; }
+.facts b { font-size: 1.15rem; }
+.problem { color: var(--error-text-color, #b3372f); }
+"""
+
+
+def theme() -> gr.themes.Base:
+    """Quiet greens; the system's own fonts, so that nothing is fetched from anywhere."""
+    return gr.themes.Default(
+        primary_hue="emerald", secondary_hue="slate", neutral_hue="slate", font=FONT, font_mono=MONO
+    )
+
+
+def friendly(function: Callable[..., Any]) -> Callable[..., Any]:
+    """A handler whose StudioError becomes the page's own message; it stays until it is closed."""
+
+    def shown(error: StudioError | OSError) -> gr.Error:
+        sentence = error if isinstance(error, StudioError) else explain_os_error(error, Path("the workspace"))
+        return gr.Error(html.escape(str(sentence)), duration=None, title="That did not work")
+
+    if inspect.isgeneratorfunction(function):
+
+        @functools.wraps(function)
+        def wrapped(*arguments: Any) -> Any:
+            try:
+                yield from function(*arguments)
+            except (StudioError, OSError) as error:
+                raise shown(error) from error
+
+    else:
+
+        @functools.wraps(function)
+        def wrapped(*arguments: Any) -> Any:
+            try:
+                return function(*arguments)
+            except (StudioError, OSError) as error:
+                raise shown(error) from error
+
+    return wrapped
+
+
+def served(path: Path) -> str:
+    """A copy of the file where the page may fetch it; the workspace itself is never opened to the page."""
+    return save_file_to_cache(path, cache_dir=get_upload_folder())
+
+
+def duration(seconds: float) -> str:
+    """`45 s`, `3 min 20 s` or `2 h 5 min`."""
+    seconds = round(seconds)
+    if seconds < 60:
+        return f"{seconds} s"
+    if seconds < 3600:
+        return f"{seconds // 60} min {seconds % 60} s"
+    return f"{seconds // 3600} h {seconds % 3600 // 60} min"
+
+
+def bar(fraction: float, what: str, seconds_left: float | None = None) -> str:
+    """A progress bar with what is being done and the time left."""
+    percent = round(100 * min(max(fraction, 0), 1))
+    left = f", {duration(seconds_left)} left" if seconds_left is not None else ""
+    return (
+        f'<div role="progressbar" aria-valuenow="{percent}" aria-valuemin="0" aria-valuemax="100" '
+        f'aria-label="{html.escape(what)}" class="bar"><div style="width:{percent}%"></div></div>'
+        f'<div class="foot">{html.escape(what)} ({percent} %{left})</div>'
+    )
+
+
+def empty(text: str) -> str:
+    """What to do where there is nothing yet."""
+    return f'<div class="empty">{html.escape(text)}</div>'
+
+
+def facts(values: dict[str, Any]) -> str:
+    """A row of figures with their names."""
+    inner = (f"<span><b>{html.escape(str(value))}</b> {html.escape(name)}</span>" for name, value in values.items())
+    return f'<div class="facts">{"".join(inner)}</div>'

@@ -1,0 +1,243 @@
+"""Where things lie on disk. The only file that joins the paths of a workspace.
+
+The project folder is the whole truth: nobody keeps state that is not a path.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass
+from datetime import datetime
+from pathlib import Path
+from typing import Any
+
+from ghibli_studio.config import RunConfig, StudioError
+from ghibli_studio.files import explain_os_error, make_folder, read_json, read_lines, write_json
+
+NAME = re.compile(r"\w[\w .-]{0,63}")
+
+
+def default_root() -> Path:
+    """`$GHIBLI_WORKSPACE`, or `workspace` in the current folder."""
+    return Path(os.environ.get("GHIBLI_WORKSPACE", "workspace"))
+
+
+@dataclass(frozen=True)
+class Run:
+    """One training run's folder."""
+
+    folder: Path
+
+    @property
+    def id(self) -> str:
+        """`<time>-<method>`."""
+        return self.folder.name
+
+    @property
+    def project(self) -> Project:
+        """The project that the run belongs to."""
+        return Project(self.folder.parent.parent)
+
+    @property
+    def config_file(self) -> Path:
+        """The run's settings."""
+        return self.folder / "config.json"
+
+    @property
+    def job_file(self) -> Path:
+        """Which process works on it, and since when it waits."""
+        return self.folder / "job.json"
+
+    @property
+    def cancel_file(self) -> Path:
+        """Its presence asks the process to stop."""
+        return self.folder / "cancel"
+
+    @property
+    def progress_file(self) -> Path:
+        """One line an event: steps, validations, samples."""
+        return self.folder / "progress.jsonl"
+
+    @property
+    def log_file(self) -> Path:
+        """What the process printed."""
+        return self.folder / "log.txt"
+
+    @property
+    def checkpoints(self) -> Path:
+        """Where resuming starts from."""
+        return self.folder / "checkpoints"
+
+    @property
+    def checkpoint_file(self) -> Path:
+        """State after the last finished epoch."""
+        return self.checkpoints / "last.safetensors"
+
+    @property
+    def adapter_file(self) -> Path:
+        """The adapter of the best epoch."""
+        return self.folder / "adapter.safetensors"
+
+    @property
+    def last_adapter_file(self) -> Path:
+        """The adapter of the last finished epoch."""
+        return self.folder / "last.safetensors"
+
+    @property
+    def metrics_file(self) -> Path:
+        """The run's figures, written after every epoch."""
+        return self.folder / "metrics.json"
+
+    @property
+    def done_file(self) -> Path:
+        """Written last: how the run ended."""
+        return self.folder / "done.json"
+
+    def sample_file(self, epoch: int) -> Path:
+        """The sample picture after an epoch; 0 is before training."""
+        return self.folder / "samples" / f"epoch-{epoch:03d}.png"
+
+    def samples(self) -> list[Path]:
+        """All sample pictures in the order of epochs."""
+        return sorted((self.folder / "samples").glob("epoch-*.png"))
+
+    def config(self) -> RunConfig:
+        """The run's settings, checked."""
+        return RunConfig.checked(read_json(self.config_file))
+
+    def progress(self) -> list[dict[str, Any]]:
+        """All events so far."""
+        return read_lines(self.progress_file)
+
+    def metrics(self) -> dict[str, Any]:
+        """The figures so far; empty before the first validation."""
+        return read_json(self.metrics_file) if self.metrics_file.exists() else {}
+
+
+@dataclass(frozen=True)
+class Project:
+    """One project's folder."""
+
+    folder: Path
+
+    @property
+    def name(self) -> str:
+        """The project's name is its folder's."""
+        return self.folder.name
+
+    @property
+    def workspace(self) -> Workspace:
+        """The workspace that the project belongs to."""
+        return Workspace(self.folder.parent)
+
+    @property
+    def sources(self) -> Path:
+        """The pictures as they came."""
+        return self.folder / "sources"
+
+    @property
+    def dataset(self) -> Path:
+        """Cropped pictures with a caption file each; a folder that other trainers read too."""
+        return self.folder / "dataset"
+
+    @property
+    def manifest_file(self) -> Path:
+        """Written last: a data set is complete if it is there."""
+        return self.dataset / "manifest.json"
+
+    def building(self, part: str) -> Path:
+        """Where a data set grows until it is complete; `part` is `sources` or `dataset`."""
+        return self.folder / ".building" / part
+
+    def cache_file(self, name: str) -> Path:
+        """Something that can be computed again."""
+        return self.folder / "cache" / name
+
+    def image_set(self, name: str) -> Path:
+        """The folder of one generated set."""
+        return self.folder / "images" / name
+
+    def image_sets(self) -> list[Path]:
+        """All generated sets, the newest first."""
+        return sorted((p for p in (self.folder / "images").glob("*") if p.is_dir()), reverse=True)
+
+    def new_image_set(self) -> Path:
+        """Create the folder of a new generated set."""
+        return _new_folder(self.folder / "images", "")
+
+    def runs(self, method: str | None = None) -> list[Run]:
+        """All runs, the oldest first; of one method if given."""
+        folders = sorted(path.parent for path in (self.folder / "runs").glob("*/config.json"))
+        return [Run(f) for f in folders if method is None or f.name.split("-", 3)[2] == method]
+
+    def run(self, run_id: str) -> Run:
+        """The run of that name; raises StudioError with the names there are."""
+        for run in self.runs():
+            if run.id == run_id:
+                return run
+        known = ", ".join(run.id for run in self.runs()) or "none yet"
+        raise StudioError(f"project {self.name!r} has no run {run_id!r}; it has {known}")
+
+    def new_run(self, config: RunConfig) -> Run:
+        """Create a run's folder with its settings."""
+        run = Run(_new_folder(self.folder / "runs", f"-{config.method}"))
+        write_json(run.config_file, config.model_dump(mode="json"))
+        return run
+
+
+def _new_folder(parent: Path, suffix: str) -> Path:
+    """`<date>-<time><suffix>`, numbered where one second sees several."""
+    stamp = datetime.now().strftime("%Y%m%d-%H%M%S")
+    make_folder(parent)
+    for number in range(1, 1000):
+        folder = parent / (stamp + suffix + (f"-{number}" if number > 1 else ""))
+        try:
+            folder.mkdir()
+            return folder
+        except FileExistsError:
+            continue
+        except OSError as error:
+            raise explain_os_error(error, folder) from error
+    raise StudioError(f"{parent} already has 999 folders of this second; wait a moment and try again")
+
+
+@dataclass(frozen=True)
+class Workspace:
+    """The folder of all projects."""
+
+    root: Path
+
+    @property
+    def accelerator_lock(self) -> Path:
+        """Held by whoever computes: one at a time."""
+        return self.root / ".accelerator.lock"
+
+    def projects(self) -> list[str]:
+        """Names of all projects."""
+        return sorted(path.parent.name for path in self.root.glob("*/project.json"))
+
+    def project(self, name: str, create: bool = False) -> Project:
+        """Open a project, or create it; raises StudioError for a bad or unknown name."""
+        if not NAME.fullmatch(name) or name.endswith((".", " ")):
+            raise StudioError(
+                f"{name!r} cannot be a project's name; use 1 to 64 letters, digits, spaces, '-', '_' or '.', "
+                "with a letter or digit first"
+            )
+        project = Project(self.root / name)
+        marker = project.folder / "project.json"
+        if not marker.exists():
+            if not create:
+                known = ", ".join(self.projects()) or "none yet"
+                raise StudioError(
+                    f"there is no project {name!r} in {self.root} (there: {known}); "
+                    f"make one with: python -m ghibli_studio sample {name!r}"
+                )
+            write_json(marker, {"name": name, "created": datetime.now().astimezone().isoformat(timespec="seconds")})
+        return project
+
+    def runs(self) -> Iterator[Run]:
+        """All runs of all projects."""
+        for name in self.projects():
+            yield from self.project(name).runs()

@@ -77,6 +77,7 @@ class LoraAdapter:
             try:
                 host.unet.add_adapter(config, adapter_name=PEFT_NAME)
             except ValueError as error:
+                host.unet.unload_lora()
                 raise StudioError(
                     f"target_modules {list(self.settings.target_modules)} do not fit this UNet ({error}); "
                     "the default is to_q, to_k, to_v, to_out.0"

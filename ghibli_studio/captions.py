@@ -6,6 +6,7 @@ import re
 from typing import Any
 
 MAX_CHARACTERS = 4000
+JOINERS = "\u200c\u200d"  # invisible, but letters and emoji are written with them
 
 
 def compose(name: str, location: str, description: str, composition: str) -> str:
@@ -26,7 +27,7 @@ def landmark_of(caption: str, stem: str) -> str:
 
 def clean(text: str) -> str:
     """One line without control characters, white space run together."""
-    return " ".join("".join(c if c.isprintable() else " " for c in text).split())
+    return " ".join("".join(c if c.isprintable() or c in JOINERS else " " for c in text).split())
 
 
 def token_count(tokenizer: Any, caption: str) -> int:

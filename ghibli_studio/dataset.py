@@ -85,7 +85,7 @@ class Progress:
 
 @dataclass
 class Draft:
-    """A data set while it grows: pictures are on disk, the manifest is not yet."""
+    """A data set while it grows: pictures are on disk, the manifest is not yet. Leaving it unfinished clears it away."""
 
     project: Project
     description: Description
@@ -93,7 +93,14 @@ class Draft:
     items: list[Item] = field(default_factory=list)
     problems: list[dict[str, str]] = field(default_factory=list)
 
-    def __post_init__(self) -> None:
+    def __enter__(self) -> Draft:
+        self._clear()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._clear()
+
+    def _clear(self) -> None:
         shutil.rmtree(self.project.building("dataset").parent, ignore_errors=True)
 
     def add(
@@ -121,11 +128,7 @@ class Draft:
         """Write the manifest and put the data set in its place; raises StudioError if nothing can be learnt from it."""
         if len({item.split for item in self.items}) < 2:
             reasons = "; ".join(problem["reason"] for problem in self.problems[:3])
-            raise StudioError(
-                f"{len(self.items)} usable pictures of {len({i.landmark for i in self.items})} landmarks are too few: "
-                "training and validation need one landmark each"
-                + (f". Left out: {len(self.problems)} ({reasons})" if self.problems else "")
-            )
+            raise StudioError(self._too_few() + (f". Left out: {len(self.problems)} ({reasons})" if reasons else ""))
         dataset = Dataset(
             self.description.spec, self.description.resolution, self.description.token_limit, self.seed,
             tuple(self.items), tuple(self.problems),
@@ -139,8 +142,20 @@ class Draft:
                 place.rename(old)
             self.project.building(part).rename(place)
             shutil.rmtree(old, ignore_errors=True)
-        building.parent.rmdir()
         return dataset
+
+    def _too_few(self) -> str:
+        landmarks = sorted({item.landmark for item in self.items})
+        if len(landmarks) > 1:
+            return (
+                f"all {len(self.items)} usable pictures are for {self.items[0].split}; "
+                "name some of them in train.txt and those of another landmark in val.txt, or leave both files out"
+            )
+        of = f" of one landmark ({landmarks[0]})" if landmarks else ""
+        return (
+            f"{len(self.items)} usable pictures{of} are too few: training and validation need a landmark each; the "
+            "landmark is the caption up to its first comma, or else the file's name without its number"
+        )
 
 
 def write_plain(path: Any, data: bytes) -> None:
@@ -155,18 +170,23 @@ def write_plain(path: Any, data: bytes) -> None:
 def split_by_landmark(
     landmarks: Sequence[str], seed: int, *, share: float = VALIDATION_SHARE, held_out: Iterable[str] = ()
 ) -> list[Split]:
-    """A side for each picture: whole landmarks go to validation, `held_out` first, until about `share` is reached."""
-    counts = Counter(landmarks)
-    rest = sorted(counts.keys() - set(held_out))
+    """A side for each picture: whole landmarks go to validation, `held_out` first, until about `share` is reached.
+
+    Names that differ in case alone are one landmark.
+    """
+    shown = [name.casefold() for name in landmarks]
+    counts = Counter(shown)
+    first = [name.casefold() for name in held_out if name.casefold() in counts]
+    rest = sorted(counts.keys() - set(first))
     random.Random(seed).shuffle(rest)
     validation: set[str] = set()
     room = round(share * len(landmarks)) or 1
-    for name in [*(name for name in held_out if name in counts), *rest]:
+    for name in [*first, *rest]:
         if len(validation) + 1 < len(counts) and sum(counts[n] for n in validation) + counts[name] <= room:
             validation.add(name)
     if not validation and len(counts) > 1:
-        validation.add(min(rest, key=counts.__getitem__))
-    return ["validation" if name in validation else "train" for name in landmarks]
+        validation.add(min([*first, *rest], key=counts.__getitem__))
+    return ["validation" if name in validation else "train" for name in shown]
 
 
 def to_json(dataset: Dataset) -> dict[str, Any]:
@@ -182,12 +202,14 @@ def load(project: Project) -> Dataset:
             f"python -m ghibli_studio sample {project.name!r}"
         )
     manifest = read_json(project.manifest_file)
-    if manifest.pop("version", None) != VERSION:
-        raise StudioError(f"{project.manifest_file} is of another version than {VERSION}; import the pictures again")
     try:
+        if manifest.pop("version", None) != VERSION:
+            raise StudioError(
+                f"{project.manifest_file} is of another version than {VERSION}; import the pictures again"
+            )
         items = tuple(Item(**item) for item in manifest.pop("items"))
         return Dataset(**{**manifest, "items": items, "problems": tuple(manifest["problems"])})
-    except (KeyError, TypeError) as error:
+    except (AttributeError, KeyError, TypeError) as error:
         raise StudioError(f"{project.manifest_file} is damaged ({error}); import the pictures again") from error
 
 
@@ -221,10 +243,10 @@ def set_captions(project: Project, captions: dict[str, str]) -> Dataset:
     items = []
     for item in dataset.items:
         caption = check_caption(captions.get(item.id, item.caption), f"picture {item.id}")
-        if caption != item.caption:
-            write_atomic(project.dataset / f"{item.id}.txt", caption + "\n")
-            item = replace(item, caption=caption, tokens=token_count(tokenizer, caption))
-        items.append(item)
+        items.append(replace(item, caption=caption, tokens=token_count(tokenizer, caption)))
+    for old, new in zip(dataset.items, items):
+        if new.caption != old.caption:
+            write_atomic(project.dataset / f"{new.id}.txt", new.caption + "\n")
     dataset = replace(dataset, items=tuple(items))
     write_json(project.manifest_file, to_json(dataset))
     return dataset

@@ -9,9 +9,9 @@ import errno
 import json
 import os
 import shutil
-import tempfile
 from pathlib import Path
 from typing import Any
+from uuid import uuid4
 
 from ghibli_studio.config import StudioError
 
@@ -47,19 +47,19 @@ def make_folder(path: Path) -> Path:
 def write_atomic(path: Path, data: bytes | str) -> None:
     """Write all or nothing: temporary name, fsync, rename. Raises StudioError for a full or read-only disk."""
     make_folder(path.parent)
+    temporary = path.with_name(f".{path.name}.{uuid4().hex}")
     try:
-        handle, temporary = tempfile.mkstemp(prefix=f".{path.name}.", dir=path.parent)
         try:
-            with os.fdopen(handle, "wb") as file:
+            with temporary.open("xb") as file:
                 file.write(data.encode() if isinstance(data, str) else data)
                 file.flush()
                 os.fsync(file.fileno())
-            Path(temporary).replace(path)
+            temporary.replace(path)
         except BaseException:
-            Path(temporary).unlink(missing_ok=True)
+            temporary.unlink(missing_ok=True)
             raise
     except OSError as error:
-        raise explain_os_error(error, path) from error
+        raise explain_os_error(OSError(error.errno, error.strerror), path) from error  # not the temporary name
 
 
 def write_json(path: Path, value: Any) -> None:
@@ -70,7 +70,7 @@ def write_json(path: Path, value: Any) -> None:
 def read_json(path: Path) -> Any:
     """Read JSON; raises StudioError where the file is missing or damaged."""
     try:
-        return json.loads(path.read_text())
+        return json.loads(path.read_text(encoding="utf-8"))
     except OSError as error:
         raise StudioError(f"{path} cannot be read ({error.strerror}); was the project moved or deleted?") from error
     except ValueError as error:
@@ -78,10 +78,11 @@ def read_json(path: Path) -> Any:
 
 
 def append_line(path: Path, value: dict[str, Any]) -> None:
-    """Add one JSON line; a reader may see it at once."""
+    """Add one JSON line; a reader may see it at once. A line cut short by a kill stays on a line of its own."""
     try:
-        with path.open("a") as file:
-            file.write(json.dumps(value) + "\n")
+        with path.open("ab+") as file:
+            whole = file.tell() == 0 or (file.seek(-1, os.SEEK_END) >= 0 and file.read(1) == b"\n")
+            file.write((b"" if whole else b"\n") + json.dumps(value).encode() + b"\n")
     except OSError as error:
         raise explain_os_error(error, path) from error
 
@@ -90,7 +91,7 @@ def read_lines(path: Path) -> list[dict[str, Any]]:
     """All whole JSON lines; a last line cut short by a kill is left out, a missing file is empty."""
     lines = []
     if path.exists():
-        for line in path.read_text().splitlines():
+        for line in path.read_bytes().splitlines():
             try:
                 lines.append(json.loads(line))
             except ValueError:

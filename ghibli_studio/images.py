@@ -40,7 +40,9 @@ def open_image(data: bytes, name: str) -> Image.Image:
                     f"{name} has {width} x {height} px, the shorter side needs {MIN_SIDE}; use a larger picture"
                 )
             image.load()
-            return _rgb(ImageOps.exif_transpose(image))
+            upright = _rgb(ImageOps.exif_transpose(image))
+            upright.info = {}  # a colour profile of the CMYK or grey original would be saved into the RGB picture
+            return upright
     except UnidentifiedImageError as error:
         raise StudioError(f"{name} is not a picture that can be read; save it as PNG, JPEG or WebP") from error
     except Image.DecompressionBombError as error:
@@ -89,8 +91,8 @@ def png_bytes(image: Image.Image, text: dict[str, str] | None = None) -> bytes:
 def png_text(path: Path) -> dict[str, str]:
     """The text chunks of a PNG; raises StudioError for a file that is none."""
     try:
-        with Image.open(path) as image:
+        with Image.open(path, formats=["PNG"]) as image:
             image.load()
-            return dict(getattr(image, "text", {}))
-    except (OSError, SyntaxError, ValueError) as error:
+            return dict(image.text)
+    except (OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
         raise StudioError(f"{path} is not a PNG that can be read ({error})") from error

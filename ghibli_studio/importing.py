@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import lzma
 import zipfile
+import zlib
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import replace as changed
 from pathlib import Path, PurePosixPath
 from typing import Protocol
@@ -12,7 +14,7 @@ from typing import Protocol
 from ghibli_studio.base_model import MINIATURE, describe
 from ghibli_studio.captions import landmark_of
 from ghibli_studio.config import StudioError
-from ghibli_studio.dataset import Draft, Progress, Split, check_caption, split_by_landmark
+from ghibli_studio.dataset import Draft, Item, Progress, Split, check_caption, split_by_landmark
 from ghibli_studio.images import MAX_BYTES, SUFFIXES, open_image
 from ghibli_studio.sample import refuse_to_overwrite
 from ghibli_studio.workspace import Project
@@ -46,9 +48,7 @@ class FolderShelf:
 
     def read(self, name: str) -> bytes:
         """One file's bytes."""
-        path = self.root / name
-        check_size(name, path.stat().st_size)
-        return path.read_bytes()
+        return read_plain(self.root / name, name)
 
 
 class FilesShelf:
@@ -68,8 +68,7 @@ class FilesShelf:
 
     def read(self, name: str) -> bytes:
         """One file's bytes."""
-        check_size(name, self.paths[name].stat().st_size)
-        return self.paths[name].read_bytes()
+        return read_plain(self.paths[name], name)
 
 
 class ZipShelf:
@@ -86,7 +85,7 @@ class ZipShelf:
 
     def names(self) -> list[str]:
         """Every member that is a file, without the rubbish that macOS adds."""
-        names = sorted(member.filename for member in self.archive.infolist() if not member.is_dir())
+        names = sorted({member.filename for member in self.archive.infolist() if not member.is_dir()})
         return [n for n in names if not n.startswith("__MACOSX/") and not PurePosixPath(n).name.startswith(".")]
 
     def read(self, name: str) -> bytes:
@@ -94,10 +93,19 @@ class ZipShelf:
         try:
             with self.archive.open(name) as member:
                 data = member.read(MAX_BYTES + 1)
-        except (zipfile.BadZipFile, RuntimeError, OSError, NotImplementedError, EOFError) as error:
+        except (zipfile.BadZipFile, RuntimeError, OSError, EOFError, zlib.error, lzma.LZMAError) as error:
             raise StudioError(f"{name} in the ZIP cannot be read ({error}); pack it anew without password") from error
         check_size(name, len(data))
         return data
+
+
+def read_plain(path: Path, name: str) -> bytes:
+    """A plain file's bytes; raises StudioError for one over the bound or one that may not be read."""
+    try:
+        check_size(name, path.stat().st_size)
+        return path.read_bytes()
+    except OSError as error:
+        raise StudioError(f"{name} cannot be read ({error.strerror}); allow it, or leave it out") from error
 
 
 def check_size(name: str, size: int) -> None:
@@ -112,11 +120,17 @@ def open_shelf(source: Path | Sequence[Path]) -> Iterator[Shelf]:
     if not isinstance(source, Path) and len(source) != 1:
         yield FilesShelf(source)
         return
-    path = Path(source if isinstance(source, Path) else source[0]).expanduser()
+    path = Path(source if isinstance(source, Path) else source[0])
+    with suppress(RuntimeError):  # ~somebody who has no home here
+        path = path.expanduser()
     if path.is_dir():
         yield FolderShelf(path)
     elif path.is_file() and zipfile.is_zipfile(path):
-        with zipfile.ZipFile(path) as archive:
+        try:
+            archive = zipfile.ZipFile(path)
+        except zipfile.BadZipFile as error:
+            raise StudioError(f"{path} is a broken ZIP ({error}); pack it anew") from error
+        with archive:
             yield ZipShelf(archive)
     elif path.exists():
         raise StudioError(f"{path} is neither a folder nor a ZIP; put the pictures and their .txt captions into one")
@@ -130,8 +144,9 @@ def import_pictures(
 ) -> Iterator[Progress]:
     """Take in pictures with a caption each: `<stem>.txt` beside the picture, or `captions.txt` with `file|caption`.
 
-    `train.txt` and `val.txt`, one file name a line, fix the split; else it is made by landmark. Files that cannot be
-    used are left out and listed with the reason; the rest is kept.
+    `train.txt` and `val.txt`, one file name a line, fix the split (one of the two is enough: the other pictures are on
+    the other side); else it is made by landmark. Lists count for their own folder and those below. Files that cannot
+    be used are left out and listed with the reason; the rest is kept.
     """
     refuse_to_overwrite(project, replace)
     description = describe(base_model)
@@ -144,26 +159,29 @@ def import_pictures(
         if not pictures:
             raise StudioError(f"{place} holds no picture ({len(names)} files); pictures end in {', '.join(SUFFIXES)}")
         there = set(names)
-        captions, given_split = _listed_captions(shelf, names), _listed_split(shelf, names)
-        draft = Draft(project, description, seed)
-        shown: list[str] = []
-        for done, name in enumerate(pictures, 1):
-            try:
-                caption = check_caption(_caption(shelf, there, captions, name), name)
-                data = shelf.read(name)
-                image = open_image(data, name)
-            except StudioError as error:
-                draft.leave_out(name, str(error))
+        captions, sides = _listed_captions(shelf, names), _listed_split(shelf, names, pictures)
+        with Draft(project, description, seed) as draft:
+            for done, name in enumerate(pictures, 1):
+                path = PurePosixPath(name)
+                try:
+                    side = _side(sides, name)
+                    caption = check_caption(_caption(shelf, there, captions, name), name)
+                    data = shelf.read(name)
+                    image = open_image(data, name)
+                except StudioError as error:
+                    draft.leave_out(name, str(error))
+                else:
+                    draft.add(
+                        image, caption, landmark=landmark_of(caption, path.stem), source=data,
+                        suffix=path.suffix.lower(), original=name, split=side,
+                    )
+                yield Progress(done, len(pictures), f"reading {path.name}")
+            if sides:
+                _refuse_split_landmarks(draft)
             else:
-                stem = PurePosixPath(name).stem
-                shown.append(name)
-                draft.add(
-                    image, caption, landmark=landmark_of(caption, stem), source=data,
-                    suffix=PurePosixPath(name).suffix.lower(), original=name,
-                )
-            yield Progress(done, len(pictures), f"reading {PurePosixPath(name).name}")
-    _apply_split(draft, shown, given_split)
-    draft.finish()
+                split = split_by_landmark([item.landmark for item in draft.items], seed)
+                draft.items = [changed(item, split=side) for item, side in zip(draft.items, split)]
+            draft.finish()
 
 
 def _text(shelf: Shelf, name: str) -> str:
@@ -173,15 +191,26 @@ def _text(shelf: Shelf, name: str) -> str:
         raise StudioError(f"{name} is not UTF-8 text; save it as UTF-8") from error
 
 
+def _key(listing: str, file: str) -> str:
+    """What a line of a list names: a path from the list's own folder on."""
+    return (PurePosixPath(listing).parent / file.strip()).as_posix()
+
+
+def _keys(picture: str) -> list[str]:
+    """What lines may name a picture: its path, or its bare name in a list of its folder or one above, nearest first."""
+    path = PurePosixPath(picture)
+    return [path.as_posix(), *((folder / path.name).as_posix() for folder in path.parents)]
+
+
 def _listed_captions(shelf: Shelf, names: list[str]) -> dict[str, str]:
-    """`file|caption` lines of every captions.txt, by file name."""
+    """`file|caption` lines of every captions.txt."""
     found = {}
     for name in names:
         if PurePosixPath(name).name.lower() == "captions.txt":
             for number, line in enumerate(_text(shelf, name).splitlines(), 1):
                 file, bar, caption = line.partition("|")
                 if bar:
-                    found[file.strip()] = caption
+                    found[_key(name, file)] = caption
                 elif line.strip():
                     raise StudioError(f"line {number} of {name} is {line[:60]!r}; it must be file|caption")
     return found
@@ -189,43 +218,52 @@ def _listed_captions(shelf: Shelf, names: list[str]) -> dict[str, str]:
 
 def _caption(shelf: Shelf, there: set[str], listed: dict[str, str], picture: str) -> str:
     path = PurePosixPath(picture)
-    for known in (picture, path.name):
-        if known in listed:
-            return listed[known]
+    for key in _keys(picture):
+        if key in listed:
+            return listed[key]
     beside = path.with_suffix(".txt").as_posix()
     if beside in there:
         return _text(shelf, beside)
     raise StudioError(f"{picture} has no caption; write {path.with_suffix('.txt').name} beside it")
 
 
-def _listed_split(shelf: Shelf, names: list[str]) -> dict[str, Split]:
-    """File name to side, from train.txt and val.txt where they are."""
-    sides: dict[str, Split] = {"train.txt": "train", "val.txt": "validation"}
+def _listed_split(shelf: Shelf, names: list[str], pictures: list[str]) -> dict[str, Split]:
+    """Side by what the lines of train.txt and val.txt name, where they are."""
+    files: dict[str, Split] = {"train.txt": "train", "val.txt": "validation"}
+    there = {key for picture in pictures for key in _keys(picture)}
     found: dict[str, Split] = {}
     for name in names:
-        side = sides.get(PurePosixPath(name).name.lower())
-        if side:
-            for line in _text(shelf, name).splitlines():
-                if file := line.strip():
-                    if found.get(file, side) != side:
-                        raise StudioError(f"{file} stands in both train.txt and val.txt; keep it in one")
-                    found[file] = side
+        side = files.get(PurePosixPath(name).name.lower())
+        for file in _text(shelf, name).splitlines() if side else ():
+            if not file.strip():
+                continue
+            if (key := _key(name, file)) not in there:
+                raise StudioError(
+                    f"{file.strip()} stands in {name} but is not there; list one picture a line, with its ending"
+                )
+            if found.setdefault(key, side) != side:
+                raise StudioError(f"{file.strip()} stands in both train.txt and val.txt; keep it in one")
     return found
 
 
-def _apply_split(draft: Draft, shown: list[str], given: dict[str, Split]) -> None:
-    """The split of the lists where there are any, else a new one; a landmark on both sides is refused."""
-    if not given:
-        sides = split_by_landmark([item.landmark for item in draft.items], draft.seed)
-    else:
-        sides = [given.get(name, given.get(PurePosixPath(name).name, "train")) for name in shown]
-        side_of: dict[str, tuple[str, Split]] = {}
-        for item, name, side in zip(draft.items, shown, sides):
-            other, other_side = side_of.setdefault(item.landmark, (name, side))
-            if other_side != side:
-                raise StudioError(
-                    f"{item.landmark} is in training ({name if side == 'train' else other}) and in validation "
-                    f"({name if side == 'validation' else other}), so validation would measure memory; "
-                    "put all its pictures on one side"
-                )
-    draft.items = [changed(item, split=side) for item, side in zip(draft.items, sides)]
+def _side(listed: dict[str, Split], picture: str) -> Split:
+    """The side that the lists give a picture; raises StudioError if there are two lists and it is in neither."""
+    for key in _keys(picture):
+        if key in listed:
+            return listed[key]
+    if len(sides := set(listed.values())) == 2:
+        raise StudioError(f"{picture} stands in neither train.txt nor val.txt; add it to one of them")
+    return "validation" if sides == {"train"} else "train"
+
+
+def _refuse_split_landmarks(draft: Draft) -> None:
+    """Raise StudioError if a landmark is on both sides."""
+    first: dict[str, Item] = {}
+    for item in draft.items:
+        other = first.setdefault(item.landmark.casefold(), item)
+        if other.split != item.split:
+            train, validation = sorted((other, item), key=lambda i: i.split)
+            raise StudioError(
+                f"{item.landmark} is in training ({train.original}) and in validation ({validation.original}), so "
+                "validation would measure memory; put all its pictures on one side"
+            )

@@ -36,10 +36,11 @@ def make_sample(
     Raises StudioError if the project has a data set and `replace` is not said.
     """
     if not 2 <= count <= LANDMARK_COUNT:
-        raise StudioError(f"count is {count}; the painter knows 2 to {LANDMARK_COUNT} landmarks")
+        raise StudioError(f"count is {count}; it must be 2 to {LANDMARK_COUNT}, the landmarks that the painter knows")
+    if seed < 0:
+        raise StudioError(f"seed is {seed}; it must be 0 or more")
     refuse_to_overwrite(project, replace)
     description = describe(base_model)
-    draft = Draft(project, description, seed)
     spawn = multiprocessing.get_context("spawn")  # safe beside the threads of a web server
     with ProcessPoolExecutor(min(os.cpu_count() or 1, count), mp_context=spawn) as pool:
         futures = [pool.submit(draw_pair, index, seed, description.resolution) for index in _chosen(count)]
@@ -51,12 +52,13 @@ def make_sample(
         finally:
             pool.shutdown(cancel_futures=True)
     splits = split_by_landmark([name for name, *_ in pairs], seed, held_out=PAPER_LANDMARKS)
-    for (name, caption, photograph, styled), split in zip(pairs, splits):
-        draft.add(
-            open_image(styled, name), caption, landmark=name, source=photograph, suffix=".png",
-            original=f"{name}, drawn", split=split,
-        )
-    draft.finish()
+    with Draft(project, description, seed) as draft:
+        for (name, caption, photograph, styled), split in zip(pairs, splits):
+            draft.add(
+                open_image(styled, name), caption, landmark=name, source=photograph, suffix=".png",
+                original=f"{name}, drawn", split=split,
+            )
+        draft.finish()
 
 
 def _chosen(count: int) -> list[int]:

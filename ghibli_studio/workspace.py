@@ -170,7 +170,7 @@ class Project:
     def runs(self, method: str | None = None) -> list[Run]:
         """All runs, the oldest first; of one method if given."""
         folders = sorted(path.parent for path in (self.folder / "runs").glob("*/config.json"))
-        return [Run(f) for f in folders if method is None or f.name.split("-", 3)[2] == method]
+        return [Run(f) for f in folders if method is None or f.name.split("-")[2:3] == [method]]
 
     def run(self, run_id: str) -> Run:
         """The run of that name; raises StudioError with the names there are."""
@@ -223,7 +223,7 @@ class Workspace:
         if not NAME.fullmatch(name) or name.endswith((".", " ")):
             raise StudioError(
                 f"{name!r} cannot be a project's name; use 1 to 64 letters, digits, spaces, '-', '_' or '.', "
-                "with a letter or digit first"
+                "with a letter or digit first and no space or '.' last"
             )
         project = Project(self.root / name)
         marker = project.folder / "project.json"

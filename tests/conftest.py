@@ -1,0 +1,83 @@
+"""A Stable Diffusion in miniature with random weights, and a project with a small data set for it.
+
+Nothing in the tests talks to the network. What is dear is made once a session and copied.
+"""
+
+import json
+import os
+import shutil
+
+os.environ["HF_HUB_OFFLINE"] = "1"
+os.environ["GRADIO_ANALYTICS_ENABLED"] = "False"
+os.environ.setdefault("OMP_NUM_THREADS", "1")  # tensors this small are slower on several threads
+os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
+
+import pytest
+
+from ghibli_studio.miniature import WEIGHTS
+from ghibli_studio.workspace import Workspace
+
+TINY_PIXELS = 64
+
+
+@pytest.fixture(scope="session")
+def tiny_folder(tmp_path_factory):
+    """A diffusers folder: 64 px, latents of 4 x 8 x 8, the miniature's tokenizer; random weights of a fixed seed."""
+    import torch
+    from diffusers import AutoencoderKL, UNet2DConditionModel
+    from transformers import CLIPTextConfig, CLIPTextModel
+
+    folder = tmp_path_factory.mktemp("tiny") / "model"
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(0)
+        unet = UNet2DConditionModel(
+            sample_size=8, block_out_channels=(32, 64), layers_per_block=1, norm_num_groups=8, cross_attention_dim=32,
+            attention_head_dim=4, down_block_types=("CrossAttnDownBlock2D", "DownBlock2D"),
+            up_block_types=("UpBlock2D", "CrossAttnUpBlock2D"),
+        )
+        vae = AutoencoderKL(
+            sample_size=TINY_PIXELS, block_out_channels=(16, 16, 32, 32), layers_per_block=1, norm_num_groups=8,
+            down_block_types=("DownEncoderBlock2D",) * 4, up_block_types=("UpDecoderBlock2D",) * 4, latent_channels=4,
+        )
+        words = json.loads((WEIGHTS / "base/text_encoder/config.json").read_text())
+        text_encoder = CLIPTextModel(CLIPTextConfig(
+            hidden_size=32, intermediate_size=64, num_hidden_layers=2, num_attention_heads=4, projection_dim=32,
+            max_position_embeddings=77,
+            **{name: words[name] for name in ("vocab_size", "bos_token_id", "eos_token_id", "pad_token_id")},
+        ))
+    for name, part in (("unet", unet), ("vae", vae), ("text_encoder", text_encoder)):
+        part.save_pretrained(folder / name)
+    for name in ("tokenizer", "scheduler"):
+        shutil.copytree(WEIGHTS / "base" / name, folder / name)
+    shutil.copy(WEIGHTS / "base/model_index.json", folder)
+    return folder
+
+
+@pytest.fixture(scope="session")
+def tiny(tiny_folder):
+    """The tiny model, loaded; a test that grafts something onto it takes it off again."""
+    from ghibli_studio import base_model
+
+    return base_model.load(str(tiny_folder))
+
+
+@pytest.fixture
+def workspace(tmp_path):
+    return Workspace(tmp_path / "workspace")
+
+
+@pytest.fixture(scope="session")
+def sample_workspace(tiny_folder, tmp_path_factory):
+    """A workspace with one project, `sample`: eight drawn landmarks for the tiny model. Not to be written to."""
+    from ghibli_studio.sample import make_sample
+
+    workspace = Workspace(tmp_path_factory.mktemp("sample") / "workspace")
+    list(make_sample(workspace.project("sample", create=True), str(tiny_folder), count=8))
+    return workspace
+
+
+@pytest.fixture
+def project(sample_workspace, workspace):
+    """The test's own copy of the small data set."""
+    shutil.copytree(sample_workspace.root, workspace.root)
+    return workspace.project("sample")

@@ -1,0 +1,155 @@
+"""Runs as processes: queue, watch, cancel within two seconds, kill -9 and resume. Real processes, a tiny model."""
+
+import os
+import signal
+import subprocess
+import sys
+import time
+
+import psutil
+import pytest
+
+from ghibli_studio import dataset as datasets
+from ghibli_studio import jobs
+from ghibli_studio.config import StudioError, preset
+from ghibli_studio.files import read_json, write_json
+from ghibli_studio.jobs import Status, in_turn, status
+from ghibli_studio.workspace import Run
+
+
+def config(project, method="lora", **changes):
+    small = {"rank": 2} if method == "lora" else {"num_vectors": 2}
+    base = datasets.load(project).base_model
+    return preset("quick", method, base_model=base, **{"num_train_epochs": 1, **small, **changes})
+
+
+def wait_until(run, what, seconds=90):
+    """Poll until `what(status)`; fails the test after a generous time."""
+    deadline = time.monotonic() + seconds
+    while time.monotonic() < deadline:
+        now = status(run)
+        if what(now):
+            return now
+        assert now.active or what(now), (now.state, now.message, run.log_file.read_text()[-2000:])
+        time.sleep(0.05)
+    raise AssertionError((status(run).state, run.log_file.read_text()[-2000:]))
+
+
+def epochs_done(now):
+    return sum(1 for event in now.events if event["event"] == "epoch" and event["epoch"])
+
+
+def ended(now):
+    return not now.active
+
+
+def test_runs_queue_up_and_come_one_after_the_other(project):
+    first = jobs.submit(project, config(project, "lora"))
+    second = jobs.submit(project, config(project, "ti"))
+    assert wait_until(second, lambda now: now.state == "waiting").ahead == 1
+    assert wait_until(first, ended).state == "done"
+    assert wait_until(second, ended).state == "done"
+    assert read_json(second.job_file)["started"] > read_json(first.job_file)["started"]
+    assert second.progress_file.stat().st_ctime > first.done_file.stat().st_mtime
+    assert epochs_done(status(first)) == epochs_done(status(second)) == 1
+    assert status(first).fraction == pytest.approx(1.0)
+
+
+def test_a_run_is_cancelled_within_two_seconds_and_its_best_epoch_stays(project):
+    run = jobs.submit(project, config(project, num_train_epochs=5000))
+    behind = jobs.submit(project, config(project, num_train_epochs=5000))
+    wait_until(run, lambda now: epochs_done(now) >= 1)
+    for one in (behind, run):  # the one that waits, then the one that works
+        started = time.monotonic()
+        assert jobs.cancel(one).state == "cancelled"
+        assert time.monotonic() - started < 2
+        assert not psutil.pid_exists(read_json(one.job_file)["pid"]) or jobs._living_job(one) is None
+    assert run.adapter_file.exists()
+    assert run.metrics()["best_epoch"] >= 1
+    assert not behind.adapter_file.exists()
+    assert jobs.cancel(run).state == "cancelled"  # a second time does no harm
+
+
+def test_a_killed_run_is_told_and_resumes_where_it_was(project):
+    run = jobs.submit(project, config(project, num_train_epochs=30))
+    wait_until(run, lambda now: epochs_done(now) >= 2)
+    os.kill(read_json(run.job_file)["pid"], signal.SIGKILL)
+    now = wait_until(run, ended)
+    assert now.state == "interrupted"
+    assert "resume it" in now.message
+    kept = epochs_done(now)
+    jobs.start(run)
+    with pytest.raises(StudioError, match="is at work already"):
+        jobs.start(run)
+    done = wait_until(run, ended)
+    assert done.state == "done", run.log_file.read_text()[-2000:]
+    steps = [event["step"] for event in done.events if event["event"] == "step"]
+    assert steps == list(range(1, len(steps) + 1))
+    assert epochs_done(done) == 30 > kept
+
+
+def test_a_run_survives_the_end_of_whoever_started_it(project):
+    script = (
+        "import sys; from pathlib import Path; from ghibli_studio import jobs; from ghibli_studio.workspace import Run;"
+        "jobs.start(Run(Path(sys.argv[1])))"
+    )
+    run = project.new_run(config(project))
+    subprocess.run([sys.executable, "-c", script, str(run.folder)], check=True)
+    assert wait_until(run, ended).state == "done"
+
+
+def test_what_a_person_can_mend_is_told_before_a_process_starts(project):
+    item = datasets.load(project).items[0]
+    datasets.set_captions(project, {item.id: "Big Ben, " + "tower " * 80})
+    with pytest.raises(StudioError, match="1 of 8 captions are longer"):
+        jobs.submit(project, config(project))
+    (run,) = project.runs()
+    assert (status(run).state, status(run).message[:18]) == ("failed", "1 of 8 captions ar")
+
+
+def test_an_error_in_the_process_is_told_in_one_sentence(project):
+    item = datasets.load(project).items[0]
+    (project.dataset / f"{item.id}.png").write_bytes(b"not a picture")
+    run = jobs.submit(project, config(project))
+    now = wait_until(run, ended)
+    assert now.state == "failed"
+    assert now.message.endswith("was changed after it was checked; import the pictures again")
+
+
+def test_a_damaged_configuration_is_told_in_one_sentence(project):
+    run = project.new_run(config(project))
+    write_json(run.config_file, {"method": "lora", "adapter": {"rank": 0}})
+    with pytest.raises(StudioError, match="rank is 0; it must be greater than or equal to 1"):
+        run.config()
+
+
+def test_only_one_computes_at_a_time(project):
+    """The page draws pictures in its own process: it waits for a run, and a run for it."""
+    workspace = project.workspace
+    drawing = in_turn(workspace, iter(["first", "second"]))
+    assert next(drawing) == "first"
+    other = in_turn(workspace, iter(["other"]))
+    assert next(other) == jobs.Waiting(None)
+    assert next(drawing) == "second"
+    assert list(drawing) == []
+    assert next(other) == "other"
+    other.close()
+    assert list(in_turn(workspace, iter([]))) == []
+
+
+def test_a_process_number_that_was_given_away_again_is_not_the_run(project):
+    run = project.new_run(config(project))
+    write_json(run.job_file, {"pid": os.getpid(), "created": 1.0, "submitted": 1.0, "started": 1.0})
+    assert status(run).state == "interrupted"
+
+
+def test_a_run_that_never_started_can_be_started(tmp_path, project):
+    run = project.new_run(config(project))
+    assert status(run) == Status("interrupted")
+    assert isinstance(run, Run)
+
+
+def test_a_waiting_process_is_light(project):
+    """Nothing heavy is imported before it is a run's turn."""
+    code = "import sys, ghibli_studio.jobs; assert not {'torch', 'diffusers', 'gradio'} & set(sys.modules)"
+    subprocess.run([sys.executable, "-c", code], check=True)

@@ -1,0 +1,170 @@
+"""A run's folder: what is kept after each epoch, in which order, and that a kill anywhere loses no finished epoch."""
+
+import json
+
+import pytest
+import torch
+
+from adapters import methods, recipe_of
+from ghibli_studio import dataset as datasets
+from ghibli_studio import runs
+from ghibli_studio.checkpoints import read_checkpoint
+from ghibli_studio.config import StudioError, preset
+from ghibli_studio.generation import read_recipe
+from ghibli_studio.runs import execute
+
+SMALL = {"lora": {"rank": 2}, "ti": {"num_vectors": 2}}
+
+
+def new_run(project, method="lora", **changes):
+    base = datasets.load(project).base_model
+    chosen = preset("quick", method, base_model=base, **{"num_train_epochs": 2, **SMALL[method], **changes})
+    return project.new_run(chosen)
+
+
+def of(kind, events):
+    return [event for event in events if event["event"] == kind]
+
+
+def numbers(events):
+    """What must be equal in two runs: no clocks, no memory."""
+    return [
+        {key: e[key] for key in ("event", "epoch", "step", "loss", "grad_norm", "validation_loss", "per_timestep") if key in e}
+        for e in json.loads(json.dumps(events))
+        if e["event"] in ("step", "epoch")
+    ]
+
+
+@pytest.mark.parametrize("method", sorted(methods()))
+def test_a_whole_run(project, method):
+    run = new_run(project, method)
+    events = list(execute(run))
+    assert run.progress() == json.loads(json.dumps(events))
+    assert [e["epoch"] for e in of("epoch", events)] == [0, 1, 2]
+    train = len(datasets.load(project).part("train"))
+    assert [e["step"] for e in of("step", events)] == list(range(1, 2 * -(-train // 4) + 1))
+    assert of("epoch", events)[-1]["fraction"] == pytest.approx(1.0)
+    assert [file.name for file in run.samples()] == ["epoch-000.png", "epoch-001.png", "epoch-002.png"]
+    assert read_recipe(run.samples()[2])["adapter"] == {"method": method, "run": run.id, "epoch": 2}
+
+    metrics, epochs = run.metrics(), of("epoch", events)
+    best = min(epochs[1:], key=lambda e: e["validation_loss"])
+    assert metrics["best_epoch"] == best["epoch"]
+    assert metrics["best_validation_loss"] == best["validation_loss"]
+    assert metrics["base_validation_loss"] == epochs[0]["base_validation_loss"]
+    assert metrics["seconds"] > 0
+    assert metrics["images_per_second"] > 0
+    assert metrics["peak_memory_bytes"] > 2**20
+    assert metrics["trainable_parameters"] == sum(t.numel() for t in read_checkpoint(run).adapter.values())
+    recipe = recipe_of(run.adapter_file)
+    assert (recipe["run"], recipe["epoch"]) == (run.id, best["epoch"])
+    assert recipe["dataset"]["digest"] == datasets.digest(datasets.load(project))
+    assert recipe_of(run.last_adapter_file)["epoch"] == 2
+
+
+def test_the_base_models_validation_is_measured_once_for_all_methods(project):
+    first = list(execute(new_run(project, "lora")))
+    second = list(execute(new_run(project, "ti")))
+    assert any(e["what"] == "measuring the base model" for e in of("stage", first))
+    assert not any(e["what"] == "measuring the base model" for e in of("stage", second))
+    assert not any(e["what"] == "encoding pictures" for e in of("stage", second))
+    assert of("epoch", first)[0]["base_validation_loss"] == of("epoch", second)[0]["base_validation_loss"]
+
+
+def stop_after(run, count):
+    """Iterate `count` events and close, as a kill between two events."""
+    going = execute(run)
+    for _ in range(count):
+        next(going)
+    going.close()
+
+
+@pytest.mark.parametrize("method", sorted(methods()))
+def test_a_run_killed_between_any_two_events_ends_with_the_same_numbers(project, method):
+    list(execute(new_run(project, method, num_train_epochs=1)))  # what is cached from now on is no event later
+    whole = new_run(project, method)
+    expected = list(execute(whole))
+    epoch_1 = next(i for i, e in enumerate(expected) if e["event"] == "epoch" and e["epoch"] == 1)
+    step_2 = next(i for i, e in enumerate(expected) if e["event"] == "step" and e["epoch"] == 2)
+    for place in (3, epoch_1, epoch_1 + 1, step_2 + 1, len(expected) - 1):
+        run = new_run(project, method)
+        stop_after(run, place)
+        list(execute(run))
+        assert numbers(run.progress()) == numbers(expected), place
+        for left, right in zip(run.samples(), whole.samples(), strict=True):
+            assert left.stat().st_size > 0
+            assert read_recipe(left)["settings"] == read_recipe(right)["settings"]
+        same = read_checkpoint(run).adapter, read_checkpoint(whole).adapter
+        assert all(torch.equal(same[0][name], same[1][name]) for name in same[1])
+        assert run.metrics()["best_epoch"] == whole.metrics()["best_epoch"]
+
+
+def test_a_kill_between_a_checkpoint_and_what_follows_from_it_is_mended(project, monkeypatch):
+    whole = new_run(project)
+    expected = list(execute(whole))
+    run = new_run(project)
+
+    def killed(*arguments):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(runs._Conductor, "_keep", killed)
+    with pytest.raises(KeyboardInterrupt):
+        list(execute(run))
+    monkeypatch.undo()
+    assert read_checkpoint(run).epoch == 1
+    assert not run.adapter_file.exists()
+    list(execute(run))
+    assert numbers(run.progress()) == numbers(expected)
+    assert recipe_of(run.adapter_file)["epoch"] == whole.metrics()["best_epoch"]
+    assert run.metrics()["steps"] == whole.metrics()["steps"]
+
+
+def test_a_finished_run_done_again_trains_nothing_more(project):
+    run = new_run(project)
+    before = list(execute(run))
+    again = list(execute(run))
+    assert not of("step", again)
+    assert numbers(run.progress()) == numbers(before)
+
+
+def test_captions_over_the_limit_are_listed_before_anything_is_loaded(project):
+    long = "Big Ben, " + "tower " * 80
+    item = datasets.load(project).items[0]
+    datasets.set_captions(project, {item.id: long})
+    tokens = datasets.load(project).items[0].tokens
+    with pytest.raises(StudioError) as caught:
+        runs.check(new_run(project, "ti"))
+    assert str(caught.value) == (
+        f"1 of 8 captions are longer than the 77 tokens that the model reads ({item.id}: {tokens + 3}; trigger "
+        "included); shorten them in the Data set tab, or choose long_captions = cut"
+    )
+
+
+@pytest.mark.parametrize("method", sorted(methods()))
+def test_captions_that_may_be_cut_keep_their_trigger(project, method):
+    item = datasets.load(project).items[0]
+    datasets.set_captions(project, {item.id: "Big Ben, " + "tower " * 80})
+    run = new_run(project, method, long_captions="cut", num_train_epochs=1)
+    assert list(execute(run))[-1]["event"] == "epoch"
+
+
+def test_a_data_set_for_another_size_is_refused(project):
+    config = preset("quick", "lora", base_model="miniature")
+    with pytest.raises(StudioError) as caught:
+        runs.check(project.new_run(config))
+    assert str(caught.value) == (
+        "the data set has 64 px pictures, base model 'miniature' wants 256; make the data set again for this base model"
+    )
+
+
+def test_a_picture_changed_behind_our_back_stops_the_run(project):
+    item = datasets.load(project).items[0]
+    (project.dataset / f"{item.id}.png").write_bytes(b"something else")
+    with pytest.raises(StudioError, match="was changed after it was checked"):
+        list(execute(new_run(project)))
+
+
+def test_the_sample_prompt_can_be_chosen(project):
+    run = new_run(project, sample_prompt="Petra, a temple", num_train_epochs=1)
+    list(execute(run))
+    assert read_recipe(run.sample_file(1))["prompt"] == "Petra, a temple"

@@ -1,0 +1,212 @@
+"""The one loop: reproducible, the same for every method, resumable bit for bit; the validation is fixed."""
+
+import dataclasses
+
+import pytest
+import torch
+
+from adapters import build, methods
+from ghibli_studio import training
+from ghibli_studio.config import StudioError, preset
+from ghibli_studio.noise import generator, noise_levels
+from ghibli_studio.training import Epoch, Examples, Step, Validating, Validation, train, validate
+
+SMALL = {"lora": {"rank": 2}, "ti": {"num_vectors": 2}}
+
+
+def config(method="lora", **changes):
+    return preset("quick", method, train_batch_size=2, num_train_epochs=2, **SMALL[method], **changes)
+
+
+def examples(tiny, count, dress=str):
+    latents = torch.randn((count, *tiny.description.latent_shape), generator=torch.Generator().manual_seed(8))
+    return Examples(latents, [dress(f"landmark {index}, on a hill") for index in range(count)])
+
+
+def run(tiny, chosen, *, after=0, adapter_state=None, optimizer_state=None):
+    """All events of a training, and the adapter's last state."""
+    adapter = build(chosen.method, chosen.adapter)
+    attached = dataclasses.replace(tiny, host=adapter.attach(tiny.host, 1))
+    if adapter_state:
+        adapter.load_state(adapter_state)
+    events, states = [], {}
+    try:
+        for event in train(
+            attached, adapter, examples(tiny, 5, adapter.caption), examples(tiny, 3, adapter.caption), chosen,
+            finished_epochs=after, optimizer_state=optimizer_state,
+        ):
+            events.append(event)
+            if isinstance(event, Epoch):
+                states[event.epoch] = adapter.state()
+    finally:
+        adapter.detach()
+    return events, states
+
+
+def steps(events):
+    return [(e.epoch, e.step, e.loss, e.learning_rate, e.grad_norm) for e in events if isinstance(e, Step)]
+
+
+def validations(events):
+    return [e.validation for e in events if isinstance(e, Epoch)]
+
+
+@pytest.mark.parametrize("method", sorted(methods()))
+def test_the_same_settings_and_seed_give_the_same_numbers(tiny, method):
+    torch.manual_seed(1)
+    first, states = run(tiny, config(method))
+    torch.manual_seed(2)  # the global generator has no say
+    second, again = run(tiny, config(method))
+    other, _ = run(tiny, config(method, seed=1))
+    assert steps(first) == steps(second)
+    assert validations(first) == validations(second)
+    assert all(torch.equal(states[2][name], again[2][name]) for name in states[2])
+    assert steps(first) != steps(other)
+
+
+@pytest.mark.parametrize("method", sorted(methods()))
+def test_a_resumed_training_goes_on_bit_for_bit(tiny, method):
+    whole, states = run(tiny, config(method))
+    first = next(e for e in whole if isinstance(e, Epoch) and e.epoch == 1)
+    rest, resumed = run(
+        tiny, config(method), after=1, adapter_state=states[1], optimizer_state=first.optimizer_state
+    )
+    assert steps(rest) == steps(whole)[3:]
+    assert validations(rest) == validations(whole)[2:]
+    assert all(torch.equal(states[2][name], resumed[2][name]) for name in states[2])
+
+
+def test_events_come_in_order(tiny):
+    events, _ = run(tiny, config())
+    kinds = [type(event) for event in events]
+    validation = [Validating] * 3 + [Epoch]
+    assert kinds == validation + [Step] * 3 + validation + [Step] * 3 + validation
+    assert [e.epoch for e in events if isinstance(e, Epoch)] == [0, 1, 2]
+    assert [e.step for e in events if isinstance(e, Step)] == [1, 2, 3, 4, 5, 6]
+    assert all(e.images_per_second > 0 and e.peak_memory_bytes > 0 for e in events if isinstance(e, Step))
+
+
+def seen_by_the_unet(tiny, chosen, monkeypatch):
+    """Every input of the UNet but the text, and every input of the loss, call by call."""
+    calls = []
+    forward = type(tiny.host.unet).forward
+
+    def spy(self, sample, timestep, *arguments, **keywords):
+        calls.append((self.training, torch.is_grad_enabled(), sample.clone(), timestep.clone()))
+        return forward(self, sample, timestep, *arguments, **keywords)
+
+    monkeypatch.setattr(type(tiny.host.unet), "forward", spy)
+    events, _ = run(tiny, chosen)
+    monkeypatch.undo()
+    return calls, events
+
+
+def test_both_methods_see_the_same_pictures_noise_time_steps_and_validation(tiny, monkeypatch):
+    """Equal footing, call by call: only the text differs."""
+    seen = {name: seen_by_the_unet(tiny, config(name), monkeypatch) for name in methods()}
+    reference, events = seen.pop("lora")
+    assert len(reference) == 6 + 3 * 3
+    for calls, other in seen.values():
+        assert len(calls) == len(reference)
+        for left, right in zip(reference, calls):
+            assert left[:2] == right[:2]
+            assert torch.equal(left[2], right[2])
+            assert torch.equal(left[3], right[3])
+        assert [type(event) for event in events] == [type(event) for event in other]
+
+
+def test_configurations_of_both_methods_differ_only_in_the_adapters_section():
+    left, right = (preset("default", name).model_dump() for name in ("lora", "ti"))
+    assert left.pop("method") != right.pop("method")
+    assert left.pop("adapter") != right.pop("adapter")
+    assert left == right
+
+
+def test_the_validation_is_fixed_and_means_what_it_says(tiny):
+    settings = config().training
+    some = examples(tiny, 3)
+    first, second = ([e for e in validate(tiny, some, settings)][-1] for _ in range(2))
+    assert first == second
+    assert (len(first.losses), len(first.losses[0])) == (3, 8)
+    # one entry by hand
+    index, place = 1, 2
+    timestep = torch.tensor([settings.validation_timesteps[place]])
+    noise = torch.randn((8, *tiny.description.latent_shape), generator=generator(0, "validation", index))[place : place + 1]
+    level = noise_levels(tiny)[timestep].view(-1, 1, 1, 1)
+    from ghibli_studio.base_model import token_ids
+
+    text = training.text_states(tiny, token_ids(tiny.host, [some.captions[index]], 77))
+    with torch.no_grad():
+        noisy = level.sqrt() * some.latents[index : index + 1] + (1 - level).sqrt() * noise
+        error = (tiny.host.unet(noisy, timestep, text, return_dict=False)[0] - noise).pow(2).mean()
+    assert first.losses[index][place] == pytest.approx(error.item(), rel=1e-5)
+
+
+def test_a_pictures_validation_does_not_depend_on_its_neighbours(tiny):
+    settings = config().training
+    many = [e for e in validate(tiny, examples(tiny, 3), settings)][-1]
+    alone = Examples(examples(tiny, 3).latents[:1], examples(tiny, 3).captions[:1])
+    assert [e for e in validate(tiny, alone, settings)][-1].losses[0] == many.losses[0]
+
+
+def test_means_of_a_validation():
+    made = Validation((10, 20), ((1.0, 3.0), (2.0, 6.0)))
+    assert made.loss == 3.0
+    assert made.per_timestep == (1.5, 4.5)
+    assert made.per_picture == (2.0, 4.0)
+
+
+def test_weights_and_sampling_count_for_the_training_loss_alone(tiny):
+    plain, _ = run(tiny, config())
+    weighted, _ = run(tiny, config(snr_gamma=0.1, timestep_sampling="cubic"))
+    assert steps(plain) != steps(weighted)
+    assert validations(plain)[0] == validations(weighted)[0]
+
+
+def test_training_lowers_the_loss_on_what_it_sees(tiny):
+    """The same pictures to train and to validate on: a loop with a wrong sign or a dead gradient fails here."""
+    chosen = preset("quick", "lora", train_batch_size=4, num_train_epochs=12, rank=8, learning_rate=0.02)
+    adapter = build("lora", chosen.adapter)
+    attached = dataclasses.replace(tiny, host=adapter.attach(tiny.host, 1))
+    some = examples(tiny, 4, adapter.caption)
+    losses = [e.validation.loss for e in train(attached, adapter, some, some, chosen) if isinstance(e, Epoch)]
+    adapter.detach()
+    assert losses[-1] < 0.97 * losses[0]
+
+
+def test_gradients_are_clipped(tiny):
+    events, states = run(tiny, config(max_grad_norm=1e-6))
+    free, other = run(tiny, config())
+    assert steps(events)[0][4] == steps(free)[0][4]  # the norm told is the one before clipping
+    assert any(not torch.equal(states[2][name], other[2][name]) for name in other[2])
+
+
+def test_a_loss_that_explodes_stops_with_the_way_out(tiny):
+    chosen = config("ti", learning_rate=9.0)
+    adapter = build("ti", chosen.adapter)
+    attached = dataclasses.replace(tiny, host=adapter.attach(tiny.host, 1))
+    adapter.parameters()[0].data.fill_(1e38)  # where too high a learning rate ends up
+    some = examples(tiny, 4, adapter.caption)
+    with pytest.raises(StudioError, match=r"^the loss became \w+ at step 1; learning_rate 9.0 is too high, try a tenth"):
+        list(train(attached, adapter, some, some, chosen))
+    adapter.detach()
+
+
+def test_a_ladder_beyond_the_models_time_steps_is_refused(tiny):
+    ladder = (50, 150, 250, 400, 550, 700, 850, 1000)
+    with pytest.raises(StudioError, match="validation_timesteps ends at 1000; the base model has time steps up to 999"):
+        run(tiny, config(validation_timesteps=ladder))
+
+
+def test_stopping_to_iterate_stops_training(tiny):
+    chosen = config()
+    adapter = build("lora", chosen.adapter)
+    attached = dataclasses.replace(tiny, host=adapter.attach(tiny.host, 1))
+    some = examples(tiny, 4, adapter.caption)
+    going = train(attached, adapter, some, some, chosen)
+    while not isinstance(next(going), Step):
+        pass
+    state = adapter.state()
+    going.close()
+    assert all(torch.equal(value, state[name]) for name, value in adapter.state().items())
+    adapter.detach()

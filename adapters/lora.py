@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from torch import Tensor, nn
 
 NAME = "lora"
-LABEL = "LoRA"
+LABEL = SHORT_LABEL = "LoRA"
 PREFIX = "unet."
 PEFT_NAME = "default"
 
@@ -43,7 +43,7 @@ class LoraSettings(AdapterSettings):
 SETTINGS = LoraSettings
 
 PRESETS = {
-    "quick": {"num_train_epochs": 4},
+    "quick": {"num_train_epochs": 3},
     "default": {},
     "paper": {"learning_rate": 1e-4},
 }

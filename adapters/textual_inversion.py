@@ -19,18 +19,19 @@ if TYPE_CHECKING:
 
 NAME = "ti"
 LABEL = "Textual Inversion"
+SHORT_LABEL = "TI"
 
 
 class TextualInversionSettings(AdapterSettings):
     """What a person may choose for Textual Inversion."""
 
-    learning_rate: float = Field(1e-2, gt=0, le=10)
+    learning_rate: float = Field(5e-3, gt=0, le=10)
     """Peak step size of AdamW."""
     num_train_epochs: int = Field(15, ge=1, le=10_000)
     """How often every training picture is seen."""
     num_vectors: int = Field(4, ge=1, le=64)
     """How many tokens of the prompt the new word takes; more can say more."""
-    initializer_token: str = Field("photo", min_length=1, max_length=60)
+    initializer_token: str = Field("style", min_length=1, max_length=60)
     """The known words whose vectors the new word starts from."""
     placeholder_token: str = Field("<ghiblivis>", min_length=1, max_length=60)
     """The new word, at the end of every prompt."""
@@ -46,13 +47,12 @@ class TextualInversionSettings(AdapterSettings):
 SETTINGS = TextualInversionSettings
 
 PRESETS = {
-    "quick": {"num_train_epochs": 4},
+    "quick": {"num_train_epochs": 3},
     "default": {},
     "paper": {
         "learning_rate": 5e-6,
         "lr_scheduler": "constant",
         "num_vectors": 1,
-        "initializer_token": "style",
         "placeholder_token": "<ghiblivis-style>",
     },
 }

@@ -6,9 +6,8 @@ sampling here.
 
 from __future__ import annotations
 
-import json
 import logging
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
@@ -26,6 +25,12 @@ if TYPE_CHECKING:
 
 # xformers warns at every import on a machine whose torch it was not built for; it is off unless chosen
 logging.getLogger("xformers").setLevel(logging.ERROR)
+
+BYTE_SYMBOLS = 256
+CHECKPOINT_PREFIXES = {
+    "unet": "model.diffusion_model.", "vae": ("first_stage_model.", "vae."), "text_encoder": "cond_stage_model.",
+}
+
 
 @dataclass(frozen=True)
 class Description:
@@ -77,17 +82,32 @@ def describe(spec: str) -> Description:
                 f"base_model {spec!r} has {found} as its {part}; supported is the Stable Diffusion 1.x and 2.x family "
                 f"({wanted})"
             )
+    if "text_encoder_2" in index:
+        raise StudioError(
+            f"base_model {spec!r} has a second text encoder ({index.get('_class_name')}); supported is the Stable "
+            "Diffusion 1.x and 2.x family"
+        )
     unet, vae, text = (read_config(location, part) for part in ("unet", "vae", "text_encoder"))
-    side = unet["sample_size"]
-    shrink = 2 ** (len(vae["block_out_channels"]) - 1)
+    try:
+        side, channels, latent_channels = unet["sample_size"], unet["in_channels"], vae["latent_channels"]
+        shrink = 2 ** (len(vae["block_out_channels"]) - 1)
+    except KeyError as error:
+        raise StudioError(
+            f"base_model {spec!r} does not say its {error.args[0]}; copy or download the model again"
+        ) from error
+    if channels != latent_channels:
+        raise StudioError(
+            f"base_model {spec!r} wants {channels} channels where its pictures have {latent_channels}: it is made for "
+            "inpainting or another task; use a text-to-image model"
+        )
     positions = text.get("max_position_embeddings", 77)
-    extra = location.folder / "studio.json"
+    extra = read_config(location, ".", "studio.json") if (location.folder / "studio.json").is_file() else {}
     return Description(
         spec=spec,
         resolution=side * shrink,
-        latent_shape=(unet["in_channels"], side, side),
+        latent_shape=(channels, side, side),
         token_limit=min(positions, load_tokenizer(spec).model_max_length),
-        plain_style=json.loads(extra.read_text()).get("plain_style", "") if extra.is_file() else "",
+        plain_style=extra.get("plain_style", ""),
     )
 
 
@@ -98,9 +118,12 @@ def load_tokenizer(spec: str) -> Any:
 
     folder = locate(spec).folder / "tokenizer"
     try:
-        return CLIPTokenizer.from_pretrained(folder, local_files_only=True)
+        tokenizer = CLIPTokenizer.from_pretrained(folder, local_files_only=True)
+        if len(tokenizer) < BYTE_SYMBOLS:  # transformers makes an empty one where the vocabulary is missing
+            raise ValueError(f"{len(tokenizer)} words")
     except (OSError, ValueError) as error:
         raise StudioError(f"base_model {spec!r} has no readable tokenizer; copy or download the model again") from error
+    return tokenizer
 
 
 def choose_device(wanted: str = "auto") -> torch.device:
@@ -132,6 +155,8 @@ def load(
     spec: str = MINIATURE, *, device: str = "auto", mixed_precision: str = "auto", attention: str = "sdpa"
 ) -> BaseModel:
     """Load and freeze a base model; raises StudioError where it is missing, damaged or of another family."""
+    from safetensors import SafetensorError
+
     description = describe(spec)
     chosen = choose_device(device)
     dtype = choose_dtype(chosen, mixed_precision)
@@ -140,8 +165,8 @@ def load(
     location = locate(spec)
     try:
         parts = _load_checkpoint(location, dtype) if location.checkpoint else _load_folder(location.folder, dtype)
-    except (OSError, ValueError, KeyError, RuntimeError) as error:
-        reason = " ".join(str(error).split())[:200]
+    except (OSError, ValueError, KeyError, RuntimeError, SafetensorError) as error:
+        reason = " ".join(str(error).replace(f"{location.folder}/", "").split())[:200]
         raise StudioError(
             f"base_model {spec!r} cannot be loaded ({reason}); copy or download it again, or use {MINIATURE!r}"
         ) from error
@@ -168,25 +193,40 @@ def _load_folder(folder: Path, dtype: torch.dtype) -> dict[str, nn.Module]:
 
     diffusers_logging.disable_progress_bar()
     transformers_logging.disable_progress_bar()
-    classes = {"unet": UNet2DConditionModel, "vae": AutoencoderKL, "text_encoder": CLIPTextModel}
-    return {
+    parts = {}
+    for part, kind in {"unet": UNet2DConditionModel, "vae": AutoencoderKL, "text_encoder": CLIPTextModel}.items():
         # safetensors or nothing: a .bin would be a pickle
-        part: kind.from_pretrained(
+        parts[part], told = kind.from_pretrained(
             folder / part, use_safetensors=True, local_files_only=True, low_cpu_mem_usage=True,
-            **{"dtype" if part == "text_encoder" else "torch_dtype": dtype},
+            output_loading_info=True, **{"dtype" if part == "text_encoder" else "torch_dtype": dtype},
         )
-        for part, kind in classes.items()
-    }
+        _refuse_gaps(part, told["missing_keys"])
+    return parts
+
+
+def _refuse_gaps(part: str, missing: Iterable[str]) -> None:
+    """Raise ValueError for weights that the file lacks: transformers fills them with random values, with a warning."""
+    if missing := sorted(missing):
+        raise ValueError(f"{part} lacks {len(missing)} of its weights, first {missing[0]}")
 
 
 def _load_checkpoint(location: Location, dtype: torch.dtype) -> dict[str, nn.Module]:
     from diffusers import StableDiffusionPipeline
+    from safetensors import safe_open
 
+    with safe_open(location.checkpoint, "pt") as file:
+        names = list(file.keys())
+    for part, prefix in CHECKPOINT_PREFIXES.items():
+        if not any(name.startswith(prefix) for name in names):
+            raise ValueError(f"it holds no {part}, so it is no checkpoint of a whole Stable Diffusion")
     pipeline = StableDiffusionPipeline.from_single_file(
         location.checkpoint, config=str(location.folder), local_files_only=True, torch_dtype=dtype,
         safety_checker=None, feature_extractor=None,
     )
-    return {part: getattr(pipeline, part) for part in COMPONENTS}
+    parts = {part: getattr(pipeline, part) for part in COMPONENTS}
+    for part, module in parts.items():
+        _refuse_gaps(part, (name for name, weight in module.named_parameters() if weight.is_meta))
+    return parts
 
 
 def token_ids(host: Host, captions: Sequence[str], limit: int) -> Tensor:

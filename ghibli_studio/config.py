@@ -6,6 +6,7 @@ that one section.
 
 from __future__ import annotations
 
+import difflib
 from typing import Any, Literal
 
 from pydantic import Field, SerializeAsAny, field_validator, model_validator
@@ -36,9 +37,9 @@ class TrainingSettings(Settings):
     """Decides the order of pictures, the noise, the time steps and the adapter's first values."""
     train_batch_size: int = Field(4, ge=1, le=1024)
     """Pictures in one step."""
-    timestep_sampling: Literal["uniform", "logit_normal", "cubic"] = "uniform"
+    timestep_sampling: Literal["uniform", "logit_normal", "cubic"] = "cubic"
     """Which noise levels are trained most: all alike, the middle ones, or the noisiest ones (they decide the style)."""
-    snr_gamma: float | None = Field(None, gt=0, le=1000)
+    snr_gamma: float | None = Field(0.1, gt=0, le=1000)
     """Min-SNR weighting: the smaller, the less the nearly clean pictures count. Empty: the plain loss."""
     adam_weight_decay: float = Field(0.01, ge=0, le=1)
     """Decoupled weight decay of AdamW."""
@@ -97,7 +98,7 @@ PRESETS: dict[str, dict[str, Any]] = {
 }
 
 
-def preset(name: str, method: str, **changes: Any) -> RunConfig:
+def preset(name: str, method: str, /, **changes: Any) -> RunConfig:
     """A run's configuration from a preset; `changes` are `section.name` or `name` of any setting, as plain values.
 
     Raises StudioError for an unknown preset, method or setting, and for a value out of bounds.
@@ -107,6 +108,7 @@ def preset(name: str, method: str, **changes: Any) -> RunConfig:
     settings = adapters.method(method)
     sections: dict[str, dict[str, Any]] = {"training": dict(PRESETS[name]), "adapter": dict(settings.PRESETS[name])}
     top: dict[str, Any] = {"method": method, "preset": name}
+    known = ["base_model", *TrainingSettings.model_fields, *settings.SETTINGS.model_fields]
     for key, value in changes.items():
         section, _, field = key.rpartition(".")
         if section in sections:
@@ -115,8 +117,12 @@ def preset(name: str, method: str, **changes: Any) -> RunConfig:
             sections["adapter"][key] = value
         elif not section and key in TrainingSettings.model_fields:
             sections["training"][key] = value
-        else:
+        elif key == "base_model":
             top[key] = value
+        else:
+            near = difflib.get_close_matches(field, known, n=1)
+            hint = f"did you mean {near[0]!r}?" if near else f"known are {', '.join(known)}"
+            raise StudioError(f"there is no setting {key!r}; {hint}")
     training = TrainingSettings.checked(sections["training"])
     adapter = settings.SETTINGS.checked(sections["adapter"])
     return RunConfig.checked({**top, "training": training, "adapter": adapter})

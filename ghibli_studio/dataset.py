@@ -85,7 +85,7 @@ class Progress:
 
 @dataclass
 class Draft:
-    """A data set while it grows: pictures are on disk, the manifest is not yet. Leaving it unfinished clears it away."""
+    """A data set while it grows: pictures are on disk, the manifest is not yet. Left unfinished, it goes away."""
 
     project: Project
     description: Description

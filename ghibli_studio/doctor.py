@@ -70,7 +70,7 @@ def _workspace(workspace: Workspace) -> Finding:
             raise StudioError(f"{workspace.root} may not be written here; choose another folder with --workspace")
     except StudioError as error:
         return Finding("workspace", False, str(error))
-    return Finding("workspace", True, f"{workspace.root.absolute()}, {len(workspace.projects())} projects")
+    return Finding("workspace", True, f"{workspace.root.absolute()}, projects: {len(workspace.projects())}")
 
 
 def _port() -> Finding:

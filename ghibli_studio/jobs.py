@@ -10,6 +10,7 @@ import os
 import signal
 import subprocess
 import sys
+import threading
 import time
 import traceback
 from collections.abc import Iterator
@@ -87,6 +88,7 @@ def start(run: Run) -> None:
     except OSError as error:
         raise explain_os_error(error, run.log_file) from error
     _write_job(run, process.pid)
+    threading.Thread(target=process.wait, daemon=True).start()  # else it stays a zombie while this process lives
 
 
 def status(run: Run) -> Status:

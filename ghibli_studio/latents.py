@@ -46,7 +46,8 @@ def cached_latents(base: BaseModel, project: Project, dataset: Dataset) -> Itera
             f"the data set has {dataset.resolution} px pictures, base model {base.description.spec!r} wants "
             f"{base.description.resolution}; make the data set again for this base model"
         )
-    key = hashlib.sha256(f"{base.digest}/{base.dtype}/{datasets.digest(dataset)}".encode()).hexdigest()[:16]
+    facts = (base.digest, base.vae.config.scaling_factor, str(base.dtype), datasets.digest(dataset))
+    key = hashlib.sha256(repr(facts).encode()).hexdigest()[:16]
     path = project.cache_file(f"latents-{key}.safetensors")
     if path.exists():
         try:

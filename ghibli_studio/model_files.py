@@ -8,6 +8,7 @@ from __future__ import annotations
 import hashlib
 import json
 import re
+from contextlib import suppress
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
@@ -17,7 +18,7 @@ from ghibli_studio.config import StudioError
 from ghibli_studio.miniature import WEIGHTS
 
 MINIATURE = "miniature"
-HUB_ID = re.compile(r"[\w.-]+/[\w.-]+")
+HUB_ID = re.compile(r"\w[\w.-]*/\w[\w.-]*", re.ASCII)
 SINGLE_FILE_CONFIG = "stable-diffusion-v1-5/stable-diffusion-v1-5"
 COMPONENTS = {"unet": "UNet2DConditionModel", "vae": "AutoencoderKL", "text_encoder": "CLIPTextModel"}
 HUB_FILES = ["model_index.json", "studio.json", "scheduler/*.json", "tokenizer/*"]
@@ -37,14 +38,16 @@ def locate(spec: str) -> Location:
     """Find the model; raises StudioError with the way out where it cannot be had."""
     if spec == MINIATURE:
         return Location(spec, WEIGHTS / "base")
-    path = Path(spec).expanduser()
+    path = Path(spec)
+    with suppress(RuntimeError):  # ~somebody who has no home here
+        path = path.expanduser()
     if path.suffix.lower() in (".ckpt", ".pt", ".pth", ".bin"):
         raise StudioError(f"base_model {spec!r} is a pickle, which can run code; use a .safetensors checkpoint")
     if path.suffix.lower() == ".safetensors":
         if not path.is_file():
             raise StudioError(f"base_model {spec!r} does not exist; give the path of a .safetensors checkpoint")
         return Location(spec, _configuration_for(path), path)
-    if path.is_dir():
+    if spec and path.is_dir():
         if not (path / "model_index.json").is_file():
             raise StudioError(
                 f"base_model {spec!r} has no model_index.json; give a folder in diffusers layout "
@@ -62,15 +65,19 @@ def locate(spec: str) -> Location:
 def _from_hub(repository: str, patterns: list[str]) -> Path:
     """The repository's files from the hub or from the local cache."""
     from huggingface_hub import snapshot_download
-    from huggingface_hub.errors import HfHubHTTPError, LocalEntryNotFoundError, OfflineModeIsEnabled
+    from huggingface_hub.errors import HfHubHTTPError, HFValidationError
 
     ignored = ["*.fp16.*", "*.non_ema*", "*.bin"]
     try:
         return Path(snapshot_download(repository, allow_patterns=patterns, ignore_patterns=ignored))
-    except (LocalEntryNotFoundError, OfflineModeIsEnabled, OSError) as error:
+    except (OSError, HFValidationError) as error:
         reason = "this machine is offline and has no copy of it"
-        if isinstance(error, HfHubHTTPError) and error.response is not None:
+        if isinstance(error, HFValidationError):
+            reason = "no repository can have that name"
+        elif isinstance(error, HfHubHTTPError) and error.response is not None:
             reason = f"the hub answered {error.response.status_code}"
+        elif error.strerror:
+            reason = error.strerror
         raise StudioError(
             f"base_model {repository!r} cannot be had: {reason}; download it once with a connection, give a local "
             f"folder, or use {MINIATURE!r}, which is always here"
@@ -93,13 +100,16 @@ def _configuration_for(checkpoint: Path) -> Path:
 
 def read_config(location: Location, part: str, file: str = "config.json") -> dict[str, Any]:
     """One component's configuration; raises StudioError where it is missing or damaged."""
-    path = location.folder / part / file
+    path = Path(part) / file
     try:
-        return json.loads(path.read_text())
+        config = json.loads((location.folder / path).read_text(encoding="utf-8"))
+        if not isinstance(config, dict):
+            raise ValueError(f"a {type(config).__name__} where settings should be")
     except (OSError, ValueError) as error:
         raise StudioError(
-            f"base_model {location.spec!r} lacks {part}/{file} or it is damaged; copy or download the model again"
+            f"base_model {location.spec!r} lacks {path} or it is damaged; copy or download the model again"
         ) from error
+    return config
 
 
 def weights_digest(location: Location) -> str:

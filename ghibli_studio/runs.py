@@ -84,7 +84,7 @@ class _Conductor:
         checkpoint = read_checkpoint(run)
         self.before = _forget_unfinished(run, checkpoint.epoch if checkpoint else None)
         self.started = time.monotonic()
-        self.work_done, self.work_here = 0.0, 0.0
+        self.work_done, self.work_here, self.work_started = 0.0, 0.0, self.started
         yield self._stage("loading the base model")
         base = base_model.load(
             self.config.base_model, device=settings.device, mixed_precision=settings.mixed_precision,
@@ -124,6 +124,7 @@ class _Conductor:
                 self._keep(checkpoint.epoch, checkpoint.event)
                 if checkpoint.event not in self.before:  # killed between the checkpoint and its line
                     yield checkpoint.event
+            self.work_started = time.monotonic()
             for event in training.train(
                 self.base, adapter, train_set, validation_set, self.config,
                 finished_epochs=checkpoint.epoch if checkpoint else 0,
@@ -198,8 +199,9 @@ class _Conductor:
     def _clock(self) -> Event:
         """Seconds of work on this run so far, share done, and seconds left at the speed of this process."""
         here = time.monotonic() - self.started
+        working = time.monotonic() - self.work_started
         earlier = max((e.get("seconds", 0.0) for e in self.before), default=0.0)
-        left = (self.total_work - self.work_done) * here / self.work_here if self.work_here else None
+        left = (self.total_work - self.work_done) * working / self.work_here if self.work_here else None
         return {
             "seconds": round(earlier + here, 3),
             "fraction": min(self.work_done / self.total_work, 1.0),

@@ -121,10 +121,10 @@ def build(workspace: Workspace, project: gr.Dropdown) -> Tab:
             sample_button = gr.Button("Make the sample project", variant="primary", elem_id="make-sample")
         with gr.Column():
             gr.Markdown("### Your own pictures\nIn the style, each with a `.txt` caption of the same name; or a ZIP.")
-            own_name = gr.Textbox(label="Project", placeholder="my-style", elem_id="own-name")
+            own_name = gr.Textbox("", label="Project", placeholder="my-style", elem_id="own-name")
             files = gr.File(label="Pictures and captions, or one ZIP", file_count="multiple", elem_id="own-files",
                             height=140)
-            folder = gr.Textbox(label="Or a folder on this machine", placeholder="~/pictures", elem_id="own-folder")
+            folder = gr.Textbox("", label="Or a folder on this machine", placeholder="~/pictures", elem_id="own-folder")
             with gr.Accordion("Base model", open=False):
                 base = gr.Textbox("miniature", label="Base model", elem_id="own-base",
                                   info="miniature, a diffusers folder, a .safetensors checkpoint, or a hub id.")

@@ -25,8 +25,8 @@ def widgets(
 
 def shown(settings: Settings, names: typing.Iterable[str]) -> list[Any]:
     """The settings' values as widgets show them."""
-    values = ((name, getattr(settings, name)) for name in names)
-    return [", ".join(map(str, value)) if isinstance(value, tuple) else value for _, value in values]
+    values = (getattr(settings, name) for name in names)
+    return [", ".join(map(str, value)) if isinstance(value, tuple) else value for value in values]
 
 
 def read(settings: type[Settings], names: typing.Iterable[str], values: typing.Iterable[Any]) -> dict[str, Any]:
@@ -35,7 +35,7 @@ def read(settings: type[Settings], names: typing.Iterable[str], values: typing.I
     for name, value in zip(names, values):
         kind = settings.model_fields[name].annotation
         if typing.get_origin(kind) is tuple:
-            parts = [part.strip() for part in str(value).split(",") if part.strip()]
+            parts = [part.strip() for part in str(value or "").split(",") if part.strip()]
             value = tuple(_number(part, name) if typing.get_args(kind)[0] is int else part for part in parts)
         elif kind is int and isinstance(value, float) and value.is_integer():
             value = int(value)
@@ -67,5 +67,5 @@ def _widget(name: str, field: FieldInfo, elem_id: str) -> gr.components.Componen
     if kind is bool:
         return gr.Checkbox(**common)
     if kind in (int, float) or (_optional(kind) and float in typing.get_args(kind)):
-        return gr.Number(**common, precision=0 if kind is int else None)
+        return gr.Number(**common)  # with a precision it would round 4.5 to 4 silently
     return gr.Textbox(**common)

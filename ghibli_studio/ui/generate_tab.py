@@ -87,8 +87,8 @@ def slider_of(made: PictureSet, title: str | None, left: str, right: str) -> Any
     index = made.titles.index(title) if title in made.titles else 0
     pair = [made.files.get((index, method)) for method in (left, right)]
     if None in pair:
-        return gr.update(value=None)
-    return gr.update(value=tuple(parts.served(path) for path in pair))
+        return gr.update(value=None, visible=False)
+    return gr.update(value=tuple(parts.served(path) for path in pair), visible=True)
 
 
 def result_view(project: Project, folder: str | None, title: str | None, left: str, right: str) -> list[Any]:
@@ -139,7 +139,7 @@ def build(workspace: Workspace, project: gr.Dropdown) -> Tab:
         with gr.Column(scale=2, min_width=300):
             landmarks = gr.Dropdown([], multiselect=True, label="Landmarks", elem_id="landmarks",
                                     info="Drawn with the data set's own prompts.")
-            prompts = gr.Textbox(label="Or your own prompts, one a line", lines=3, elem_id="prompts",
+            prompts = gr.Textbox("", label="Or your own prompts, one a line", lines=3, elem_id="prompts",
                                  placeholder="Big Ben, London, England, a tall stone clock tower at sunset, wide shot",
                                  info="In the data set's form they work best; the style's word is added for you.")
             wanted = gr.CheckboxGroup([(text, name) for name, text in methods().items()], value=[BASE],

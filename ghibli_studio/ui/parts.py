@@ -38,6 +38,7 @@ CSS = """
 .chip.running { background: #2563ab; color: #fff; }
 .empty { padding: 1.2rem; text-align: center; border: 1px dashed var(--border-color-primary); border-radius: .6rem; }
 #dataset-gallery .thumbnail-item { aspect-ratio: 2 / 1; }
+#pictures .grid-wrap { max-height: none; }
 .facts { display: flex; flex-wrap: wrap; gap: .4rem 1.4rem; margin: .3rem 0; }
 .facts b { font-size: 1.15rem; }
 .problem { color: var(--error-text-color, #b3372f); }

@@ -60,7 +60,7 @@ def chosen_project(workspace: Workspace, name: str | None) -> Project:
 def names_of(runs: Sequence[Run]) -> list[str]:
     """What each run is called in a plot: its method, with its time where a method comes twice."""
     methods = [run.config().method for run in runs]
-    labels = {method: adapters.method(method).LABEL for method in methods}
+    labels = {method: adapters.method(method).SHORT_LABEL for method in methods}
     return [
         labels[method] if methods.count(method) == 1 else f"{labels[method]} {run.id[9:15]}"
         for method, run in zip(methods, runs)
@@ -79,6 +79,14 @@ def colours(runs: Sequence[Run], names: Sequence[str]) -> dict[str, str]:
     return found
 
 
+def doing(status: Status) -> str:
+    """What a running job does just now, in words."""
+    last = status.events[-1] if status.events else {}
+    if "what" in last:
+        return f"{last['what']} ({last['done']} of {last['total']})" if last["total"] else last["what"]
+    return f"epoch {last['epoch']}, step {last['step']}" if "step" in last else "starting"
+
+
 def card(run: Run, status: Status) -> str:
     """One run as HTML: method, state, progress, figures."""
     config, metrics = run.config(), run.metrics()
@@ -88,11 +96,10 @@ def card(run: Run, status: Status) -> str:
         f'<span class="chip {status.state}">{status.state}</span></div>'
     )
     if status.state == "waiting":
-        body = f'<div class="foot">{status.ahead} runs are ahead</div>' if status.ahead else parts.bar(0, "starting")
+        ahead = f"{status.ahead} run{'s' if status.ahead > 1 else ''} ahead"
+        body = f'<div class="foot">{ahead}</div>' if status.ahead else parts.bar(0, "starting")
     elif status.state == "running":
-        last = status.events[-1] if status.events else {}
-        what = last.get("what") or (f"epoch {last['epoch']}, step {last['step']}" if "step" in last else "starting")
-        body = parts.bar(status.fraction, what, status.seconds_left)
+        body = parts.bar(status.fraction, doing(status), status.seconds_left)
     else:
         body = f'<div class="foot">{html.escape(status.message)}</div>' if status.message else ""
     if metrics:
@@ -106,10 +113,12 @@ def card(run: Run, status: Status) -> str:
 
 
 def overview(project: Project) -> tuple[list[Run], list[Status], str]:
-    """The newest runs, their states, and their cards with the newest first."""
+    """The newest runs, their states, and their cards: what works, what waits, then the newest first."""
     runs = project.runs()[-SHOWN_RUNS:]
     states = [jobs.status(run) for run in runs]
-    cards = "".join(card(run, status) for run, status in reversed(list(zip(runs, states))))
+    rank = {"running": 0, "waiting": 1}
+    ordered = sorted(reversed(list(zip(runs, states))), key=lambda pair: (rank.get(pair[1].state, 2), pair[1].ahead))
+    cards = "".join(card(run, status) for run, status in ordered)
     return runs, states, cards or parts.empty("No run yet. Choose the methods and press Train.")
 
 
@@ -174,7 +183,7 @@ def build(workspace: Workspace, project: gr.Dropdown) -> Tab:
             go = gr.Button("Train", variant="primary", elem_id="train")
         with gr.Column(scale=3, min_width=300):
             cards = gr.HTML(elem_id="runs", padding=False)
-            with gr.Row(visible=False, equal_height=True) as controls:
+            with gr.Row(visible=False) as controls:
                 which = gr.Dropdown([], label="Run", elem_id="which-run", scale=3)
                 cancel = gr.Button("Cancel", elem_id="cancel", scale=1)
                 resume = gr.Button("Resume", elem_id="resume", scale=1)
@@ -184,12 +193,13 @@ def build(workspace: Workspace, project: gr.Dropdown) -> Tab:
         training_plot = gr.LinePlot(x="epoch", y="loss", title="Training loss", elem_id="training-plot", **common)
         validation_plot = gr.LinePlot(x="epoch", y="loss", title="Validation loss, fixed noise",
                                       elem_id="validation-plot", **common)
-    profile_plot = gr.LinePlot(x="timestep", y="change", elem_id="profile-plot", y_title="% against the base model",
-                               x_title="time step (left: nearly clean, right: pure noise, where the style is decided)",
-                               title="Where the best epoch is better than the base model", **common)
+    profile_plot = gr.LinePlot(x="timestep", y="change", elem_id="profile-plot", x_title="time step",
+                               y_title="% against base", title="Best epoch against the base model, by time step",
+                               caption="Left: nearly clean pictures. Right: pure noise, where the style is decided. "
+                               "Below zero is better.", **common)
     samples = [
-        gr.Gallery(label=f"{module.LABEL}: the same prompt and noise after each epoch", columns=[4, 6, 8], height=190,
-                   object_fit="contain", visible=False, elem_id=f"samples-{name}", buttons=["download", "fullscreen"])
+        gr.Gallery(label=f"{module.LABEL}: the same prompt and noise after each epoch", columns=8, fit_columns=False,
+                   height="auto", visible=False, elem_id=f"samples-{name}", buttons=["download", "fullscreen"])
         for name, module in methods.items()
     ]
     widgets = [widget for fields in sections.values() for widget in fields.values()]

@@ -1,0 +1,169 @@
+"""The page in headless Chromium: a newcomer's way from nothing to pictures side by side, and wrong input."""
+
+import os
+import re
+import shutil
+import socket
+import subprocess
+import sys
+import urllib.request
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
+
+from ghibli_studio import dataset as datasets
+from ghibli_studio.config import PAPER_LANDMARKS
+from ghibli_studio.generation import read_recipe
+from ghibli_studio.pictures import load_set
+from ghibli_studio.workspace import Workspace
+
+ROOT = Path(__file__).parent.parent
+CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
+pytestmark = [pytest.mark.browser, pytest.mark.skipif(CHROMIUM is None, reason="no chromium on this machine")]
+MINUTE = 60_000
+
+
+@contextmanager
+def studio(root, log):
+    """The app as a person starts it, on a free port; yields its address."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port = probe.getsockname()[1]
+    # as many threads as a person's own start would take
+    environment = {name: value for name, value in os.environ.items() if name != "OMP_NUM_THREADS"}
+    with log.open("w") as out:
+        process = subprocess.Popen(
+            [sys.executable, "app.py", "--port", str(port), "--workspace", str(root)], cwd=ROOT, env=environment,
+            stdout=out, stderr=out,
+        )
+        try:
+            for _ in range(600):
+                try:
+                    urllib.request.urlopen(f"http://127.0.0.1:{port}/", timeout=5)
+                    break
+                except OSError:
+                    assert process.poll() is None, log.read_text()
+            yield f"http://127.0.0.1:{port}/"
+        finally:
+            process.terminate()
+            process.wait(20)
+
+
+@pytest.fixture(scope="module")
+def browser():
+    from playwright.sync_api import sync_playwright
+
+    with sync_playwright() as playwright:
+        chromium = playwright.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox", "--disable-gpu"])
+        yield chromium
+        chromium.close()
+
+
+@contextmanager
+def opened(browser, address, **options):
+    """A page that fails the test on any error in the browser's console."""
+    page = browser.new_page(**{"viewport": {"width": 1280, "height": 900}, **options})
+    errors = []
+    page.on("console", lambda message: errors.append(message.text) if message.type == "error" else None)
+    page.on("pageerror", lambda error: errors.append(str(error)))
+    page.goto(address)
+    page.wait_for_selector("#tabs", timeout=MINUTE)
+    yield page
+    page.close()
+    assert errors == []
+
+
+def tab(page, name):
+    page.get_by_role("tab", name=name, exact=True).click()
+
+
+def shot(page, folder, name):
+    page.screenshot(path=folder / f"{name}.png", full_page=True)
+
+
+@pytest.mark.slow
+def test_a_newcomers_way_from_nothing_to_pictures(browser, tmp_path):
+    root = tmp_path / "workspace"
+    with studio(root, tmp_path / "log.txt") as address, opened(browser, address) as page:
+        page.click("#start-sample")
+        page.wait_for_selector("#start-train", state="visible", timeout=2 * MINUTE)
+        summary = page.inner_text("#dataset-summary")
+        assert re.sub(r"\s+", " ", summary).startswith("115 pictures 92 to train on 23 to validate on")
+        shot(page, tmp_path, "data")
+
+        page.click("#start-train")
+        page.wait_for_selector("#start-draw", state="visible", timeout=MINUTE)
+        page.wait_for_selector("#validation-plot canvas, #validation-plot svg", timeout=4 * MINUTE)
+        shot(page, tmp_path, "train")
+        page.reload()  # nothing is lost with the page
+        page.wait_for_selector("#tabs", timeout=MINUTE)
+        tab(page, "Train")
+        page.wait_for_selector("#validation-plot canvas, #validation-plot svg", timeout=MINUTE)
+        page.wait_for_function("document.querySelectorAll('#runs .chip.done').length == 2", timeout=10 * MINUTE)
+        shot(page, tmp_path, "trained")
+
+        tab(page, "Generate")
+        page.wait_for_selector("#draw-with input:checked >> nth=2", timeout=MINUTE)
+        page.click("#draw")
+        page.wait_for_selector("#pictures img >> nth=14", timeout=2 * MINUTE)
+        page.wait_for_function("!document.querySelector('#draw-progress .bar')", timeout=5 * MINUTE)
+        captions = page.locator("#pictures .caption-label").all_inner_texts()
+        shot(page, tmp_path, "generated")
+
+        project = Workspace(root).project("sample")
+        made = load_set(project.image_sets()[0])
+        assert len(made.files) == 15
+        assert sorted(made.titles) == sorted(PAPER_LANDMARKS)
+        assert captions == [
+            f"{title} · {method}" for title in made.titles for method in ("Base model", "LoRA", "Textual Inversion")
+        ]
+        seeds = {(index, read_recipe(path)["settings"]["seed"]) for (index, _), path in made.files.items()}
+        assert sorted(seeds) == [(index, index) for index in range(5)]
+        held_out = {item.landmark for item in datasets.load(project).part("validation")}
+        assert set(PAPER_LANDMARKS) <= held_out
+        for run in project.runs():
+            metrics = run.metrics()
+            assert metrics["best_validation_loss"] < metrics["base_validation_loss"]
+
+
+def test_wrong_input_is_told_in_the_page(browser, tmp_path, project):
+    (project.folder / "runs").mkdir()
+    with studio(project.workspace.root, tmp_path / "log.txt") as address, opened(browser, address) as page:
+        toast = page.locator(".toast-body.error")
+
+        def told(sentence):
+            toast.filter(has_text=sentence).first.wait_for(timeout=MINUTE)
+            for close in page.locator(".toast-close").all():
+                close.click()
+
+        page.click("#new-dataset")
+        page.fill("#own-name textarea, #own-name input", "own")
+        page.click("#import")
+        told("no pictures are chosen; drop some files above, or name a folder on this machine")
+        page.fill("#own-folder textarea, #own-folder input", str(tmp_path / "nowhere"))
+        page.click("#import")
+        told("nowhere does not exist; give a folder or a ZIP of pictures")
+
+        tab(page, "Train")
+        page.get_by_role("button", name="LoRA settings").click()
+        page.fill("#lora-rank input", "0")
+        page.click("#train")
+        told("rank is 0; it must be greater than or equal to 1")
+        assert project.runs() == []
+
+        tab(page, "Generate")
+        page.fill("#prompts textarea", "tower " * 400)
+        page.click("#draw")
+        told("tokens, the model reads 77; shorten it")
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+def test_every_tab_fits_a_phone(browser, tmp_path, project, scheme):
+    options = {"viewport": {"width": 390, "height": 800}, "color_scheme": scheme}
+    with studio(project.workspace.root, tmp_path / "log.txt") as address, opened(browser, address, **options) as page:
+        for name in ("Data set", "Train", "Generate"):
+            tab(page, name)
+            page.wait_for_timeout(500)
+            shot(page, tmp_path, f"{name}-{scheme}")
+            assert page.evaluate("document.documentElement.scrollWidth") <= 390

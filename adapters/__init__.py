@@ -1,7 +1,7 @@
 """Small trainable parts for Stable Diffusion behind one Protocol; a method is one module of this package.
 
-A method's module has NAME, LABEL, SHORT_LABEL, SETTINGS, PRESETS, ADAPTER, `recognises` and `settings_from_file`. This package
-knows neither gradio nor ghibli_studio, and imports nothing heavy until an adapter is attached.
+A method's module has NAME, LABEL, SHORT_LABEL, SETTINGS, PRESETS, ADAPTER, `recognises` and `settings_from_file`.
+This package knows neither gradio nor ghibli_studio, and imports nothing heavy until an adapter is attached.
 """
 
 from __future__ import annotations

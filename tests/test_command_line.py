@@ -69,8 +69,9 @@ def test_prompts_from_a_file_with_an_adapter_from_anywhere(call, tiny_folder, tm
 
     save_file({"<monet>": randn(1, 32)}, tmp_path / "monet.safetensors")
     (tmp_path / "prompts.txt").write_text("Petra, a temple\n\nBig Ben, a tower\n")
-    code, lines = call("generate", project.name, "--methods", "base", "--adapter", f"ti={tmp_path / 'monet.safetensors'}",
-                       "--prompts", str(tmp_path / "prompts.txt"), "--steps", "2")
+    monet = f"ti={tmp_path / 'monet.safetensors'}"
+    code, lines = call("generate", project.name, "--methods", "base", "--adapter", monet, "--prompts",
+                       str(tmp_path / "prompts.txt"), "--steps", "2")
     assert code == 0
     assert [(e["title"], e["method"]) for e in lines if e["event"] == "picture"] == [
         ("Petra", "base"), ("Big Ben", "base"), ("Petra", "ti"), ("Big Ben", "ti"),
@@ -140,7 +141,7 @@ def test_wrong_training_input_gets_one_sentence(tell, project, words, sentence):
         (["--methods", "base", "--steps", "0"], "num_inference_steps is 0; it must be greater than or equal to 1"),
         (["--methods", "base", "--prompts", "/nowhere"], "/nowhere cannot be read"),
         (["--recipe", __file__], "is not a PNG that can be read"),
-        (["--methods", "base", "--adapter", "lora=/nowhere.safetensors"], "there is no adapter file /nowhere.safetensors"),
+        (["--methods", "base", "--adapter", "lora=/no.safetensors"], "there is no adapter file /no.safetensors"),
         (["--methods", "base", "--adapter", f"lora={__file__}"], "is not a safetensors file"),
     ],
 )

@@ -119,7 +119,7 @@ def test_an_adapter_that_does_nothing_is_an_error(tiny, adapter_files, tmp_path)
     silent = {name: value * 0 if "lora_B" in name else value for name, value in state.items()}
     path = tmp_path / "silent.safetensors"
     save_file(silent, path)
-    with pytest.raises(StudioError, match="silent.safetensors changes nothing"), with_adapter(tiny, path):
+    with pytest.raises(StudioError, match=r"silent\.safetensors changes nothing"), with_adapter(tiny, path):
         pass
     assert not any("lora" in key for key in tiny.host.unet.state_dict())
 

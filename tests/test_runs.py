@@ -28,8 +28,9 @@ def of(kind, events):
 
 def numbers(events):
     """What must be equal in two runs: no clocks, no memory."""
+    told = ("event", "epoch", "step", "loss", "grad_norm", "validation_loss", "per_timestep")
     return [
-        {key: e[key] for key in ("event", "epoch", "step", "loss", "grad_norm", "validation_loss", "per_timestep") if key in e}
+        {key: e[key] for key in told if key in e}
         for e in json.loads(json.dumps(events))
         if e["event"] in ("step", "epoch")
     ]

@@ -21,7 +21,8 @@ def ask():
             break
         except OSError:
             time.sleep(0.05)
-    heavy = [name for name in ("torch", "diffusers", "transformers", "peft", "scipy", "matplotlib") if name in sys.modules]
+    names = ("torch", "diffusers", "transformers", "peft", "scipy", "matplotlib")
+    heavy = [name for name in names if name in sys.modules]
     print("first page", code, heavy, flush=True)
     import os; os._exit(0)
 threading.Thread(target=ask, daemon=True).start()

@@ -117,7 +117,8 @@ def overview(project: Project) -> tuple[list[Run], list[Status], str]:
     runs = project.runs()[-SHOWN_RUNS:]
     states = [jobs.status(run) for run in runs]
     rank = {"running": 0, "waiting": 1}
-    ordered = sorted(reversed(list(zip(runs, states))), key=lambda pair: (rank.get(pair[1].state, 2), pair[1].ahead))
+    newest_first = list(zip(runs, states))[::-1]
+    ordered = sorted(newest_first, key=lambda pair: (rank.get(pair[1].state, 2), pair[1].ahead))
     cards = "".join(card(run, status) for run, status in ordered)
     return runs, states, cards or parts.empty("No run yet. Choose the methods and press Train.")
 

@@ -219,10 +219,13 @@ def _load_checkpoint(location: Location, dtype: torch.dtype) -> dict[str, nn.Mod
     for part, prefix in CHECKPOINT_PREFIXES.items():
         if not any(name.startswith(prefix) for name in names):
             raise ValueError(f"it holds no {part}, so it is no checkpoint of a whole Stable Diffusion")
-    pipeline = StableDiffusionPipeline.from_single_file(
-        location.checkpoint, config=str(location.folder), local_files_only=True, torch_dtype=dtype,
-        safety_checker=None, feature_extractor=None,
-    )
+    try:
+        pipeline = StableDiffusionPipeline.from_single_file(
+            location.checkpoint, config=str(location.folder), local_files_only=True, torch_dtype=dtype,
+            safety_checker=None, feature_extractor=None,
+        )
+    except NotImplementedError as error:  # what torch says of a weight that was never filled
+        raise ValueError("some of its weights are missing") from error
     parts = {part: getattr(pipeline, part) for part in COMPONENTS}
     for part, module in parts.items():
         _refuse_gaps(part, (name for name, weight in module.named_parameters() if weight.is_meta))

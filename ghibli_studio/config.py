@@ -94,7 +94,7 @@ class RunConfig(Settings):
 PRESETS: dict[str, dict[str, Any]] = {
     "quick": {},
     "default": {},
-    "paper": {"train_batch_size": 1, "long_captions": "cut"},
+    "paper": {"train_batch_size": 1, "timestep_sampling": "uniform", "snr_gamma": None, "long_captions": "cut"},
 }
 
 
@@ -120,7 +120,7 @@ def preset(name: str, method: str, /, **changes: Any) -> RunConfig:
         elif key == "base_model":
             top[key] = value
         else:
-            near = difflib.get_close_matches(field, known, n=1)
+            near = difflib.get_close_matches(field, known, n=1, cutoff=0.5)
             hint = f"did you mean {near[0]!r}?" if near else f"known are {', '.join(known)}"
             raise StudioError(f"there is no setting {key!r}; {hint}")
     training = TrainingSettings.checked(sections["training"])

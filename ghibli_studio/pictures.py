@@ -4,19 +4,20 @@ from __future__ import annotations
 
 import difflib
 import hashlib
+import threading
 from collections.abc import Iterator, Sequence
-from contextlib import nullcontext
+from contextlib import nullcontext, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import adapters
-from ghibli_studio import base_model, generation
+from ghibli_studio import base_model, generation, jobs
 from ghibli_studio import dataset as datasets
 from ghibli_studio.config import GenerationSettings, StudioError
 from ghibli_studio.files import read_json, write_atomic, write_json
 from ghibli_studio.generation import BASE, Loaded
-from ghibli_studio.workspace import Project, Run
+from ghibli_studio.workspace import Project, Run, Workspace
 
 if TYPE_CHECKING:
     from ghibli_studio.base_model import BaseModel
@@ -174,16 +175,30 @@ def base_of(project: Project, files: dict[str, Path | None]) -> str:
     return trained_on.pop() if trained_on else datasets.load(project).base_model
 
 
+def short_label(method: str) -> str:
+    """What a method is called where there is little room."""
+    return "Base" if method == BASE else adapters.method(method).SHORT_LABEL
+
+
 _loaded: dict[tuple[str, str, str], BaseModel] = {}
+_loading = threading.Lock()
 
 
-def loaded_base(spec: str, device: str, attention: str) -> BaseModel:
+def loaded_base(spec: str, device: str = "auto", attention: str = "sdpa") -> BaseModel:
     """The base model, kept in memory for the next set; one at a time."""
     key = (spec, device, attention)
-    if key not in _loaded:
-        _loaded.clear()
-        _loaded[key] = base_model.load(spec, device=device, attention=attention)
-    return _loaded[key]
+    with _loading:
+        if key not in _loaded:
+            _loaded.clear()
+            _loaded[key] = base_model.load(spec, device=device, attention=attention)
+        return _loaded[key]
+
+
+def warm_up(workspace: Workspace, name: str | None) -> None:
+    """Load a project's base model in the background, unless the machine is at work; errors wait for the drawing."""
+    if name and not _loaded and jobs.current(workspace) is None:
+        with suppress(StudioError):
+            loaded_base(datasets.load(workspace.project(name)).base_model)
 
 
 def reproduce(project: Project, picture: Path) -> Iterator[generation.Drawing]:

@@ -116,7 +116,7 @@ def test_a_newcomers_way_from_nothing_to_pictures(browser, tmp_path):
         assert len(made.files) == 15
         assert sorted(made.titles) == sorted(PAPER_LANDMARKS)
         assert captions == [
-            f"{title} · {method}" for title in made.titles for method in ("Base model", "LoRA", "Textual Inversion")
+            f"{method} · {title}" for title in made.titles for method in ("Base", "LoRA", "TI")
         ]
         seeds = {(index, read_recipe(path)["settings"]["seed"]) for (index, _), path in made.files.items()}
         assert sorted(seeds) == [(index, index) for index in range(5)]

@@ -9,12 +9,13 @@ from typing import Any
 import gradio as gr
 
 import adapters
-from ghibli_studio import jobs
+from ghibli_studio import jobs, pictures
 from ghibli_studio.ui import dataset_tab, generate_tab, parts, train_tab
 from ghibli_studio.workspace import Workspace
 
 REFRESH_SECONDS = 1.0
 SAMPLE = "sample"
+SUBTITLE = "Teach Stable Diffusion a drawing style in two ways, and see which is better."
 
 __all__ = ["build", "parts"]
 
@@ -28,10 +29,10 @@ def newest_project(workspace: Workspace) -> str | None:
 def build(workspace: Workspace) -> gr.Blocks:
     """The whole page."""
     with gr.Blocks(title="Ghibli Studio", analytics_enabled=False) as page:
-        with gr.Row(equal_height=True):
-            gr.Markdown("# Ghibli Studio\nTeach Stable Diffusion a drawing style in two ways, and see which is better.",
-                        elem_id="title")
-            project = gr.Dropdown([], label="Project", elem_id="project", scale=0, min_width=260)
+        with gr.Row():
+            with gr.Column(scale=3, min_width=300):
+                gr.Markdown(f"# Ghibli Studio\n{SUBTITLE}", elem_id="title")
+            project = gr.Dropdown([], label="Project", elem_id="project", scale=1, min_width=240)
         with gr.Accordion("New here? Three steps from nothing to pictures", open=not workspace.projects(),
                           elem_id="start"), gr.Walkthrough(selected=1, elem_id="walkthrough") as walk:
             with gr.Step("Draw", id=1):
@@ -50,7 +51,7 @@ def build(workspace: Workspace) -> gr.Blocks:
                 data = dataset_tab.build(workspace, project)
             with gr.Tab("Train", id="train"):
                 training = train_tab.build(workspace, project)
-            with gr.Tab("Generate", id="generate"):
+            with gr.Tab("Generate", id="generate") as generate:
                 drawing = generate_tab.build(workspace, project)
         seen, finished = gr.State(None), gr.State(None)
         timer = gr.Timer(REFRESH_SECONDS)
@@ -67,18 +68,20 @@ def build(workspace: Workspace) -> gr.Blocks:
         def opened() -> Any:
             return gr.update(choices=workspace.projects(), value=newest_project(workspace))
 
-        def tick(name: str | None, shown: list[str], before: Any, trained: Any) -> list[Any]:
+        def tick(name: str | None, which: str | None, shown: list[str], before: Any, trained: Any) -> list[Any]:
             """News of the runs; a method that has just become able to draw is ticked in the Generate tab."""
-            now, updates = train_tab.refresh(workspace, name, shown, before)
-            able = train_tab.trained_methods(workspace.project(name)) if name else []
-            can_draw = gr.update(value=[generate_tab.BASE, *able]) if [name, able] != trained else gr.skip()
-            return [now, [name, able], can_draw, *updates]
+            able = [name, *train_tab.trained_methods(workspace.project(name))] if name else []
+            can_draw = gr.skip() if able == trained else gr.update(value=[generate_tab.BASE, *able[1:]])
+            return [able, can_draw, *train_tab.refresh(workspace, name, which, shown, before)]
 
         follow = [*data.view, *drawing.choices, *drawing.result]
         project.change(changed, project, follow, **quiet)
         page.load(opened, None, project, **quiet)
-        live = [seen, finished, drawing.choices[1], *training.live]
-        timer.tick(tick, [project, training.chosen, seen, finished], live, concurrency_limit=None, **quiet)
+        live = [finished, drawing.choices[1], seen, *training.live]
+        timer.tick(tick, [project, *training.chosen, seen, finished], live, concurrency_limit=None, **quiet)
+
+        # what computes is imported while the person still chooses
+        generate.select(lambda name: pictures.warm_up(workspace, name), project, None, **quiet)
 
         def step(number: int) -> Any:
             return gr.Walkthrough(selected=number)
@@ -101,7 +104,7 @@ def build(workspace: Workspace) -> gr.Blocks:
                 done = jobs.status(active[0])
                 label = adapters.method(active[0].config().method).LABEL
                 waiting = parts.bar(done.fraction, f"{label} is still learning; drawing starts by itself")
-                yield [waiting, *[gr.skip()] * (len(drawing.outputs) - 1)]
+                yield [gr.update(value=waiting, visible=True), *[gr.skip()] * (len(drawing.outputs) - 1)]
                 time.sleep(REFRESH_SECONDS)
             able = [generate_tab.BASE, *train_tab.trained_methods(of)]
             yield from drawing.draw(*inputs[:3], able, *inputs[4:])

@@ -129,7 +129,7 @@ def build(workspace: Workspace, project: gr.Dropdown) -> Tab:
                 base = gr.Textbox("miniature", label="Base model", elem_id="own-base",
                                   info="miniature, a diffusers folder, a .safetensors checkpoint, or a hub id.")
             import_button = gr.Button("Take them in", elem_id="import")
-    progress = gr.HTML(elem_id="dataset-progress", padding=False)
+    progress = gr.HTML(elem_id="dataset-progress", padding=False, visible=False)
     overview = gr.HTML(elem_id="dataset-summary", padding=False)
     gallery = gr.Gallery(label="Source and picture to learn from", columns=4, height=460, object_fit="contain",
                          allow_preview=False, visible=False, elem_id="dataset-gallery", buttons=[])
@@ -141,10 +141,11 @@ def build(workspace: Workspace, project: gr.Dropdown) -> Tab:
     shown = [new, overview, gallery, page, table, save]
 
     def finished(name: str) -> list[Any]:
-        return ["", gr.update(choices=workspace.projects(), value=name), *view(workspace, name)]
+        chosen = gr.update(choices=workspace.projects(), value=name)
+        return [gr.update(value="", visible=False), chosen, *view(workspace, name)]
 
     def nothing(bar: str) -> list[Any]:
-        return [bar, gr.skip(), *[gr.skip()] * len(shown)]
+        return [gr.update(value=bar, visible=True), gr.skip(), *[gr.skip()] * len(shown)]
 
     @parts.friendly
     def make(name: str) -> Iterator[list[Any]]:

@@ -76,7 +76,7 @@ def gallery_of(made: PictureSet) -> list[tuple[Any, str]]:
     """A row a prompt, a column a method; grey where a picture is not there yet."""
     return [
         (parts.served(made.files[index, method]) if (index, method) in made.files else placeholder(),
-         f"{title} · {pictures.label(method)}")
+         f"{pictures.short_label(method)} · {title}")
         for index, title in enumerate(made.titles)
         for method in made.methods
     ]
@@ -145,13 +145,13 @@ def build(workspace: Workspace, project: gr.Dropdown) -> Tab:
             wanted = gr.CheckboxGroup([(text, name) for name, text in methods().items()], value=[BASE],
                                       label="Draw with", elem_id="draw-with", info="All from the same initial noise.")
             with gr.Row():
-                draw_button = gr.Button("Draw", variant="primary", elem_id="draw", scale=2)
-                stop = gr.Button("Stop", elem_id="stop", scale=1)
+                draw_button = gr.Button("Draw", variant="primary", elem_id="draw", scale=2, min_width=160)
+                stop = gr.Button("Stop", elem_id="stop", scale=1, min_width=80)
             fields = forms.widgets(GenerationSettings, "draw", MAIN_SETTINGS)
             with gr.Accordion("More settings", open=False):
                 fields |= forms.widgets(GenerationSettings, "draw", advanced)
         with gr.Column(scale=3, min_width=300):
-            progress = gr.HTML(elem_id="draw-progress", padding=False)
+            progress = gr.HTML(elem_id="draw-progress", padding=False, visible=False)
             nothing = gr.HTML(parts.empty(NO_PICTURES), elem_id="no-pictures", padding=False)
             gallery = gr.Gallery(label="A row a prompt, a column a method", columns=3, height="auto", visible=False,
                                  object_fit="contain", elem_id="pictures", buttons=["download", "fullscreen"])
@@ -181,18 +181,18 @@ def build(workspace: Workspace, project: gr.Dropdown) -> Tab:
         shown = None
         for bar, folder in draw(workspace, of, requests, using, settings):
             if folder is None:
-                yield [bar, gr.skip(), *[gr.skip()] * len(result)]
+                yield [gr.update(value=bar, visible=True), gr.skip(), *[gr.skip()] * len(result)]
                 continue
             count = len(list(folder.glob("*.png")))
             news = (folder, count) != shown
             shown = (folder, count)
             names = [made.name for made in of.image_sets()]
             yield [
-                bar,
+                gr.update(value=bar, visible=True),
                 gr.update(choices=names, value=folder.name) if news else gr.skip(),
                 *(result_view(of, folder.name, None, a, b) if news else [gr.skip()] * len(result)),
             ]
-        yield ["", *[gr.skip()] * (1 + len(result))]
+        yield [gr.update(value="", visible=False), *[gr.skip()] * (1 + len(result))]
 
     @parts.friendly
     def show(name: str | None, folder: str | None, chosen: str | None, a: str, b: str) -> list[Any]:
@@ -213,7 +213,7 @@ def build(workspace: Workspace, project: gr.Dropdown) -> Tab:
     outputs = [progress, sets, *result]
     quiet = {"show_progress": "hidden", "api_visibility": "private"}
     drawing = draw_button.click(drawn, inputs, outputs, concurrency_id="accelerator", concurrency_limit=1, **quiet)
-    stop.click(lambda: "", None, progress, cancels=[drawing], **quiet)
+    stop.click(lambda: gr.update(value="", visible=False), None, progress, cancels=[drawing], **quiet)
     sets.input(show, [project, sets, title, left, right], result, **quiet)
     for widget in (title, left, right):
         widget.input(slide, [project, sets, title, left, right], slider, **quiet)

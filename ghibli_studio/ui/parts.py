@@ -19,12 +19,14 @@ from ghibli_studio.files import explain_os_error
 FONT = ["ui-sans-serif", "system-ui", "sans-serif"]
 MONO = ["ui-monospace", "Menlo", "Consolas", "monospace"]
 
-# (strong, pale) colours of a method's curves; readable on light and on dark ground
-COLOURS = {"lora": ("#2f8f5b", "#a9d8bd"), "ti": ("#c2622d", "#ecc4a6"), "base": ("#7a8794", "#c5ccd3")}
-SPARE_COLOURS = (("#5b6bd6", "#bfc5f0"), ("#a14fa8", "#dfbfe2"), ("#1f8aa5", "#b0d8e2"), ("#b38a12", "#e4d39a"))
+# colours of a method's curves; readable on light and on dark ground
+COLOURS = {"lora": "#2f9e63", "ti": "#d0672f", "base": "#7a8794"}
+SPARE_COLOURS = ("#6374de", "#b05ab8", "#2497b4", "#bd9318")
+PALE = "55"  # alpha of the curves behind the smoothed ones
 
 CSS = """
-.gradio-container { max-width: 1280px !important; margin: 0 auto !important; }
+.gradio-container { min-width: 0 !important; max-width: min(1280px, 100vw) !important; margin: 0 auto !important; }
+.gradio-container :is(.main, main, .wrap.contain) { min-width: 0; max-width: 100%; }
 #title h1 { margin: 0; font-size: 1.6rem; }
 #title p { margin: 0; opacity: .75; }
 .bar { height: .6rem; border-radius: .3rem; background: var(--border-color-primary); overflow: hidden; }
@@ -37,7 +39,14 @@ CSS = """
 .chip.failed, .chip.interrupted { background: #b3372f; color: #fff; }
 .chip.running { background: #2563ab; color: #fff; }
 .empty { padding: 1.2rem; text-align: center; border: 1px dashed var(--border-color-primary); border-radius: .6rem; }
-#dataset-gallery .thumbnail-item { aspect-ratio: 2 / 1; }
+#captions { max-width: 100%; overflow-x: auto; }
+.strip .grid-wrap { min-height: 0; }
+#dataset-gallery .thumbnail-item { aspect-ratio: 2 / 1 !important; }
+@media (max-width: 640px) {
+  .gradio-container .main { padding: .6rem !important; }
+  #dataset-gallery .grid-container { grid-template-columns: repeat(2, 1fr) !important; }
+  .strip .grid-container { grid-template-columns: repeat(4, 1fr) !important; }
+}
 #pictures .grid-wrap { max-height: none; }
 .facts { display: flex; flex-wrap: wrap; gap: .4rem 1.4rem; margin: .3rem 0; }
 .facts b { font-size: 1.15rem; }

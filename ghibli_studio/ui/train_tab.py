@@ -31,7 +31,9 @@ class Tab:
     """The widgets that the rest of the page needs."""
 
     live: list[Any]
-    chosen: gr.Dropdown
+    """What `refresh` updates."""
+    chosen: list[Any]
+    """The run to act on, and the runs in the plots."""
 
 
 def submit(
@@ -69,13 +71,13 @@ def names_of(runs: Sequence[Run]) -> list[str]:
 
 def colours(runs: Sequence[Run], names: Sequence[str]) -> dict[str, str]:
     """A colour for every series that a plot may show."""
-    found, spare = {"Base model": parts.COLOURS["base"][0]}, iter(parts.SPARE_COLOURS * len(runs))
+    found, spare = {"Base model": parts.COLOURS["base"]}, iter(parts.SPARE_COLOURS * len(runs))
     used = set()
     for run, name in zip(runs, names):
         method = run.config().method
-        strong, pale = next(spare) if method in used or method not in parts.COLOURS else parts.COLOURS[method]
+        colour = next(spare) if method in used or method not in parts.COLOURS else parts.COLOURS[method]
         used.add(method)
-        found |= {name: strong, f"{name}, smoothed": strong, f"{name}, each step": pale}
+        found |= {name: colour, f"{name}, smoothed": colour, f"{name}, each step": colour + parts.PALE}
     return found
 
 
@@ -185,11 +187,11 @@ def build(workspace: Workspace, project: gr.Dropdown) -> Tab:
         with gr.Column(scale=3, min_width=300):
             cards = gr.HTML(elem_id="runs", padding=False)
             with gr.Row(visible=False) as controls:
-                which = gr.Dropdown([], label="Run", elem_id="which-run", scale=3)
-                cancel = gr.Button("Cancel", elem_id="cancel", scale=1)
-                resume = gr.Button("Resume", elem_id="resume", scale=1)
+                which = gr.Dropdown([], label="Run", elem_id="which-run", scale=3, min_width=240)
+                cancel = gr.Button("Cancel", elem_id="cancel", scale=1, min_width=100)
+                resume = gr.Button("Resume", elem_id="resume", scale=1, min_width=100)
     shown = gr.Dropdown([], multiselect=True, label="Runs in the plots", elem_id="shown-runs", visible=False)
-    common = {"color": "series", "visible": False, "height": 300, "tooltip": "all"}
+    common = {"color": "series", "visible": False, "height": 320, "min_width": 320, "tooltip": "all"}
     with gr.Row():
         training_plot = gr.LinePlot(x="epoch", y="loss", title="Training loss", elem_id="training-plot", **common)
         validation_plot = gr.LinePlot(x="epoch", y="loss", title="Validation loss, fixed noise",
@@ -200,7 +202,8 @@ def build(workspace: Workspace, project: gr.Dropdown) -> Tab:
                                "Below zero is better.", **common)
     samples = [
         gr.Gallery(label=f"{module.LABEL}: the same prompt and noise after each epoch", columns=8, fit_columns=False,
-                   height="auto", visible=False, elem_id=f"samples-{name}", buttons=["download", "fullscreen"])
+                   height="auto", visible=False, elem_classes="strip", elem_id=f"samples-{name}",
+                   buttons=["download", "fullscreen"])
         for name, module in methods.items()
     ]
     widgets = [widget for fields in sections.values() for widget in fields.values()]
@@ -246,23 +249,44 @@ def build(workspace: Workspace, project: gr.Dropdown) -> Tab:
     resume.click(again, [project, which], None, api_visibility="private")
     preset_name.change(refill, preset_name, widgets, show_progress="hidden", api_visibility="private")
     live = [cards, controls, which, shown, training_plot, validation_plot, profile_plot, *samples]
-    return Tab(live, shown)
+    return Tab(live, [which, shown])
 
 
-def refresh(workspace: Workspace, name: str | None, shown: list[str], seen: Any) -> tuple[Any, list[Any]]:
-    """(what was seen, updates of the tab's live widgets); the updates say nothing where there is no news."""
+def refresh(workspace: Workspace, name: str | None, which: str | None, shown: list[str], seen: Any) -> list[Any]:
+    """[what is seen now, updates of the live widgets]; what has no news is left alone, so that nothing flickers."""
+    strips_count = len(adapters.methods())
     if not name:
         text = parts.empty("No project yet. Make one in the Data set tab.")
-        return None, [text, *[gr.skip()] * (6 + len(adapters.methods()))]
+        return [None, text, *[gr.skip()] * (6 + strips_count)]
     project = workspace.project(name)
     runs, states, cards = overview(project)
     ids = [run.id for run in project.runs()]
-    shown = [run_id for run_id in shown or [] if run_id in ids] or newest(project)
-    now = [name, shown, [(run.id, s.state, s.ahead, len(s.events)) for run, s in zip(runs, states)]]
-    if now == seen:
-        return seen, [gr.skip()] * (7 + len(adapters.methods()))
-    in_plots = [project.run(run_id) for run_id in shown]
-    active = next((run.id for run, status in zip(runs, states) if status.active), ids[-1] if ids else None)
-    which = gr.update(choices=ids, value=active)
-    choice = gr.update(choices=ids, value=shown, visible=len(ids) > 1)
-    return now, [cards, gr.update(visible=bool(ids)), which, choice, *plots(in_plots), *strips(in_plots)]
+    chosen = [run_id for run_id in shown or [] if run_id in ids]
+    if not seen or seen["ids"] != [name, ids] or not chosen:
+        chosen = newest(project)
+    in_plots = [project.run(run_id) for run_id in chosen]
+    events = [[event["event"] for event in run.progress()] for run in in_plots]
+    now = {
+        "ids": [name, ids],
+        "cards": [[run.id, status.state, status.ahead, len(status.events)] for run, status in zip(runs, states)],
+        "steps": [chosen, [kinds.count("step") for kinds in events]],
+        "epochs": [chosen, [kinds.count("epoch") for kinds in events]],
+        "samples": [chosen, [len(run.samples()) for run in in_plots]],
+    }
+    news = {key: not seen or seen[key] != value for key, value in now.items()}
+    updates: list[Any] = [gr.skip()] * (7 + strips_count)
+    if news["cards"]:
+        updates[0] = cards
+    if news["ids"]:
+        active = [run.id for run, status in zip(runs, states) if status.active]
+        value = which if which in active else next(iter(active), ids[-1] if ids else None)
+        updates[1] = gr.update(visible=bool(ids))
+        updates[2] = gr.update(choices=ids, value=value)
+        updates[3] = gr.update(choices=ids, value=chosen, visible=len(ids) > len(newest(project)))
+    if news["steps"] or news["epochs"]:
+        training, validation, profile = plots(in_plots)
+        updates[4] = training if news["steps"] else gr.skip()
+        updates[5:7] = [validation, profile] if news["epochs"] else [gr.skip()] * 2
+    if news["samples"]:
+        updates[7:] = strips(in_plots)
+    return [now, *updates]

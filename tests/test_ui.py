@@ -1,0 +1,224 @@
+"""The tabs' functions without a browser: what they show, and that nothing from outside becomes markup."""
+
+import dataclasses
+import time
+from pathlib import Path
+
+import gradio as gr
+import pytest
+
+from adapters import StudioError
+from ghibli_studio import dataset as datasets
+from ghibli_studio import jobs, pictures
+from ghibli_studio.config import GenerationSettings, preset
+from ghibli_studio.files import append_line, write_json
+from ghibli_studio.jobs import Status
+from ghibli_studio.ui import build, dataset_tab, generate_tab, newest_project, parts, train_tab
+from ghibli_studio.workspace import Workspace
+
+SKIP = gr.skip()
+
+
+def skipped(update):
+    return update == SKIP
+
+
+@pytest.fixture
+def no_processes(monkeypatch):
+    """Runs are created but not started."""
+    monkeypatch.setattr(jobs, "start", lambda run: None)
+
+
+def fake_progress(run, epochs=1):
+    """Events as a run writes them."""
+    for epoch in range(epochs + 1):
+        if epoch:
+            append_line(run.progress_file, {
+                "event": "step", "epoch": epoch, "step": epoch, "loss": 0.2, "fraction": 0.5, "seconds_left": 75.0,
+            })
+        append_line(run.progress_file, {
+            "event": "epoch", "epoch": epoch, "validation_loss": 0.3 - 0.1 * epoch, "base_validation_loss": 0.35,
+        })
+
+
+def test_the_whole_page_can_be_built(project):
+    page = build(project.workspace)
+    names = {component.elem_id for component in page.blocks.values() if getattr(component, "elem_id", None)}
+    assert {"start-sample", "start-train", "start-draw", "project", "train", "cancel", "draw", "stop"} <= names
+    assert {"training-seed", "lora-rank", "ti-num_vectors", "draw-guidance_scale"} <= names
+
+
+def test_train_queues_a_run_a_method_with_the_forms_values(project, no_processes):
+    changes = {"training": {"seed": 4}, "lora": {"rank": 3}, "ti": {"num_vectors": 2}}
+    runs = train_tab.submit(project.workspace, project.name, ["lora", "ti"], "quick", changes)
+    configs = [run.config() for run in runs]
+    assert [(c.method, c.preset, c.training.seed) for c in configs] == [("lora", "quick", 4), ("ti", "quick", 4)]
+    assert (configs[0].adapter.rank, configs[1].adapter.num_vectors) == (3, 2)
+    assert {c.base_model for c in configs} == {datasets.load(project).base_model}
+
+
+@pytest.mark.parametrize(
+    ("name", "methods", "sentence"),
+    [
+        (None, ["lora"], "no project is chosen; make one in the Data set tab"),
+        ("sample", [], "no method is chosen; tick at least one"),
+    ],
+)
+def test_training_without_a_choice_is_told(project, name, methods, sentence):
+    with pytest.raises(StudioError) as caught:
+        train_tab.submit(project.workspace, name, methods, "quick", {})
+    assert str(caught.value) == sentence
+
+
+def test_live_widgets_change_only_where_there_is_news(project, no_processes):
+    workspace = project.workspace
+    runs = train_tab.submit(workspace, project.name, ["lora", "ti"], "quick", {})
+    seen, *first = train_tab.refresh(workspace, project.name, None, [], None)
+    assert not any(skipped(update) for update in first[:4])
+    seen, *quiet = train_tab.refresh(workspace, project.name, None, [], seen)
+    assert all(skipped(update) for update in quiet)
+    fake_progress(runs[0])
+    seen, *news = train_tab.refresh(workspace, project.name, None, [], seen)
+    assert [skipped(update) for update in news[:7]] == [False, True, True, True, False, False, False]
+    rows = news[4]["value"] if isinstance(news[4], dict) else news[4].value
+    assert rows is not None
+    _, *nothing = train_tab.refresh(workspace, project.name, None, [], seen)
+    assert all(skipped(update) for update in nothing)
+
+
+def test_a_choice_of_run_is_kept_while_it_works(project, monkeypatch):
+    monkeypatch.setattr(jobs, "start", lambda run: None)
+    runs = train_tab.submit(project.workspace, project.name, ["lora", "ti"], "quick", {})
+    monkeypatch.setattr(jobs, "status", lambda run: Status("waiting" if run == runs[1] else "running"))
+    _, *updates = train_tab.refresh(project.workspace, project.name, runs[1].id, [], None)
+    assert updates[2]["value"] == runs[1].id
+    _, *updates = train_tab.refresh(project.workspace, project.name, None, [], None)
+    assert updates[2]["value"] == runs[0].id
+
+
+def test_a_run_is_described_in_words(project, no_processes):
+    (run,) = train_tab.submit(project.workspace, project.name, ["lora"], "quick", {})
+    fake_progress(run)
+    running = Status("running", "", 0, tuple(run.progress()[:2]))
+    html = train_tab.card(run, running)
+    assert "epoch 1, step 1 (50 %, 1 min 15 s left)" in html
+    assert 'class="chip running"' in html
+    assert "2 runs ahead" in train_tab.card(run, Status("waiting", "", 2))
+    assert "1 run ahead" in train_tab.card(run, Status("waiting", "", 1))
+    assert "&lt;b&gt;no&lt;/b&gt;" in train_tab.card(run, Status("failed", "<b>no</b>"))
+
+
+def test_names_from_outside_never_become_markup(project):
+    item = datasets.load(project).items[0]
+    datasets.set_captions(project, {item.id: "<script>alert(1)</script>, " + "tower " * 90})
+    problem = {"file": "x", "reason": "<img src=x onerror=y> is empty"}
+    hostile = dataclasses.replace(datasets.load(project), problems=(problem,))
+    assert "<img" not in dataset_tab.summary(hostile)
+    made = parts.empty("<script>") + parts.bar(0.5, "<script>") + parts.facts({"<script>": "<script>"})
+    assert "<script" not in made
+
+
+def test_the_summary_names_captions_over_the_limit(project):
+    item = datasets.load(project).items[2]
+    datasets.set_captions(project, {item.id: "Petra, " + "tower " * 90})
+    dataset = datasets.load(project)
+    text = dataset_tab.summary(dataset)
+    tokens = dataset.items[2].tokens
+    assert f"longer than the 77 tokens that the model reads: {item.id} ({tokens} tokens)" in text
+
+
+def test_captions_are_saved_from_the_table(project):
+    rows = [[item.id, item.landmark, item.split, item.tokens, item.caption] for item in datasets.load(project).items]
+    rows[1][4] = "Petra, Jordan, a temple"
+    dataset_tab.save_captions(project.workspace, project.name, rows)
+    assert datasets.load(project).items[1].caption == "Petra, Jordan, a temple"
+    rows[1][4] = " "
+    with pytest.raises(StudioError, match="picture 0002 has no caption"):
+        dataset_tab.save_captions(project.workspace, project.name, rows)
+
+
+def test_a_page_of_pairs_is_shown(project):
+    shown = dataset_tab.thumbnails(project, datasets.load(project), 1)
+    assert len(shown) == 8
+    picture, caption = shown[0]
+    assert picture.size == (2 * dataset_tab.THUMBNAIL, dataset_tab.THUMBNAIL)
+    assert caption == f"{datasets.load(project).items[0].landmark} · {datasets.load(project).items[0].split}"
+    assert dataset_tab.thumbnails(project, datasets.load(project), 2) == []
+
+
+def test_a_project_without_data_says_what_to_do(workspace):
+    workspace.project("bare", create=True)
+    _, text, *hidden = dataset_tab.view(workspace, "bare")
+    assert "has no data set yet" in text
+    assert all(update["visible"] is False for update in hidden)
+    assert "No project yet" in dataset_tab.view(workspace, None)[1]
+
+
+def test_pictures_fill_a_grid_as_they_come(project):
+    requests = pictures.requests_for_prompts(["Petra, a temple", "Big Ben, a tower"])
+    going = pictures.draw_set(project, requests, {"base": None}, GenerationSettings(num_inference_steps=2))
+    folder = next(event.picture.file.parent for event in going if event.picture)
+    going.close()
+    made = pictures.load_set(folder)
+    grid = generate_tab.gallery_of(made)
+    assert [caption for _, caption in grid] == ["Base · Petra", "Base · Big Ben"]
+    assert isinstance(grid[0][0], str)
+    assert grid[1][0] is generate_tab.placeholder()
+    assert Path(grid[0][0]).read_bytes() == made.files[0, "base"].read_bytes()  # the exact file, recipe and all
+
+
+def test_drawing_waits_for_whoever_computes(project, monkeypatch):
+    requests = pictures.requests_for_prompts(["Petra, a temple"])
+    holder = jobs.in_turn(project.workspace, iter(["busy", "busy"]))
+    next(holder)
+    drawing = generate_tab.draw(
+        project.workspace, project, requests, ["base"], GenerationSettings(num_inference_steps=2)
+    )
+    bar, folder = next(drawing)
+    assert "waiting until another set of pictures has ended" in bar
+    assert folder is None
+    list(holder)
+    bars = list(drawing)
+    assert bars[-1][1] is not None
+
+
+def test_the_last_used_project_opens_first(workspace):
+    for name in ("one", "two"):
+        workspace.project(name, create=True)
+        time.sleep(0.02)
+    assert newest_project(workspace) == "two"
+    write_json(workspace.project("one").folder / "x.json", 1)
+    assert newest_project(workspace) == "one"
+    assert newest_project(Workspace(workspace.root / "empty")) is None
+
+
+def test_errors_become_the_pages_message_and_stay(project):
+    @parts.friendly
+    def fails():
+        raise StudioError("rank is <0>")
+
+    @parts.friendly
+    def fails_later():
+        yield 1
+        raise OSError(28, "No space left on device", str(project.folder))
+
+    with pytest.raises(gr.Error) as caught:
+        fails()
+    assert (caught.value.message, caught.value.duration) == ("rank is &lt;0&gt;", None)
+    going = fails_later()
+    assert next(going) == 1
+    with pytest.raises(gr.Error) as caught:
+        next(going)
+    assert caught.value.message.startswith("the disk is full (")
+
+
+def test_time_left_is_told_in_words():
+    told = [parts.duration(seconds) for seconds in (0.4, 59, 61, 3600, 7512)]
+    assert told == ["0 s", "59 s", "1 min 1 s", "1 h 0 min", "2 h 5 min"]
+    assert parts.bar(1.7, "x").count("100 %") == 1
+
+
+def test_every_preset_builds_for_every_method():
+    for name in ("quick", "default", "paper"):
+        for method in ("lora", "ti"):
+            assert preset(name, method).preset == name

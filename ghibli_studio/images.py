@@ -39,6 +39,7 @@ def open_image(data: bytes, name: str) -> Image.Image:
                 raise StudioError(
                     f"{name} has {width} x {height} px, the shorter side needs {MIN_SIDE}; use a larger picture"
                 )
+            Image.open(io.BytesIO(data)).verify()  # a PNG's checksums, which decoding does not look at
             image.load()
             upright = _rgb(ImageOps.exif_transpose(image))
             upright.info = {}  # a colour profile of the CMYK or grey original would be saved into the RGB picture

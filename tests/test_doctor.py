@@ -3,6 +3,7 @@
 import shutil
 import socket
 from importlib.metadata import version
+from types import SimpleNamespace
 
 import pytest
 import torch
@@ -28,7 +29,7 @@ def free_port(monkeypatch):
 @pytest.fixture
 def plenty(monkeypatch):
     """A disk with 5 GB free, whatever this machine's has."""
-    monkeypatch.setattr(doctor.shutil, "disk_usage", lambda folder: shutil._ntuple_diskusage(9, 4, 5 * 2**30))
+    monkeypatch.setattr(doctor.shutil, "disk_usage", lambda folder: SimpleNamespace(free=5 * 2**30))
 
 
 @pytest.fixture
@@ -90,7 +91,7 @@ def test_a_workspace_that_may_not_be_written_is_told(workspace, look, monkeypatc
 
 
 def test_a_full_disk_is_told(look, monkeypatch):
-    monkeypatch.setattr(doctor.shutil, "disk_usage", lambda folder: shutil._ntuple_diskusage(9, 8, 2**29))
+    monkeypatch.setattr(doctor.shutil, "disk_usage", lambda folder: SimpleNamespace(free=2**29))
     assert look()["disk"] == Finding("disk", False, "0.5 GB free; 1 GB is needed, free some space")
 
 

@@ -6,6 +6,7 @@ No method lives here, and no training: an adapter owns its parameters and its pl
 from __future__ import annotations
 
 import difflib
+import re
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal, Protocol, runtime_checkable
 
@@ -49,7 +50,7 @@ def explain(error: ValidationError, settings: type[BaseModel]) -> str:
         elif problem["type"] == "value_error":
             sentences.append(problem["msg"].removeprefix("Value error, "))
         else:
-            bound = problem["msg"].replace("Input should be", "it must be")
+            bound = re.sub(r"^\w+ should", "it must", problem["msg"])
             sentences.append(f"{name} is {problem['input']!r}; {bound[0].lower()}{bound[1:]}")
     return "; ".join(sentences)
 

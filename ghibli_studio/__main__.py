@@ -107,7 +107,7 @@ def _parser() -> argparse.ArgumentParser:
 def _sample(chosen: argparse.Namespace, workspace: Workspace, told: Told) -> int:
     from ghibli_studio.sample import make_sample
 
-    project = workspace.project(chosen.project, create=True)
+    project = workspace.project(chosen.project, new=True)
     progress = make_sample(
         project, chosen.base_model, seed=chosen.seed, count=chosen.count, replace=chosen.replace
     )
@@ -117,7 +117,7 @@ def _sample(chosen: argparse.Namespace, workspace: Workspace, told: Told) -> int
 def _import(chosen: argparse.Namespace, workspace: Workspace, told: Told) -> int:
     from ghibli_studio.importing import import_pictures
 
-    project = workspace.project(chosen.project, create=True)
+    project = workspace.project(chosen.project, new=True)
     progress = import_pictures(project, chosen.path, chosen.base_model, seed=chosen.seed, replace=chosen.replace)
     return _made_dataset(project, progress, told)
 
@@ -128,6 +128,8 @@ def _made_dataset(project: Project, progress: Iterator[Any], told: Told) -> int:
     for step in progress:
         told.progress(step.done, step.total, step.what)
     made = datasets.load(project)
+    for note in made.notes:
+        told.line(note, event="note", message=note)
     for problem in made.problems:
         told.line(f"left out: {problem['reason']}", event="left_out", **problem)
     for item in made.too_long():

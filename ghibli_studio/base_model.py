@@ -7,6 +7,7 @@ sampling here.
 from __future__ import annotations
 
 import logging
+import os
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
@@ -25,6 +26,8 @@ if TYPE_CHECKING:
 
 # xformers warns at every import on a machine whose torch it was not built for; it is off unless chosen
 logging.getLogger("xformers").setLevel(logging.ERROR)
+# threads that wait by spinning make a step two to ten times slower as soon as anything else wants a core
+os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
 
 BYTE_SYMBOLS = 256
 CHECKPOINT_PREFIXES = {

@@ -1,17 +1,16 @@
-"""Prompts: the template, the landmark that a prompt names, and the gauge of tokens. Nothing is cut in silence."""
+"""Prompts: the landmark that one names, its form, and the gauge of tokens. Nothing is cut in silence."""
 
 from __future__ import annotations
 
 import re
+from collections.abc import Iterable
+from itertools import takewhile
 from typing import Any
 
 MAX_CHARACTERS = 4000
 JOINERS = "\u200c\u200d"  # invisible, but letters and emoji are written with them
-
-
-def compose(name: str, location: str, description: str, composition: str) -> str:
-    """The template `<name of landmark> <location> <description> <description of composition>`, with commas."""
-    return ", ".join(part.strip() for part in (name, location, description, composition) if part.strip())
+SPACELESS = "\u3040-\u30ff\u3400-\u9fff\uf900-\ufaff\U00020000-\U0003ffff"  # kana and ideographs, written close
+WORD_END = re.compile(rf"\s|(?<=[{SPACELESS}])|(?=[{SPACELESS}])")
 
 
 def landmark_of(caption: str, stem: str) -> str:
@@ -36,8 +35,18 @@ def token_count(tokenizer: Any, caption: str) -> int:
 
 
 def fit(tokenizer: Any, caption: str, limit: int) -> str:
-    """The caption without its last words, as many as must go for it to have at most `limit` tokens."""
-    words = caption.split()
-    while words and token_count(tokenizer, " ".join(words)) > limit:
-        words.pop()
-    return " ".join(words).rstrip(",")
+    """As much of the caption, from its start, as has at most `limit` tokens; whole words, if one fits at all.
+
+    Every cut is counted as it is, and they are tried from the shortest on: more words never have fewer tokens, but
+    more letters may have ("faisalabad" is one token, "faisalaba" four), so that no search may jump within a word.
+    """
+    if token_count(tokenizer, caption) <= limit:
+        return caption
+    words = (found.start() for found in WORD_END.finditer(caption))
+    return _fitting(tokenizer, caption, words, limit) or _fitting(tokenizer, caption, range(len(caption)), limit)
+
+
+def _fitting(tokenizer: Any, caption: str, ends: Iterable[int], limit: int) -> str:
+    """The caption up to the last of the ends before the first one that does not fit."""
+    cuts = (caption[:end].rstrip(", ") for end in ends)
+    return max(takewhile(lambda cut: token_count(tokenizer, cut) <= limit, cuts), default="", key=len)

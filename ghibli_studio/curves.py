@@ -23,14 +23,12 @@ def training_curve(events: Sequence[dict[str, Any]], name: str) -> list[dict[str
     steps = [event for event in events if event["event"] == "step"]
     if not steps:
         return []
-    per_epoch = max(sum(1 for event in steps if event["epoch"] == steps[0]["epoch"]), 1)
     means = smoothed(event["loss"] for event in steps)
     every = -(-len(steps) // MAX_POINTS)
     rows = []
     for event, mean in list(zip(steps, means))[::every]:
-        epoch = event["step"] / per_epoch
-        rows.append({"epoch": epoch, "loss": event["loss"], "series": f"{name}, each step"})
-        rows.append({"epoch": epoch, "loss": mean, "series": f"{name}, smoothed"})
+        rows.append({"epoch": event["epochs"], "loss": event["loss"], "series": f"{name}, each step"})
+        rows.append({"epoch": event["epochs"], "loss": mean, "series": f"{name}, smoothed"})
     return rows
 
 

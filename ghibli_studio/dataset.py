@@ -11,16 +11,17 @@ import random
 import shutil
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import asdict, dataclass, field, replace
+from contextlib import contextmanager, suppress
+from dataclasses import asdict, dataclass, replace
 from typing import Any, Literal
 
+from filelock import FileLock, Timeout
 from PIL import Image
 
-from ghibli_studio.base_model import Description, load_tokenizer
+from ghibli_studio.base_model import load_tokenizer
 from ghibli_studio.captions import MAX_CHARACTERS, clean, token_count
 from ghibli_studio.config import StudioError
-from ghibli_studio.files import explain_os_error, read_json, write_atomic, write_json
-from ghibli_studio.images import png_bytes, square
+from ghibli_studio.files import explain_os_error, make_folder, read_json, write_atomic, write_json
 from ghibli_studio.workspace import Project
 
 VERSION = 1
@@ -60,6 +61,8 @@ class Dataset:
     items: tuple[Item, ...]
     problems: tuple[dict[str, str], ...] = ()
     """Files that were left out: `{"file": ..., "reason": ...}`."""
+    notes: tuple[str, ...] = ()
+    """What was decided on the person's behalf, in sentences."""
 
     def part(self, split: Split) -> list[Item]:
         """The items of one side of the split."""
@@ -81,90 +84,6 @@ class Progress:
     done: int
     total: int
     what: str
-
-
-@dataclass
-class Draft:
-    """A data set while it grows: pictures are on disk, the manifest is not yet. Left unfinished, it goes away."""
-
-    project: Project
-    description: Description
-    seed: int
-    items: list[Item] = field(default_factory=list)
-    problems: list[dict[str, str]] = field(default_factory=list)
-
-    def __enter__(self) -> Draft:
-        self._clear()
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self._clear()
-
-    def _clear(self) -> None:
-        shutil.rmtree(self.project.building("dataset").parent, ignore_errors=True)
-
-    def add(
-        self, image: Image.Image, caption: str, *, landmark: str, source: bytes, suffix: str, original: str,
-        split: Split = "train",
-    ) -> None:
-        """Crop and write one picture, its caption and its source."""
-        name = f"{len(self.items) + 1:04d}"
-        tokenizer = load_tokenizer(self.description.spec)
-        data = png_bytes(square(image, self.description.resolution))
-        folder = self.project.building("dataset")
-        write_plain(self.project.building("sources") / (name + suffix), source)
-        write_plain(folder / f"{name}.png", data)
-        write_plain(folder / f"{name}.txt", (caption + "\n").encode())
-        self.items.append(
-            Item(name, landmark, caption, token_count(tokenizer, caption), split, name + suffix, original,
-                 hashlib.sha256(data).hexdigest())
-        )
-
-    def leave_out(self, file: str, reason: str) -> None:
-        """Note a file that cannot be used, and why."""
-        self.problems.append({"file": file, "reason": reason})
-
-    def finish(self) -> Dataset:
-        """Write the manifest and put the data set in its place; raises StudioError if nothing can be learnt from it."""
-        if len({item.split for item in self.items}) < 2:
-            reasons = "; ".join(problem["reason"] for problem in self.problems[:3])
-            raise StudioError(self._too_few() + (f". Left out: {len(self.problems)} ({reasons})" if reasons else ""))
-        dataset = Dataset(
-            self.description.spec, self.description.resolution, self.description.token_limit, self.seed,
-            tuple(self.items), tuple(self.problems),
-        )
-        building = self.project.building("dataset")
-        write_json(building / "manifest.json", to_json(dataset))
-        for part, place in (("sources", self.project.sources), ("dataset", self.project.dataset)):
-            old = place.with_name(f".old-{part}")
-            shutil.rmtree(old, ignore_errors=True)
-            if place.exists():
-                place.rename(old)
-            self.project.building(part).rename(place)
-            shutil.rmtree(old, ignore_errors=True)
-        return dataset
-
-    def _too_few(self) -> str:
-        landmarks = sorted({item.landmark for item in self.items})
-        if len(landmarks) > 1:
-            return (
-                f"all {len(self.items)} usable pictures are for {self.items[0].split}; "
-                "name some of them in train.txt and those of another landmark in val.txt, or leave both files out"
-            )
-        of = f" of one landmark ({landmarks[0]})" if landmarks else ""
-        return (
-            f"{len(self.items)} usable pictures{of} are too few: training and validation need a landmark each; the "
-            "landmark is the caption up to its first comma, or else the file's name without its number"
-        )
-
-
-def write_plain(path: Any, data: bytes) -> None:
-    """Write a file that does not count before the manifest names it."""
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_bytes(data)
-    except OSError as error:
-        raise explain_os_error(error, path) from error
 
 
 def split_by_landmark(
@@ -194,9 +113,17 @@ def to_json(dataset: Dataset) -> dict[str, Any]:
     return {"version": VERSION, **asdict(dataset)}
 
 
+def exists(project: Project) -> bool:
+    """Whether the project has a data set; one that a kill left aside is put back."""
+    if not project.manifest_file.exists() and project.replaced("dataset").exists():
+        with suppress(StudioError), changing(project):
+            pass
+    return project.manifest_file.exists()
+
+
 def load(project: Project) -> Dataset:
     """The project's data set; raises StudioError where there is none or its manifest is of another version."""
-    if not project.manifest_file.exists():
+    if not exists(project):
         raise StudioError(
             f"project {project.name!r} has no data set yet; make one in the Data set tab, or with: "
             f"python -m ghibli_studio sample {project.name!r}"
@@ -208,9 +135,40 @@ def load(project: Project) -> Dataset:
                 f"{project.manifest_file} is of another version than {VERSION}; import the pictures again"
             )
         items = tuple(Item(**item) for item in manifest.pop("items"))
-        return Dataset(**{**manifest, "items": items, "problems": tuple(manifest["problems"])})
+        lists = {name: tuple(manifest[name]) for name in ("problems", "notes")}
+        return Dataset(**{**manifest, "items": items, **lists})
     except (AttributeError, KeyError, TypeError) as error:
         raise StudioError(f"{project.manifest_file} is damaged ({error}); import the pictures again") from error
+
+
+@contextmanager
+def changing(project: Project) -> Iterator[None]:
+    """Hold the right to change the project's data set, which is whole again; raises StudioError if another does."""
+    make_folder(project.folder)
+    lock = FileLock(project.dataset_lock, thread_local=False)  # a page's generator is driven by several threads
+    try:
+        lock.acquire(blocking=False)
+    except Timeout as error:
+        raise StudioError(f"project {project.name!r} is getting a data set just now; wait until it is done") from error
+    except OSError as error:
+        raise explain_os_error(error, project.dataset_lock) from error
+    try:
+        restore(project)
+        yield
+    finally:
+        lock.release()
+
+
+def restore(project: Project) -> None:
+    """Finish what a kill left in the middle of a replacement: the new data set if it is in place, else the old one."""
+    old, old_sources = project.replaced("dataset"), project.replaced("sources")
+    if not project.manifest_file.exists() and old.exists():
+        if old_sources.exists():
+            shutil.rmtree(project.sources, ignore_errors=True)
+            old_sources.rename(project.sources)
+        old.rename(project.dataset)
+    for leftover in (old, old_sources):
+        shutil.rmtree(leftover, ignore_errors=True)
 
 
 def digest(dataset: Dataset) -> str:
@@ -235,20 +193,23 @@ def images(project: Project, items: Sequence[Item]) -> Iterator[Image.Image]:
 
 def set_captions(project: Project, captions: dict[str, str]) -> Dataset:
     """Replace prompts by item id, count their tokens and write the caption files and the manifest."""
-    dataset = load(project)
-    known = {item.id for item in dataset.items}
-    if unknown := sorted(captions.keys() - known):
-        raise StudioError(f"the data set has no picture {unknown[0]!r}; its pictures are {min(known)} to {max(known)}")
-    tokenizer = load_tokenizer(dataset.base_model)
-    items = []
-    for item in dataset.items:
-        caption = check_caption(captions.get(item.id, item.caption), f"picture {item.id}")
-        items.append(replace(item, caption=caption, tokens=token_count(tokenizer, caption)))
-    for old, new in zip(dataset.items, items):
-        if new.caption != old.caption:
-            write_atomic(project.dataset / f"{new.id}.txt", new.caption + "\n")
-    dataset = replace(dataset, items=tuple(items))
-    write_json(project.manifest_file, to_json(dataset))
+    with changing(project):
+        dataset = load(project)
+        known = {item.id for item in dataset.items}
+        if unknown := sorted(captions.keys() - known):
+            raise StudioError(
+                f"the data set has no picture {unknown[0]!r}; its pictures are {min(known)} to {max(known)}"
+            )
+        tokenizer = load_tokenizer(dataset.base_model)
+        items = []
+        for item in dataset.items:
+            caption = check_caption(captions.get(item.id, item.caption), f"picture {item.id}")
+            items.append(replace(item, caption=caption, tokens=token_count(tokenizer, caption)))
+        for old, new in zip(dataset.items, items):
+            if new.caption != old.caption:
+                write_atomic(project.dataset / f"{new.id}.txt", new.caption + "\n")
+        dataset = replace(dataset, items=tuple(items))
+        write_json(project.manifest_file, to_json(dataset))
     return dataset
 
 

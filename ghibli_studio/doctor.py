@@ -76,5 +76,5 @@ def _workspace(workspace: Workspace) -> Finding:
 def _port() -> Finding:
     with socket.socket() as probe:
         taken = probe.connect_ex(("127.0.0.1", PAGE_PORT)) == 0
-    message = "taken; start the page with --port 7861" if taken else "free for the page"
-    return Finding("port", not taken, f"{PAGE_PORT} is {message}")
+    message = "taken, perhaps by the page itself; the next free one is used" if taken else "free for the page"
+    return Finding("port", True, f"{PAGE_PORT} is {message}")

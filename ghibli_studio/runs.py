@@ -33,7 +33,7 @@ if TYPE_CHECKING:
 
 
 Event = dict[str, Any]
-SAMPLE_STEPS = 20
+SAMPLE_STEPS = 12
 PASSES_PER_STEP = 3  # a training step goes forward, and back at twice the cost
 
 
@@ -139,6 +139,7 @@ class _Conductor:
             self._worked(PASSES_PER_STEP * self.config.training.train_batch_size)
             yield {
                 "event": "step", "epoch": event.epoch, "step": event.step, "loss": event.loss,
+                "epochs": event.epochs,
                 "learning_rate": event.learning_rate, "grad_norm": event.grad_norm,
                 "images_per_second": event.images_per_second, "peak_memory_bytes": event.peak_memory_bytes,
                 **self._clock(),

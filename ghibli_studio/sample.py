@@ -7,9 +7,11 @@ import os
 from collections.abc import Iterator
 from concurrent.futures import ProcessPoolExecutor
 
+from ghibli_studio import dataset as datasets
 from ghibli_studio.base_model import MINIATURE, describe
 from ghibli_studio.config import PAPER_LANDMARKS, StudioError
-from ghibli_studio.dataset import Draft, Progress, split_by_landmark
+from ghibli_studio.dataset import Progress, split_by_landmark
+from ghibli_studio.draft import Draft
 from ghibli_studio.images import open_image, png_bytes
 from ghibli_studio.workspace import Project
 
@@ -52,7 +54,8 @@ def make_sample(
         finally:
             pool.shutdown(cancel_futures=True)
     splits = split_by_landmark([name for name, *_ in pairs], seed, held_out=PAPER_LANDMARKS)
-    with Draft(project, description, seed) as draft:
+    with Draft.of(project, description, seed) as draft:
+        refuse_to_overwrite(project, replace)  # somebody else may have made one since
         for (name, caption, photograph, styled), split in zip(pairs, splits):
             draft.add(
                 open_image(styled, name), caption, landmark=name, source=photograph, suffix=".png",
@@ -71,7 +74,7 @@ def _chosen(count: int) -> list[int]:
 
 def refuse_to_overwrite(project: Project, replace: bool) -> None:
     """Raise StudioError if there is a data set and nobody said to replace it."""
-    if project.manifest_file.exists() and not replace:
+    if datasets.exists(project) and not replace:
         raise StudioError(
-            f"project {project.name!r} has a data set already; choose another project, or say --replace to make it anew"
+            f"project {project.name!r} has a data set already; choose another project, or replace it (--replace)"
         )

@@ -52,6 +52,8 @@ class Step:
     """Counted from 1."""
     step: int
     """Counted from 1 over the whole run."""
+    epochs: float
+    """Epochs done, with the fraction of the one at work."""
     loss: float
     """Mean squared error of the predicted noise, weighted as chosen."""
     learning_rate: float
@@ -232,7 +234,7 @@ def train(
             optimizer.zero_grad()
             value, norm = loss.item(), float(norm)
             speed = len(chosen) / (time.perf_counter() - started)
-            yield Step(epoch, step + 1, value, rate, norm, speed, peak_memory(base.device))
+            yield Step(epoch, step + 1, (step + 1) / steps, value, rate, norm, speed, peak_memory(base.device))
         yield from _validated(base, validation_set, settings, epoch, epoch * steps, optimizer)
 
 

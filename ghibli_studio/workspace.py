@@ -133,6 +133,17 @@ class Project:
         return Workspace(self.folder.parent)
 
     @property
+    def marker_file(self) -> Path:
+        """Its presence makes the folder a project."""
+        return self.folder / "project.json"
+
+    def register(self) -> None:
+        """Make the project known."""
+        if not self.marker_file.exists():
+            created = datetime.now().astimezone().isoformat(timespec="seconds")
+            write_json(self.marker_file, {"name": self.name, "created": created})
+
+    @property
     def sources(self) -> Path:
         """The pictures as they came."""
         return self.folder / "sources"
@@ -146,6 +157,15 @@ class Project:
     def manifest_file(self) -> Path:
         """Written last: a data set is complete if it is there."""
         return self.dataset / "manifest.json"
+
+    @property
+    def dataset_lock(self) -> Path:
+        """Held by whoever makes the data set."""
+        return self.folder / ".dataset.lock"
+
+    def replaced(self, part: str) -> Path:
+        """Where the old `sources` or `dataset` waits until the new one is in its place."""
+        return self.folder / f".old-{part}"
 
     def building(self, part: str) -> Path:
         """Where a data set grows until it is complete; `part` is `sources` or `dataset`."""
@@ -218,23 +238,23 @@ class Workspace:
         """Names of all projects."""
         return sorted(path.parent.name for path in self.root.glob("*/project.json"))
 
-    def project(self, name: str, create: bool = False) -> Project:
-        """Open a project, or create it; raises StudioError for a bad or unknown name."""
+    def project(self, name: str, new: bool = False) -> Project:
+        """Open a project, or name a new one; raises StudioError for a bad or unknown name.
+
+        A new project is there for others once it is registered, which its first data set does.
+        """
         if not NAME.fullmatch(name) or name.endswith((".", " ")):
             raise StudioError(
                 f"{name!r} cannot be a project's name; use 1 to 64 letters, digits, spaces, '-', '_' or '.', "
                 "with a letter or digit first and no space or '.' last"
             )
         project = Project(self.root / name)
-        marker = project.folder / "project.json"
-        if not marker.exists():
-            if not create:
-                known = ", ".join(self.projects()) or "none yet"
-                raise StudioError(
-                    f"there is no project {name!r} in {self.root} (there: {known}); "
-                    f"make one with: python -m ghibli_studio sample {name!r}"
-                )
-            write_json(marker, {"name": name, "created": datetime.now().astimezone().isoformat(timespec="seconds")})
+        if not new and not project.marker_file.exists():
+            known = ", ".join(self.projects()) or "none yet"
+            raise StudioError(
+                f"there is no project {name!r} in {self.root} (there: {known}); "
+                f"make one with: python -m ghibli_studio sample {name!r}"
+            )
         return project
 
     def runs(self) -> Iterator[Run]:

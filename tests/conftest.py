@@ -72,7 +72,7 @@ def sample_workspace(tiny_folder, tmp_path_factory):
     from ghibli_studio.sample import make_sample
 
     workspace = Workspace(tmp_path_factory.mktemp("sample") / "workspace")
-    list(make_sample(workspace.project("sample", create=True), str(tiny_folder), count=8))
+    list(make_sample(workspace.project("sample", new=True), str(tiny_folder), count=8))
     return workspace
 
 

@@ -1,20 +1,16 @@
-"""The template, the landmark that a prompt names, the gauge of tokens."""
+"""The landmark that a prompt names, its form, the gauge of tokens and what is cut by it."""
+
+import random
 
 import pytest
 
 from ghibli_studio.base_model import load_tokenizer
-from ghibli_studio.captions import clean, compose, fit, landmark_of, token_count
+from ghibli_studio.captions import clean, fit, landmark_of, token_count
 
 
 @pytest.fixture(scope="module")
 def tokenizer():
     return load_tokenizer("miniature")
-
-
-def test_the_template():
-    assert compose("Big Ben", "London", "a clock tower", "wide shot") == "Big Ben, London, a clock tower, wide shot"
-    assert compose(" Petra ", "", "  ", "close-up") == "Petra, close-up"
-    assert compose("", "", "", "") == ""
 
 
 @pytest.mark.parametrize(
@@ -75,8 +71,64 @@ def test_a_caption_is_cut_at_a_word_and_as_little_as_can_be(tokenizer, limit):
     kept = fit(tokenizer, " ".join(words), limit)
     count = len(kept.split())
     assert kept == " ".join(words[:count]).rstrip(",")
-    assert token_count(tokenizer, kept) <= limit < token_count(tokenizer, " ".join(words[: count + 1]))
+    assert token_count(tokenizer, kept) <= limit < token_count(tokenizer, " ".join(words[: count + 1]).rstrip(","))
+
+
+def test_a_whole_word_may_have_fewer_tokens_than_its_beginning(tokenizer):
+    """Why no search may jump: the tokens of the beginnings of a text do not grow with their length."""
+    counts = [token_count(tokenizer, "faisalabad"[:end]) for end in range(11)]
+    assert counts[-1] < max(counts)
+    assert fit(tokenizer, "faisalabad tower", counts[-1]) == "faisalabad"
+
+
+@pytest.mark.parametrize(
+    ("caption", "limit", "kept"),
+    [
+        ("大本钟伦敦泰晤士河畔的石头钟楼", 77, "大本钟伦敦泰晤士河畔的石头钟楼"),
+        ("大本钟伦敦泰晤士河畔的石头钟楼", 32, "大本钟伦敦泰晤士河畔"),
+        ("大本钟伦敦泰晤士河畔的石头钟楼", 31, "大本钟伦敦泰晤士河"),
+        ("大本钟, 伦敦泰晤士河畔的石头钟楼", 32, "大本钟, 伦敦泰晤士河"),
+        ("大本钟, 伦敦泰晤士河畔的石头钟楼", 12, "大本钟"),
+        ("東京タワー、東京", 20, "東京タワー、"),
+        ("Big Ben, 伦敦泰晤士河畔的石头钟楼", 20, "Big Ben, 伦敦泰晤士"),
+        ("伦敦 tower temple", 9, "伦敦 tower"),
+        ("伦敦tower temple", 9, "伦敦tower"),
+        ("tower" * 20, 4, "tower"),
+    ],
+)
+def test_where_there_are_no_spaces_a_caption_is_cut_between_two_characters(tokenizer, caption, limit, kept):
+    assert fit(tokenizer, caption, limit) == kept
+
+
+def test_no_cut_ever_exceeds_the_limit(tokenizer):
+    drawn = random.Random(0)
+    pieces = ["tower", "faisalabad", "Big Ben,", "...", "it's", "'", "1889", "大本钟", "，", "東京タワー", "برج",
+              "หอนาฬิกา", "타워", "🏯", "👨\u200d👩", "Đà", ", ", " ", "  ", "x" * 30]
+    for _ in range(150):
+        caption = "".join(drawn.choice(pieces) + drawn.choice(["", " "]) for _ in range(drawn.randint(1, 25)))
+        limit = drawn.randint(2, 60)
+        kept = fit(tokenizer, caption, limit)
+        assert token_count(tokenizer, kept) <= limit
+        assert caption.startswith(kept)
+        if token_count(tokenizer, caption) <= limit:
+            assert kept == caption
+
+
+def test_a_caption_in_latin_is_never_cut_within_a_word_and_keeps_all_words_that_fit(tokenizer):
+    drawn = random.Random(1)
+    pieces = ["tower", "faisalabad", "Ben,", "(stone)", "it's", "1889", "Đà", "x-ray", "!?"]
+    for _ in range(100):
+        words = [drawn.choice(pieces) for _ in range(drawn.randint(8, 40))]
+        limit = drawn.randint(14, 30)
+        fitting = [
+            cut for end in range(len(words) + 1)
+            if token_count(tokenizer, cut := " ".join(words[:end]).rstrip(", ")) <= limit
+        ]
+        if token_count(tokenizer, " ".join(words)) > limit:
+            assert fit(tokenizer, " ".join(words), limit) == fitting[-1]
 
 
 def test_what_cannot_fit_is_empty(tokenizer):
     assert fit(tokenizer, "tower", 2) == ""
+    assert fit(tokenizer, "大本钟", 2) == ""
+    assert fit(tokenizer, "tower bridge", 0) == ""

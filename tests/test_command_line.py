@@ -91,6 +91,35 @@ def test_import_lists_what_was_left_out(tell, tiny_folder, tmp_path):
     assert "1 pictures to train on, 1 of other landmarks to validate on" in out
 
 
+def test_an_import_that_fails_leaves_no_project(tell, workspace, tiny_folder, tmp_path):
+    (tmp_path / "a.png").write_bytes(b"")
+    code, out, err = tell("import", "own", str(tmp_path), "--base-model", str(tiny_folder))
+    assert (code, out) == (1, "")
+    assert err.startswith("error: 0 usable pictures are too few: ")
+    assert workspace.projects() == []
+    assert tell("runs", "own") == (
+        1, "", f"error: there is no project 'own' in {workspace.root} (there: none yet); make one with: "
+        "python -m ghibli_studio sample 'own'\n"
+    )
+
+
+def test_import_tells_what_it_decided(tell, call, tiny_folder, tmp_path):
+    from PIL import Image
+
+    for index in range(2):
+        Image.new("RGB", (80, 80), (index * 40, 90, 90)).save(tmp_path / f"{index}.png")
+        (tmp_path / f"{index}.txt").write_text("my style, a tower")
+    note = (
+        "All captions or file names begin alike (my style), so every picture counts as a landmark of its own. If "
+        "several show the same, begin their captions with what it is, and a comma."
+    )
+    words = ["import", "own", str(tmp_path), "--base-model", str(tiny_folder)]
+    code, out, _ = tell(*words)
+    assert (code, out.splitlines()[0]) == (0, note)
+    code, lines = call(*words, "--replace")
+    assert (code, [line for line in lines if line["event"] == "note"]) == (0, [{"event": "note", "message": note}])
+
+
 @pytest.mark.parametrize(
     ("words", "sentence"),
     [
@@ -99,8 +128,8 @@ def test_import_lists_what_was_left_out(tell, tiny_folder, tmp_path):
          "python -m ghibli_studio sample 'nobody'"),
         (["sample", "../out"],
          "'../out' cannot be a project's name; use 1 to 64 letters, digits, spaces, '-', '_' or '.', "
-         "with a letter or digit first"),
-        (["sample", "p", "--count", "1"], "count is 1; the painter knows 2 to 115 landmarks"),
+         "with a letter or digit first and no space or '.' last"),
+        (["sample", "p", "--count", "1"], "count is 1; it must be 2 to 115, the landmarks that the painter knows"),
         (["import", "p", "/nowhere/at/all"],
          "/nowhere/at/all does not exist; give a folder or a ZIP of pictures with .txt captions beside them"),
         (["sample", "p", "--base-model", "/nowhere/model"],
@@ -112,6 +141,7 @@ def test_wrong_input_gets_one_sentence(tell, workspace, words, sentence):
     code, out, err = tell(*words)
     assert (code, out) == (1, "")
     assert err == f"error: {sentence.format(root=workspace.root)}\n"
+    assert workspace.projects() == []
 
 
 @pytest.mark.parametrize(
@@ -155,7 +185,7 @@ def test_a_data_set_is_not_overwritten_unless_asked(tell, project, tiny_folder):
     sample = ["sample", project.name, "--count", "2", "--base-model", str(tiny_folder)]
     code, _, err = tell(*sample)
     assert code == 1
-    assert "has a data set already; choose another project, or say --replace to make it anew" in err
+    assert "has a data set already; choose another project, or replace it (--replace)" in err
     assert tell(*sample, "--replace")[0] == 0
 
 
@@ -194,6 +224,7 @@ def test_doctor(call, monkeypatch):
     code, lines = call("doctor")
     names = [line["name"] for line in lines]
     assert names == ["versions", "device", "miniature", "workspace", "disk", "port"]
+    assert lines[-1]["fine"] is True
     assert code == (0 if all(line["fine"] for line in lines) else 1)
 
 

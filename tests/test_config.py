@@ -233,6 +233,9 @@ def test_every_setting_is_in_the_json(method):
         ({"adapter": {"rank": 0}}, "rank is 0; it must be greater than or equal to 1"),
         ({"adapter": {"rnak": 4}}, "there is no setting 'rnak'; did you mean 'rank'?"),
         ({"training": {"seed": -1}}, "training.seed is -1; it must be greater than or equal to 0"),
+        ({"base_model": ""}, "base_model is ''; it must have at least 1 character"),
+        ({"base_model": 3}, "base_model is 3; it must be a valid string"),
+        ({"training": {"validation_timesteps": 3}}, "training.validation_timesteps is 3; it must be a valid tuple"),
         ({"colour": 1}, "there is no setting 'colour'; known are method, preset, base_model, training, adapter"),
     ],
 )

@@ -5,8 +5,8 @@ import pytest
 from ghibli_studio.curves import base_line, smoothed, timestep_profile, training_curve, validation_curve
 
 
-def step(epoch, number, loss):
-    return {"event": "step", "epoch": epoch, "step": number, "loss": loss}
+def step(epochs, loss):
+    return {"event": "step", "epochs": epochs, "loss": loss}
 
 
 def epoch(number, loss, base=0.5):
@@ -25,8 +25,8 @@ def test_smoothing_has_no_bias_at_the_start():
 
 def test_the_training_curve_has_both_lines_on_the_axis_of_epochs():
     events = [
-        {"event": "stage", "what": "loading"}, epoch(0, 1.0), step(1, 1, 4.0), step(1, 2, 2.0), epoch(1, 0.9),
-        step(2, 3, 1.0), step(2, 4, 1.0),
+        {"event": "stage", "what": "loading"}, epoch(0, 1.0), step(0.5, 4.0), step(1.0, 2.0), epoch(1, 0.9),
+        step(1.5, 1.0), step(2.0, 1.0),
     ]
     means = smoothed([4.0, 2.0, 1.0, 1.0])
     assert training_curve(events, "LoRA") == [
@@ -43,15 +43,22 @@ def test_no_steps_make_no_rows():
 @pytest.mark.parametrize(("count", "shown"), [(400, 400), (401, 201), (800, 400), (10_000, 400)])
 def test_long_runs_are_thinned_but_smoothed_over_all_steps(count, shown):
     losses = [1 + number % 7 for number in range(count)]
-    rows = training_curve([step(1, number + 1, loss) for number, loss in enumerate(losses)], "x")
+    epochs = [(number + 1) / 40 for number in range(count)]
+    rows = training_curve([step(done, loss) for done, loss in zip(epochs, losses)], "x")
     assert len(rows) == 2 * shown
     every = count // shown + (count % shown > 0)
     assert [row["loss"] for row in rows[1::2]] == pytest.approx(smoothed(losses)[::every])
     assert [row["loss"] for row in rows[::2]] == losses[::every]
+    assert [row["epoch"] for row in rows[::2]] == [row["epoch"] for row in rows[1::2]] == epochs[::every]
+
+
+def test_a_run_that_was_resumed_goes_on_where_it_was_on_the_axis():
+    rows = training_curve([step(2.5, 2.0), step(3.0, 2.0)], "x")
+    assert [row["epoch"] for row in rows] == [2.5, 2.5, 3.0, 3.0]
 
 
 def test_the_validation_curve_begins_before_training():
-    events = [step(1, 1, 9.0), epoch(0, 0.5), epoch(1, 0.4), {"event": "sample", "epoch": 1}, epoch(2, 0.45)]
+    events = [step(0.5, 9.0), epoch(0, 0.5), epoch(1, 0.4), {"event": "sample", "epoch": 1}, epoch(2, 0.45)]
     assert validation_curve(events, "TI") == [
         {"epoch": 0, "loss": 0.5, "series": "TI"}, {"epoch": 1, "loss": 0.4, "series": "TI"},
         {"epoch": 2, "loss": 0.45, "series": "TI"},
@@ -67,7 +74,7 @@ def test_the_base_models_line_goes_over_all_runs():
     assert base_line([[epoch(0, 0.5, base=0.7)]], "bare") == [
         {"epoch": 0, "loss": 0.7, "series": "bare"}, {"epoch": 1, "loss": 0.7, "series": "bare"}
     ]
-    assert base_line([]) == base_line([[step(1, 1, 1.0)]]) == []
+    assert base_line([]) == base_line([[step(1.0, 1.0)]]) == []
 
 
 def test_the_profile_is_the_change_in_percent():

@@ -9,13 +9,12 @@ from dataclasses import replace
 import pytest
 from PIL import Image
 
-from ghibli_studio.base_model import describe, load_tokenizer
+from ghibli_studio.base_model import load_tokenizer
 from ghibli_studio.captions import token_count
 from ghibli_studio.config import PAPER_LANDMARKS, StudioError
 from ghibli_studio.dataset import (
     Dataset,
-    Draft,
-    Item,
+    changing,
     check_caption,
     digest,
     images,
@@ -36,15 +35,14 @@ def changed_manifest(project, **values):
 
 
 def tree(folder):
-    """Every file below a folder with its bytes."""
-    return {p.relative_to(folder).as_posix(): p.read_bytes() for p in sorted(folder.rglob("*")) if p.is_file()}
+    """Every file below a folder with its bytes, locks aside."""
+    files = (path for path in sorted(folder.rglob("*")) if path.is_file() and path.suffix != ".lock")
+    return {path.relative_to(folder).as_posix(): path.read_bytes() for path in files}
 
 
 def test_the_manifest_says_what_is_in_the_folder(project, tiny_folder):
     dataset = load(project)
-    assert (dataset.base_model, dataset.resolution, dataset.token_limit, dataset.seed, dataset.problems) == (
-        str(tiny_folder), 64, 77, 0, ()
-    )
+    assert replace(dataset, items=()) == Dataset(str(tiny_folder), 64, 77, 0, (), (), ())
     assert [item.id for item in dataset.items] == [f"{number:04d}" for number in range(1, 9)]
     assert set(tree(project.dataset)) == {"manifest.json"} | {
         f"{item.id}.{kind}" for item in dataset.items for kind in ("png", "txt")
@@ -163,118 +161,11 @@ def test_the_share_can_be_chosen():
     assert split_by_landmark(list("AB"), 0, share=0.9).count("validation") == 1, "something is left to train on"
 
 
-# the draft
-
-
-@pytest.fixture
-def fill(workspace, tiny_folder):
-    """A function that makes a data set with the given (landmark, side) and returns the project."""
-
-    def make(*wanted, name="p", size=(80, 64), problems=()):
-        project = workspace.project(name, create=True)
-        with Draft(project, describe(str(tiny_folder)), 7) as draft:
-            for file, reason in problems:
-                draft.leave_out(file, reason)
-            for number, (landmark, side) in enumerate(wanted):
-                draft.add(
-                    Image.new("RGB", size, (number, 0, 0)), f"{landmark}, somewhere", landmark=landmark,
-                    source=f"source {number}".encode(), suffix=".jpg", original=f"in/{number}.jpg", split=side,
-                )
-            draft.finish()
-        return project
-
-    return make
-
-
-def test_a_draft_becomes_a_data_set(fill, tiny_folder):
-    project = fill(("A", "train"), ("B", "validation"), problems=[("x.png", "x.png is empty")])
-    dataset = load(project)
-    shas = [hashlib.sha256((project.dataset / f"000{n}.png").read_bytes()).hexdigest() for n in (1, 2)]
-    assert dataset == Dataset(
-        str(tiny_folder), 64, 77, 7,
-        (
-            Item("0001", "A", "A, somewhere", 9, "train", "0001.jpg", "in/0.jpg", shas[0]),
-            Item("0002", "B", "B, somewhere", 9, "validation", "0002.jpg", "in/1.jpg", shas[1]),
-        ),
-        ({"file": "x.png", "reason": "x.png is empty"},),
-    )
-    assert tree(project.sources) == {"0001.jpg": b"source 0", "0002.jpg": b"source 1"}
-    assert Image.open(project.dataset / "0002.png").size == (64, 64)
-    assert not project.building("dataset").parent.exists()
-
-
-def test_nothing_is_in_its_place_before_the_draft_is_finished(workspace, tiny_folder):
-    project = workspace.project("p", create=True)
-    before = tree(project.folder)
-    with Draft(project, describe(str(tiny_folder)), 0) as draft:
-        draft.add(Image.new("RGB", (64, 64)), "A", landmark="A", source=b"", suffix=".png", original="a")
-        assert not project.dataset.exists()
-        assert project.building("dataset").exists()
-    assert tree(project.folder) == before
-
-
-def test_too_few_landmarks_are_told_with_what_was_left_out(fill):
-    hint = (
-        "are too few: training and validation need a landmark each; the landmark is the caption up to its first comma, "
-        "or else the file's name without its number"
-    )
-    with pytest.raises(StudioError) as told:
-        fill()
-    assert str(told.value) == f"0 usable pictures {hint}"
-    with pytest.raises(StudioError) as told:
-        fill(("IMG", "train"), ("IMG", "train"))
-    assert str(told.value) == f"2 usable pictures of one landmark (IMG) {hint}"
-    with pytest.raises(StudioError) as told:
-        fill(problems=[(f"{n}.png", f"{n}.png is empty") for n in range(4)])
-    assert str(told.value) == (
-        f"0 usable pictures {hint}. Left out: 4 (0.png is empty; 1.png is empty; 2.png is empty)"
-    )
-
-
-def test_pictures_on_one_side_only_are_told(fill):
-    with pytest.raises(StudioError) as told:
-        fill(("A", "validation"), ("B", "validation"))
-    assert str(told.value) == (
-        "all 2 usable pictures are for validation; name some of them in train.txt and those of another landmark in "
-        "val.txt, or leave both files out"
-    )
-
-
-def test_a_failed_draft_leaves_the_old_data_set(fill):
-    project = fill(("A", "train"), ("B", "validation"))
-    before = tree(project.folder)
-    with pytest.raises(StudioError):
-        fill(("A", "train"))
-    assert tree(project.folder) == before
-
-
-def test_a_draft_that_cannot_be_moved_leaves_the_old_data_set(fill, monkeypatch):
-    project = fill(("A", "train"), ("B", "validation"))
-    before = tree(project.folder)
-
-    def rename(self, to):
-        raise PermissionError(13, "Permission denied", str(self))
-
-    monkeypatch.setattr("pathlib.Path.rename", rename)
-    with pytest.raises(OSError, match="Permission denied"):
-        fill(("C", "train"), ("D", "validation"))
-    assert tree(project.folder) == before
-
-
-def test_a_full_disk_is_told(fill, monkeypatch):
-    def write_bytes(self, data):
-        raise OSError(28, "No space left on device", str(self))
-
-    monkeypatch.setattr("pathlib.Path.write_bytes", write_bytes)
-    with pytest.raises(StudioError, match=r"^the disk is full \(\d+ MB free where .*0001\.jpg was to be written\)"):
-        fill(("A", "train"))
-
-
 # the manifest
 
 
 def test_no_data_set_yet(workspace):
-    project = workspace.project("p", create=True)
+    project = workspace.project("p", new=True)
     with pytest.raises(StudioError) as told:
         load(project)
     assert str(told.value) == (
@@ -292,7 +183,7 @@ def test_a_manifest_of_another_version(project, version):
 
 @pytest.mark.parametrize(
     "values", [{"items": ...}, {"items": 3}, {"items": [{"id": "0001"}]}, {"items": [3]}, {"problems": ...},
-               {"resolution": ...}, {"colour": "green"}, {"items": None}],
+               {"notes": ...}, {"notes": 3}, {"resolution": ...}, {"colour": "green"}, {"items": None}],
 )
 def test_a_damaged_manifest(project, values):
     changed_manifest(project, **values)
@@ -330,6 +221,7 @@ def test_the_digest_changes_with_all_that_training_sees_and_with_nothing_else(pr
     unseen = [
         digest(load(project)), but(source="x"), but(original="x"), but(tokens=1), but(landmark="x"),
         digest(replace(dataset, seed=5)), digest(replace(dataset, problems=({"file": "x", "reason": "y"},))),
+        digest(replace(dataset, notes=("x",))),
     ]
     assert set(unseen) == {digest(dataset)}
 
@@ -346,6 +238,15 @@ def test_captions_can_be_changed(project, tiny_folder):
     assert (project.dataset / "0002.txt").read_text() == "Zytglogge, Bern 🏯\n"
     assert [*after.items[:1], *after.items[2:]] == [*before.items[:1], *before.items[2:]]
     assert digest(after) != digest(before)
+
+
+def test_captions_are_not_changed_while_the_data_set_is_made(project):
+    before = tree(project.folder)
+    with changing(project), pytest.raises(StudioError) as told:
+        set_captions(project, {"0002": "Zytglogge, Bern"})
+    assert str(told.value) == "project 'sample' is getting a data set just now; wait until it is done"
+    assert tree(project.folder) == before
+    assert set_captions(project, {"0002": "Zytglogge, Bern"}).items[1].caption == "Zytglogge, Bern"
 
 
 def test_no_captions_change_nothing(project):
@@ -392,7 +293,9 @@ def test_a_caption_for_an_unknown_picture_is_refused(project):
 
 def test_the_manifest_is_plain_json_that_others_can_read(project):
     manifest = json.loads(project.manifest_file.read_text())
-    assert list(manifest) == ["version", "base_model", "resolution", "token_limit", "seed", "items", "problems"]
+    assert list(manifest) == [
+        "version", "base_model", "resolution", "token_limit", "seed", "items", "problems", "notes"
+    ]
     assert manifest["version"] == 1
     shutil.rmtree(project.sources)
     assert len(load(project).items) == 8, "training needs no sources"

@@ -47,7 +47,9 @@ def test_all_is_well(workspace, look, plenty, free_port):
     assert found["workspace"] == Finding("workspace", True, f"{workspace.root}, projects: 0")
     assert found["disk"] == Finding("disk", True, "5.0 GB free")
     assert found["port"] == Finding("port", True, f"{free_port} is free for the page")
-    workspace.project("a", create=True)
+    workspace.project("a", new=True)
+    assert look()["workspace"].message == f"{workspace.root}, projects: 0"
+    workspace.project("a", new=True).register()
     assert look()["workspace"].message == f"{workspace.root}, projects: 1"
 
 
@@ -95,7 +97,9 @@ def test_a_full_disk_is_told(look, monkeypatch):
     assert look()["disk"] == Finding("disk", False, "0.5 GB free; 1 GB is needed, free some space")
 
 
-def test_a_port_that_is_taken_is_told(look, free_port):
+def test_a_port_that_is_taken_is_told_and_is_nothing_bad(look, free_port):
     with socket.create_server(("127.0.0.1", free_port)):
-        assert look()["port"] == Finding("port", False, f"{free_port} is taken; start the page with --port 7861")
-    assert look()["port"].fine
+        assert look()["port"] == Finding(
+            "port", True, f"{free_port} is taken, perhaps by the page itself; the next free one is used"
+        )
+    assert look()["port"] == Finding("port", True, f"{free_port} is free for the page")

@@ -28,7 +28,7 @@ def of(kind, events):
 
 def numbers(events):
     """What must be equal in two runs: no clocks, no memory."""
-    told = ("event", "epoch", "step", "loss", "grad_norm", "validation_loss", "per_timestep")
+    told = ("event", "epoch", "step", "epochs", "loss", "grad_norm", "validation_loss", "per_timestep")
     return [
         {key: e[key] for key in told if key in e}
         for e in json.loads(json.dumps(events))
@@ -43,7 +43,9 @@ def test_a_whole_run(project, method):
     assert run.progress() == json.loads(json.dumps(events))
     assert [e["epoch"] for e in of("epoch", events)] == [0, 1, 2]
     train = len(datasets.load(project).part("train"))
-    assert [e["step"] for e in of("step", events)] == list(range(1, 2 * -(-train // 4) + 1))
+    per_epoch = -(-train // 4)
+    assert [e["step"] for e in of("step", events)] == list(range(1, 2 * per_epoch + 1))
+    assert [e["epochs"] for e in of("step", events)] == [(n + 1) / per_epoch for n in range(2 * per_epoch)]
     assert of("epoch", events)[-1]["fraction"] == pytest.approx(1.0)
     assert [file.name for file in run.samples()] == ["epoch-000.png", "epoch-001.png", "epoch-002.png"]
     assert read_recipe(run.samples()[2])["adapter"] == {"method": method, "run": run.id, "epoch": 2}

@@ -11,7 +11,9 @@ from ghibli_studio.sample import _chosen, draw_pair, make_sample
 
 
 def tree(folder):
-    return {p.relative_to(folder).as_posix(): p.read_bytes() for p in sorted(folder.rglob("*")) if p.is_file()}
+    """Every file below a folder with its bytes, locks aside."""
+    files = (path for path in sorted(folder.rglob("*")) if path.is_file() and path.suffix != ".lock")
+    return {path.relative_to(folder).as_posix(): path.read_bytes() for path in files}
 
 
 @pytest.fixture
@@ -79,7 +81,7 @@ def test_the_sample_project(project, tiny_folder):
 def test_the_seed_decides(workspace, tiny_folder, inline):
     made = {}
     for name, seed in (("a", 3), ("b", 3), ("c", 4)):
-        project = workspace.project(name, create=True)
+        project = workspace.project(name, new=True)
         list(make_sample(project, str(tiny_folder), seed=seed, count=3))
         made[name] = tree(project.dataset) | tree(project.sources)
         assert load(project).seed == seed
@@ -88,7 +90,7 @@ def test_the_seed_decides(workspace, tiny_folder, inline):
 
 
 def test_progress_tells_every_landmark(workspace, tiny_folder, inline):
-    steps = list(make_sample(workspace.project("p", create=True), str(tiny_folder), count=2))
+    steps = list(make_sample(workspace.project("p", new=True), str(tiny_folder), count=2))
     names = [LANDMARKS[index].name for index in _chosen(2)]
     assert [(step.done, step.total, step.what) for step in steps] == [
         (1, 2, f"drawing {names[0]}"), (2, 2, f"drawing {names[1]}")
@@ -99,13 +101,13 @@ def test_progress_tells_every_landmark(workspace, tiny_folder, inline):
 @pytest.mark.parametrize("count", [-1, 0, 1, 116])
 def test_a_count_out_of_bounds(workspace, tiny_folder, count):
     with pytest.raises(StudioError) as told:
-        next(make_sample(workspace.project("p", create=True), str(tiny_folder), count=count))
+        next(make_sample(workspace.project("p", new=True), str(tiny_folder), count=count))
     assert str(told.value) == f"count is {count}; it must be 2 to 115, the landmarks that the painter knows"
 
 
 def test_a_seed_out_of_bounds(workspace, tiny_folder):
     with pytest.raises(StudioError, match=r"^seed is -1; it must be 0 or more$"):
-        next(make_sample(workspace.project("p", create=True), str(tiny_folder), seed=-1, count=2))
+        next(make_sample(workspace.project("p", new=True), str(tiny_folder), seed=-1, count=2))
 
 
 def test_a_data_set_is_not_overwritten_unasked(project, tiny_folder, inline):
@@ -113,7 +115,7 @@ def test_a_data_set_is_not_overwritten_unasked(project, tiny_folder, inline):
     with pytest.raises(StudioError) as told:
         next(make_sample(project, str(tiny_folder), count=2))
     assert str(told.value) == (
-        "project 'sample' has a data set already; choose another project, or say --replace to make it anew"
+        "project 'sample' has a data set already; choose another project, or replace it (--replace)"
     )
     assert tree(project.folder) == before
     list(make_sample(project, str(tiny_folder), count=2, replace=True))
@@ -128,6 +130,25 @@ def test_stopped_in_the_middle_the_old_data_set_is_as_it_was(project, tiny_folde
     assert tree(project.folder) == before
 
 
+def test_what_was_made_while_it_was_drawn_is_not_overwritten_unasked(workspace, tiny_folder, inline):
+    project = workspace.project("p", new=True)
+    drawing = make_sample(project, str(tiny_folder), count=2)
+    next(drawing)
+    list(make_sample(project, str(tiny_folder), count=3))
+    before = tree(workspace.root)
+    with pytest.raises(StudioError) as told:
+        list(drawing)
+    assert str(told.value) == "project 'p' has a data set already; choose another project, or replace it (--replace)"
+    assert tree(workspace.root) == before
+
+
+def test_stopped_in_the_middle_a_new_project_is_not_there(workspace, tiny_folder, inline):
+    drawing = make_sample(workspace.project("p", new=True), str(tiny_folder), count=3)
+    next(drawing)
+    drawing.close()
+    assert (workspace.projects(), tree(workspace.root)) == ([], {})
+
+
 def test_a_base_model_that_is_not_there_is_told_before_anything_is_drawn(workspace):
     with pytest.raises(StudioError, match=r"^base_model 'nonsense' is neither "):
-        next(make_sample(workspace.project("p", create=True), "nonsense", count=2))
+        next(make_sample(workspace.project("p", new=True), "nonsense", count=2))

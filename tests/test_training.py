@@ -44,7 +44,7 @@ def run(tiny, chosen, *, after=0, adapter_state=None, optimizer_state=None):
 
 
 def steps(events):
-    return [(e.epoch, e.step, e.loss, e.learning_rate, e.grad_norm) for e in events if isinstance(e, Step)]
+    return [(e.epoch, e.step, e.epochs, e.loss, e.learning_rate, e.grad_norm) for e in events if isinstance(e, Step)]
 
 
 def validations(events):
@@ -83,6 +83,7 @@ def test_events_come_in_order(tiny):
     assert kinds == validation + [Step] * 3 + validation + [Step] * 3 + validation
     assert [e.epoch for e in events if isinstance(e, Epoch)] == [0, 1, 2]
     assert [e.step for e in events if isinstance(e, Step)] == [1, 2, 3, 4, 5, 6]
+    assert [e.epochs for e in events if isinstance(e, Step)] == [1 / 3, 2 / 3, 1, 4 / 3, 5 / 3, 2]
     assert all(e.images_per_second > 0 and e.peak_memory_bytes > 0 for e in events if isinstance(e, Step))
 
 
@@ -158,10 +159,14 @@ def test_means_of_a_validation():
 
 
 def test_weights_and_sampling_count_for_the_training_loss_alone(tiny):
-    plain, _ = run(tiny, config())
-    weighted, _ = run(tiny, config(snr_gamma=0.1, timestep_sampling="cubic"))
-    assert steps(plain) != steps(weighted)
-    assert validations(plain)[0] == validations(weighted)[0]
+    plain, _ = run(tiny, config(snr_gamma=None, timestep_sampling="uniform"))
+    weighted, _ = run(tiny, config(snr_gamma=0.1, timestep_sampling="uniform"))
+    sampled, _ = run(tiny, config(snr_gamma=None, timestep_sampling="cubic"))
+    assert len({steps(events)[0][3] for events in (plain, weighted, sampled)}) == 3
+    assert validations(plain)[0] == validations(weighted)[0] == validations(sampled)[0]
+    usual, _ = run(tiny, config())
+    both, _ = run(tiny, config(snr_gamma=0.1, timestep_sampling="cubic"))
+    assert steps(usual) == steps(both)
 
 
 def test_training_lowers_the_loss_on_what_it_sees(tiny):
@@ -178,7 +183,7 @@ def test_training_lowers_the_loss_on_what_it_sees(tiny):
 def test_gradients_are_clipped(tiny):
     events, states = run(tiny, config(max_grad_norm=1e-6))
     free, other = run(tiny, config())
-    assert steps(events)[0][4] == steps(free)[0][4]  # the norm told is the one before clipping
+    assert steps(events)[0][5] == steps(free)[0][5]  # the norm told is the one before clipping
     assert any(not torch.equal(states[2][name], other[2][name]) for name in other[2])
 
 

@@ -34,7 +34,8 @@ def fake_progress(run, epochs=1):
     for epoch in range(epochs + 1):
         if epoch:
             append_line(run.progress_file, {
-                "event": "step", "epoch": epoch, "step": epoch, "loss": 0.2, "fraction": 0.5, "seconds_left": 75.0,
+                "event": "step", "epoch": epoch, "step": epoch, "epochs": float(epoch), "loss": 0.2, "fraction": 0.5,
+                "seconds_left": 75.0,
             })
         append_line(run.progress_file, {
             "event": "epoch", "epoch": epoch, "validation_loss": 0.3 - 0.1 * epoch, "base_validation_loss": 0.35,
@@ -112,8 +113,9 @@ def test_names_from_outside_never_become_markup(project):
     item = datasets.load(project).items[0]
     datasets.set_captions(project, {item.id: "<script>alert(1)</script>, " + "tower " * 90})
     problem = {"file": "x", "reason": "<img src=x onerror=y> is empty"}
-    hostile = dataclasses.replace(datasets.load(project), problems=(problem,))
+    hostile = dataclasses.replace(datasets.load(project), problems=(problem,), notes=("alike (<img src=x>)",))
     assert "<img" not in dataset_tab.summary(hostile)
+    assert "<p>alike (&lt;img src=x&gt;)</p>" in dataset_tab.summary(hostile)
     made = parts.empty("<script>") + parts.bar(0.5, "<script>") + parts.facts({"<script>": "<script>"})
     assert "<script" not in made
 
@@ -147,11 +149,48 @@ def test_a_page_of_pairs_is_shown(project):
 
 
 def test_a_project_without_data_says_what_to_do(workspace):
-    workspace.project("bare", create=True)
-    _, text, *hidden = dataset_tab.view(workspace, "bare")
-    assert "has no data set yet" in text
-    assert all(update["visible"] is False for update in hidden)
-    assert "No project yet" in dataset_tab.view(workspace, None)[1]
+    """Such a one is there only where a data set was taken away by hand."""
+    workspace.project("bare", new=True).register()
+    hidden = [gr.update(visible=False)] * 4
+    assert dataset_tab.view(workspace, "bare") == [
+        gr.update(open=True),
+        '<div class="empty">project &#x27;bare&#x27; has no data set yet; make one in the Data set tab, or with: '
+        "python -m ghibli_studio sample &#x27;bare&#x27;</div>",
+        *hidden,
+    ]
+    assert dataset_tab.view(workspace, None) == [
+        gr.update(open=True),
+        '<div class="empty">No project yet. Make the sample project, or take in your own pictures: both are just '
+        "above.</div>",
+        *hidden,
+    ]
+
+
+def test_a_data_set_closes_the_forms_and_shows_itself(project):
+    forms, text, gallery, page, table, save = dataset_tab.view(project.workspace, project.name, 3)
+    assert forms == gr.update(open=False)
+    assert text == dataset_tab.summary(datasets.load(project))
+    assert (len(gallery["value"]), gallery["visible"]) == (8, True)
+    assert page == gr.update(value=1, maximum=2, visible=False)
+    items = datasets.load(project).items
+    rows = [[item.id, item.landmark, item.split, item.tokens, item.caption] for item in items]
+    assert (table, save) == (gr.update(value=rows, visible=True), gr.update(visible=True))
+
+
+def test_a_newcomers_button_opens_the_sample_that_is_there_and_leaves_it_alone(project, monkeypatch):
+    def make_sample(*arguments, **named):
+        raise AssertionError("nothing is drawn")
+
+    monkeypatch.setattr("ghibli_studio.sample.make_sample", make_sample)
+    with gr.Blocks():
+        tab = dataset_tab.build(project.workspace, gr.Dropdown([]))
+    shown = [gr.update(value="", visible=False), gr.update(choices=["sample"], value="sample"), gr.update(open=False)]
+    (updates,) = tab.make_sample()
+    assert updates[:3] == shown
+    project.dataset.rename(project.replaced("dataset"))  # what a kill in the middle of a replacement leaves
+    (updates,) = tab.make_sample()
+    assert updates[:3] == shown
+    assert len(datasets.load(project).items) == 8
 
 
 def test_pictures_fill_a_grid_as_they_come(project):
@@ -184,8 +223,9 @@ def test_drawing_waits_for_whoever_computes(project, monkeypatch):
 
 def test_the_last_used_project_opens_first(workspace):
     for name in ("one", "two"):
-        workspace.project(name, create=True)
+        workspace.project(name, new=True).register()
         time.sleep(0.02)
+    workspace.project("three", new=True)
     assert newest_project(workspace) == "two"
     write_json(workspace.project("one").folder / "x.json", 1)
     assert newest_project(workspace) == "one"

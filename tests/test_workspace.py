@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from ghibli_studio.config import StudioError, preset
-from ghibli_studio.files import append_line, write_json
+from ghibli_studio.files import append_line, read_json, write_json
 from ghibli_studio.workspace import Project, Run, Workspace, default_root
 
 
@@ -15,9 +15,11 @@ from ghibli_studio.workspace import Project, Run, Workspace, default_root
      "مشروع", "a.b c-d"],
 )
 def test_names_allowed(workspace, name):
-    project = workspace.project(name, create=True)
+    project = workspace.project(name, new=True)
     assert (project.name, project.folder, project.workspace) == (name, workspace.root / name, workspace)
-    assert workspace.project(name) == project
+    assert not workspace.root.exists(), "a name alone makes nothing"
+    project.register()
+    assert workspace.project(name) == workspace.project(name, new=True) == project
     assert workspace.projects() == [name]
 
 
@@ -28,7 +30,7 @@ def test_names_allowed(workspace, name):
 )
 def test_names_refused(workspace, name):
     with pytest.raises(StudioError) as told:
-        workspace.project(name, create=True)
+        workspace.project(name, new=True)
     assert str(told.value) == (
         f"{name!r} cannot be a project's name; use 1 to 64 letters, digits, spaces, '-', '_' or '.', with a letter or "
         "digit first and no space or '.' last"
@@ -44,15 +46,16 @@ def test_an_unknown_project_is_told_with_those_there_are(workspace):
         "make one with: python -m ghibli_studio sample 'monet'"
     )
     for name in ("van gogh", "hokusai"):
-        workspace.project(name, create=True)
+        workspace.project(name, new=True).register()
+    workspace.project("only named", new=True)
     with pytest.raises(StudioError, match=r"\(there: hokusai, van gogh\)"):
         workspace.project("monet")
     assert not (workspace.root / "monet").exists()
 
 
 def test_only_folders_with_a_marker_are_projects(workspace):
-    workspace.project("b", create=True)
-    workspace.project("a", create=True)
+    workspace.project("b", new=True).register()
+    workspace.project("a", new=True).register()
     (workspace.root / "other").mkdir()
     (workspace.root / "file").write_text("")
     assert workspace.projects() == ["a", "b"]
@@ -60,9 +63,12 @@ def test_only_folders_with_a_marker_are_projects(workspace):
 
 
 def test_a_project_opened_again_keeps_its_birthday(workspace):
-    marker = workspace.project("a", create=True).folder / "project.json"
+    workspace.project("a", new=True).register()
+    marker = workspace.project("a").marker_file
+    assert read_json(marker).keys() == {"name", "created"}
+    write_json(marker, {"name": "a", "created": "2025-01-02T03:04:05+00:00"})
     born = marker.read_bytes()
-    workspace.project("a", create=True)
+    workspace.project("a", new=True).register()
     assert marker.read_bytes() == born
 
 
@@ -70,7 +76,7 @@ def test_a_file_in_a_projects_place_is_told(workspace):
     workspace.root.mkdir()
     (workspace.root / "a").write_text("")
     with pytest.raises(StudioError, match=r"^.*/a cannot be used \(.*\); choose another folder with --workspace$"):
-        workspace.project("a", create=True)
+        workspace.project("a", new=True).register()
 
 
 def test_the_root_can_be_chosen_by_the_environment(monkeypatch):
@@ -84,6 +90,8 @@ def test_where_things_lie(workspace):
     project = Project(workspace.root / "p")
     run = Run(project.folder / "runs" / "20250102-030405-lora")
     places = {
+        "project.json": project.marker_file, ".dataset.lock": project.dataset_lock,
+        ".old-dataset": project.replaced("dataset"),
         "sources": project.sources, "dataset": project.dataset, "dataset/manifest.json": project.manifest_file,
         ".building/sources": project.building("sources"), "cache/x": project.cache_file("x"),
         "images/1": project.image_set("1"),
@@ -100,7 +108,7 @@ def test_where_things_lie(workspace):
 
 
 def test_run_names_are_unique_within_a_second(workspace):
-    project = workspace.project("p", create=True)
+    project = workspace.project("p", new=True)
     configs = [preset("quick", method) for method in ("lora", "ti")]
     made = [project.new_run(configs[number % 2]) for number in range(24)]
     assert len({run.id for run in made}) == 24
@@ -111,7 +119,7 @@ def test_run_names_are_unique_within_a_second(workspace):
 
 
 def test_a_run_is_found_by_its_name_and_an_unknown_one_told_with_those_there_are(workspace):
-    project = workspace.project("p", create=True)
+    project = workspace.project("p", new=True)
     with pytest.raises(StudioError) as told:
         project.run("x")
     assert str(told.value) == "project 'p' has no run 'x'; it has none yet"
@@ -124,24 +132,28 @@ def test_a_run_is_found_by_its_name_and_an_unknown_one_told_with_those_there_are
 
 
 def test_runs_by_method_whatever_the_folders_are_called(workspace):
-    runs = workspace.project("p", create=True).folder / "runs"
+    project = workspace.project("p", new=True)
+    runs = project.folder / "runs"
     names = ["20250101-000000-lora", "20250101-000000-lora-2", "20250101-000000-ti", "best", "2025-lora", "a-b-c-ti"]
     for name in names:
         write_json(runs / name / "config.json", {})
     (runs / "unfinished").mkdir()
-    project = workspace.project("p")
     assert [run.id for run in project.runs()] == sorted(names)
     assert [run.id for run in project.runs("lora")] == names[:2]
     assert [run.id for run in project.runs("ti")] == [names[2]]
 
 
 def test_all_runs_of_all_projects(workspace):
-    made = [workspace.project(name, create=True).new_run(preset("quick", "lora")) for name in ("b", "a")]
+    projects = [workspace.project(name, new=True) for name in ("b", "a")]
+    made = [project.new_run(preset("quick", "lora")) for project in projects]
+    assert list(workspace.runs()) == []
+    for project in projects:
+        project.register()
     assert list(workspace.runs()) == made[::-1]
 
 
 def test_image_sets_are_unique_and_the_newest_comes_first(workspace):
-    project = workspace.project("p", create=True)
+    project = workspace.project("p", new=True)
     assert project.image_sets() == []
     made = [project.new_image_set() for _ in range(3)]
     assert len(set(made)) == 3
@@ -151,7 +163,7 @@ def test_image_sets_are_unique_and_the_newest_comes_first(workspace):
 
 
 def test_what_a_run_tells(workspace):
-    run = workspace.project("p", create=True).new_run(preset("quick", "lora"))
+    run = workspace.project("p", new=True).new_run(preset("quick", "lora"))
     assert (run.progress(), run.metrics(), run.samples()) == ([], {}, [])
     append_line(run.progress_file, {"event": "step"})
     write_json(run.metrics_file, {"epochs": 1})
@@ -164,7 +176,7 @@ def test_what_a_run_tells(workspace):
 
 
 def test_settings_that_were_spoilt_are_told(workspace):
-    run = workspace.project("p", create=True).new_run(preset("quick", "lora"))
+    run = workspace.project("p", new=True).new_run(preset("quick", "lora"))
     write_json(run.config_file, {"method": "lora", "adapter": {"rank": 0}})
     with pytest.raises(StudioError, match=r"^rank is 0; it must be greater than or equal to 1$"):
         run.config()

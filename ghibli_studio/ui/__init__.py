@@ -14,7 +14,6 @@ from ghibli_studio.ui import dataset_tab, generate_tab, parts, train_tab
 from ghibli_studio.workspace import Workspace
 
 REFRESH_SECONDS = 1.0
-SAMPLE = "sample"
 SUBTITLE = "Teach Stable Diffusion a drawing style in two ways, and see which is better."
 
 __all__ = ["build", "parts"]
@@ -87,7 +86,7 @@ def build(workspace: Workspace) -> gr.Blocks:
             return gr.Walkthrough(selected=number)
 
         made = first.click(lambda: gr.Tabs(selected="data"), None, tabs, **quiet)
-        made = made.then(data.make, gr.State(SAMPLE), data.outputs, concurrency_id="data set", **quiet)
+        made = made.then(data.make_sample, None, data.outputs, concurrency_id="data set", **quiet)
         made.success(lambda: step(2), None, walk, **quiet)
 
         @parts.friendly

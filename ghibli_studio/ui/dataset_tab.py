@@ -17,6 +17,8 @@ from ghibli_studio.dataset import Dataset, Progress
 from ghibli_studio.ui import parts
 from ghibli_studio.workspace import Project, Workspace
 
+SAMPLE = "sample"
+REPLACE = "Replace the project's data set if it has one"
 PAGE = 24
 THUMBNAIL = 192
 HEADERS = ["id", "landmark", "split", "tokens", "caption"]
@@ -27,7 +29,7 @@ class Tab:
     """The widgets and handlers that the rest of the page needs."""
 
     view: list[Any]
-    make: Callable[[str], Iterator[list[Any]]]
+    make_sample: Callable[[], Iterator[list[Any]]]
     outputs: list[Any]
 
 
@@ -47,6 +49,7 @@ def summary(dataset: Dataset) -> str:
             f'<p class="problem">{len(long)} captions are longer than the {dataset.token_limit} tokens that the model '
             f"reads: {listed}. Shorten them in the table below.</p>"
         )
+    text += "".join(f"<p>{html.escape(note)}</p>" for note in dataset.notes)
     if dataset.problems:
         lines = "".join(f"<li>{html.escape(problem['reason'])}</li>" for problem in dataset.problems[:50])
         head = f'<summary class="problem">{len(dataset.problems)} files left out</summary>'
@@ -117,7 +120,8 @@ def build(workspace: Workspace, project: gr.Dropdown) -> Tab:
     with gr.Accordion("Make or take in a data set", elem_id="new-dataset") as new, gr.Row():
         with gr.Column():
             gr.Markdown("### The sample project\n115 landmarks, each drawn as a photograph and in the style to learn.")
-            sample_name = gr.Textbox("sample", label="Project", elem_id="sample-name")
+            sample_name = gr.Textbox(SAMPLE, label="Project", elem_id="sample-name")
+            sample_replace = gr.Checkbox(False, label=REPLACE, elem_id="sample-replace")
             sample_button = gr.Button("Make the sample project", variant="primary", elem_id="make-sample")
         with gr.Column():
             gr.Markdown("### Your own pictures\nIn the style, each with a `.txt` caption of the same name; or a ZIP.")
@@ -128,6 +132,7 @@ def build(workspace: Workspace, project: gr.Dropdown) -> Tab:
             with gr.Accordion("Base model", open=False):
                 base = gr.Textbox("miniature", label="Base model", elem_id="own-base",
                                   info="miniature, a diffusers folder, a .safetensors checkpoint, or a hub id.")
+            own_replace = gr.Checkbox(False, label=REPLACE, elem_id="own-replace")
             import_button = gr.Button("Take them in", elem_id="import")
     progress = gr.HTML(elem_id="dataset-progress", padding=False, visible=False)
     overview = gr.HTML(elem_id="dataset-summary", padding=False)
@@ -148,20 +153,28 @@ def build(workspace: Workspace, project: gr.Dropdown) -> Tab:
         return [gr.update(value=bar, visible=True), gr.skip(), *[gr.skip()] * len(shown)]
 
     @parts.friendly
-    def make(name: str) -> Iterator[list[Any]]:
+    def make(name: str, replace: bool = False) -> Iterator[list[Any]]:
         """Make the sample project; the progress is told as it goes."""
-        for bar in follow(make_sample(workspace.project(name.strip(), create=True))):
+        for bar in follow(make_sample(workspace.project(name.strip(), new=True), replace=replace)):
             yield nothing(bar)
         yield finished(name.strip())
 
     @parts.friendly
-    def take(name: str, uploads: list[str] | None, path: str, spec: str) -> Iterator[list[Any]]:
+    def make_or_open() -> Iterator[list[Any]]:
+        """What a newcomer wants: the sample project, made if it is not there."""
+        if datasets.exists(workspace.project(SAMPLE, new=True)):
+            yield finished(SAMPLE)
+        else:
+            yield from make(SAMPLE)
+
+    @parts.friendly
+    def take(name: str, uploads: list[str] | None, path: str, spec: str, replace: bool) -> Iterator[list[Any]]:
         """Take in pictures; what cannot be used is listed with the reason."""
         if not uploads and not path.strip():
             raise StudioError("no pictures are chosen; drop some files above, or name a folder on this machine")
         source = [Path(upload) for upload in uploads] if uploads else Path(path.strip())
-        made = workspace.project(name.strip(), create=True)
-        for bar in follow(import_pictures(made, source, spec.strip())):
+        made = workspace.project(name.strip(), new=True)
+        for bar in follow(import_pictures(made, source, spec.strip(), replace=replace)):
             yield nothing(bar)
         yield finished(name.strip())
 
@@ -173,9 +186,9 @@ def build(workspace: Workspace, project: gr.Dropdown) -> Tab:
 
     outputs = [progress, project, *shown]
     busy = {"concurrency_id": "data set", "concurrency_limit": 1, "show_progress": "hidden"}
-    sample_button.click(make, sample_name, outputs, api_name="make_sample", **busy)
-    import_button.click(take, [own_name, files, folder, base], outputs, api_visibility="private", **busy)
+    sample_button.click(make, [sample_name, sample_replace], outputs, api_name="make_sample", **busy)
+    import_button.click(take, [own_name, files, folder, base, own_replace], outputs, api_visibility="private", **busy)
     page.release(parts.friendly(lambda name, number: view(workspace, name, number)), [project, page], shown,
                  show_progress="hidden", api_visibility="private")
     save.click(saved, [project, table, page], shown, api_visibility="private")
-    return Tab(shown, make, outputs)
+    return Tab(shown, make_or_open, outputs)

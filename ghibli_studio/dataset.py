@@ -18,7 +18,7 @@ from typing import Any, Literal
 from filelock import FileLock, Timeout
 from PIL import Image
 
-from ghibli_studio.base_model import load_tokenizer
+from ghibli_studio.base_model import Description, load_tokenizer
 from ghibli_studio.captions import MAX_CHARACTERS, clean, token_count
 from ghibli_studio.config import StudioError
 from ghibli_studio.files import explain_os_error, make_folder, read_json, write_atomic, write_json
@@ -169,6 +169,15 @@ def restore(project: Project) -> None:
         old.rename(project.dataset)
     for leftover in (old, old_sources):
         shutil.rmtree(leftover, ignore_errors=True)
+
+
+def refuse_other_size(dataset: Dataset, description: Description) -> None:
+    """Raise StudioError if the pictures were cropped for a model of another size."""
+    if dataset.resolution != description.resolution:
+        raise StudioError(
+            f"the data set has {dataset.resolution} px pictures, base model {description.spec!r} wants "
+            f"{description.resolution}; make the data set again for this base model"
+        )
 
 
 def digest(dataset: Dataset) -> str:

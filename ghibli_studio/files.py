@@ -9,6 +9,7 @@ import errno
 import json
 import os
 import shutil
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 from uuid import uuid4
@@ -89,11 +90,19 @@ def append_line(path: Path, value: dict[str, Any]) -> None:
 
 def read_lines(path: Path) -> list[dict[str, Any]]:
     """All whole JSON lines; a last line cut short by a kill is left out, a missing file is empty."""
+    try:
+        stat = path.stat()
+    except FileNotFoundError:
+        return []
+    return list(_parsed(path, stat.st_size, stat.st_mtime_ns))
+
+
+@lru_cache(maxsize=16)  # a page asks every second for what mostly has not changed
+def _parsed(path: Path, size: int, modified: int) -> tuple[dict[str, Any], ...]:
     lines = []
-    if path.exists():
-        for line in path.read_bytes().splitlines():
-            try:
-                lines.append(json.loads(line))
-            except ValueError:
-                continue
-    return lines
+    for line in path.read_bytes().splitlines():
+        try:
+            lines.append(json.loads(line))
+        except ValueError:
+            continue
+    return tuple(lines)

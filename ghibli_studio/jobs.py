@@ -28,6 +28,8 @@ from ghibli_studio.workspace import Project, Run, Workspace
 State = Literal["waiting", "running", "done", "cancelled", "failed", "interrupted"]
 ENDED = ("done", "cancelled", "failed")
 POLL_SECONDS = 0.3
+# keep freed memory: giving it back and taking it again every step costs a tenth of a step on a CPU
+CHILD_ENVIRONMENT = {"MALLOC_MMAP_THRESHOLD_": str(2**32), "MALLOC_TRIM_THRESHOLD_": str(2**33)}
 PATIENCE_SECONDS = 1.0  # for a clean stop, before a cancelled process is ended
 
 
@@ -83,6 +85,7 @@ def start(run: Run) -> None:
             process = subprocess.Popen(
                 [sys.executable, "-m", "ghibli_studio.jobs", str(run.folder.absolute())],
                 stdin=subprocess.DEVNULL, stdout=log, stderr=log, cwd=Path(__file__).parent.parent,
+                env={**CHILD_ENVIRONMENT, **os.environ},
                 start_new_session=True,  # outlives the page's server and its terminal
             )
     except OSError as error:

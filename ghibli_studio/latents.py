@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING
 
 from ghibli_studio import dataset as datasets
 from ghibli_studio.base_model import BaseModel
-from ghibli_studio.config import StudioError
 from ghibli_studio.dataset import Dataset, Item, Progress
 from ghibli_studio.files import write_atomic
 from ghibli_studio.workspace import Project
@@ -41,11 +40,7 @@ def cached_latents(base: BaseModel, project: Project, dataset: Dataset) -> Itera
     from safetensors import SafetensorError
     from safetensors.torch import load_file, save
 
-    if dataset.resolution != base.description.resolution:
-        raise StudioError(
-            f"the data set has {dataset.resolution} px pictures, base model {base.description.spec!r} wants "
-            f"{base.description.resolution}; make the data set again for this base model"
-        )
+    datasets.refuse_other_size(dataset, base.description)
     facts = (base.digest, base.vae.config.scaling_factor, str(base.dtype), datasets.digest(dataset))
     key = hashlib.sha256(repr(facts).encode()).hexdigest()[:16]
     path = project.cache_file(f"latents-{key}.safetensors")

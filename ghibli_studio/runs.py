@@ -5,32 +5,28 @@ Yields one JSON object an event, which is also a line of `progress.jsonl`. Proce
 
 from __future__ import annotations
 
-import hashlib
 import json
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 import adapters
 from ghibli_studio import base_model, generation, training
 from ghibli_studio import dataset as datasets
-from ghibli_studio.base_model import BaseModel
 from ghibli_studio.captions import fit
 from ghibli_studio.checkpoints import Checkpoint, read_checkpoint, write_checkpoint
-from ghibli_studio.config import GenerationSettings, StudioError, TrainingSettings
-from ghibli_studio.dataset import Dataset, Item, Progress
-from ghibli_studio.files import append_line, read_json, write_atomic, write_json
-from ghibli_studio.latents import cached_latents
+from ghibli_studio.config import GenerationSettings, RunConfig, StudioError
+from ghibli_studio.dataset import Dataset, Progress
+from ghibli_studio.files import append_line, write_atomic, write_json
 from ghibli_studio.noise import derived_seed
-from ghibli_studio.training import Examples, Step, Validating, Validation
+from ghibli_studio.preparing import Prepared, prepare
+from ghibli_studio.training import Step, Validating
 from ghibli_studio.workspace import Run
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
-
-    from torch import Tensor
-
+    from adapters import Adapter
+    from ghibli_studio.base_model import BaseModel
 
 Event = dict[str, Any]
 SAMPLE_STEPS = 12
@@ -42,11 +38,7 @@ def check(run: Run) -> Dataset:
     config = run.config()
     dataset = datasets.load(run.project)
     description = base_model.describe(config.base_model)
-    if dataset.resolution != description.resolution:
-        raise StudioError(
-            f"the data set has {dataset.resolution} px pictures, base model {config.base_model!r} wants "
-            f"{description.resolution}; make the data set again for this base model"
-        )
+    datasets.refuse_other_size(dataset, description)
     tokenizer = base_model.load_tokenizer(config.base_model)
     extra = adapters.build(config.method, config.adapter).trigger_tokens(tokenizer)
     limit = description.token_limit
@@ -66,174 +58,132 @@ def execute(run: Run) -> Iterator[Event]:
     Raises StudioError for what a person can mend. Closing the iterator stops the run; what finished stays.
     """
     dataset = check(run)
-    for event in _Conductor(run, dataset).events():
+    for event in _events(run, dataset):
         append_line(run.progress_file, event)
         yield event
 
 
-@dataclass
-class _Conductor:
+def _events(run: Run, dataset: Dataset) -> Iterator[Event]:
+    config, checkpoint = run.config(), read_checkpoint(run)
+    before = _forget_unfinished(run, checkpoint.epoch if checkpoint else None)
+    clock = Clock(_work(config, dataset), max((event.get("seconds", 0.0) for event in before), default=0.0))
+    for progress in prepare(run.project, dataset, config):
+        if isinstance(progress, Progress):
+            yield _stage(progress.what, progress.done, progress.total)
+        else:
+            prepared = progress
+    adapter = adapters.build(config.method, config.adapter)
+    extra = adapter.trigger_tokens(prepared.base.host.tokenizer)
+    seed = derived_seed(config.training.seed, "adapter", 0) % 2**31
+    attached = replace(prepared.base, host=adapter.attach(prepared.base.host, seed))
+    try:
+        keeper = _Keeper(run, config, prepared, attached, adapter, clock)
+        clock.start_work()
+        if checkpoint:
+            adapter.load_state(checkpoint.adapter)
+            clock.skip(checkpoint.epoch / config.adapter.num_train_epochs)
+            keeper.keep(checkpoint.event)
+            if checkpoint.event not in before:  # killed between the checkpoint and its line
+                yield checkpoint.event
+        for event in training.train(
+            attached, adapter, prepared.examples(dataset.part("train"), adapter.caption, extra),
+            prepared.examples(dataset.part("validation"), adapter.caption, extra), config,
+            finished_epochs=checkpoint.epoch if checkpoint else 0,
+            optimizer_state=checkpoint.optimizer if checkpoint else None,
+        ):
+            yield from keeper.told(event)
+    finally:
+        adapter.detach()
+
+
+@dataclass(frozen=True)
+class _Keeper:
     """Turns what the loop yields into files and events."""
 
     run: Run
-    dataset: Dataset
+    config: RunConfig
+    prepared: Prepared
+    attached: BaseModel
+    """The base model with the adapter on it."""
+    adapter: Adapter
+    clock: Clock
 
-    def events(self) -> Iterator[Event]:
-        run, self.config = self.run, self.run.config()
-        settings = self.config.training
-        checkpoint = read_checkpoint(run)
-        self.before = _forget_unfinished(run, checkpoint.epoch if checkpoint else None)
-        self.started = time.monotonic()
-        self.work_done, self.work_here, self.work_started = 0.0, 0.0, self.started
-        yield self._stage("loading the base model")
-        base = base_model.load(
-            self.config.base_model, device=settings.device, mixed_precision=settings.mixed_precision,
-            attention=settings.attention,
-        )
-        latents: dict[str, Tensor] = {}
-        for event in cached_latents(base, run.project, self.dataset):
-            if isinstance(event, Progress):
-                yield self._stage(event.what, event.done, event.total)
-            else:
-                latents = event
-        train_items, validation_items = self.dataset.part("train"), self.dataset.part("validation")
-        plain = _examples(base, validation_items, latents, base.description.plain_caption, _plain_extra(base))
-        for event in _base_validation(base, run, self.dataset, plain, settings):
-            if isinstance(event, Validating):
-                yield self._stage("measuring the base model", event.done, event.total)
-            else:
-                self.base_validation = event
-
-        adapter = adapters.build(self.config.method, self.config.adapter)
-        extra = adapter.trigger_tokens(base.host.tokenizer)
-        host = adapter.attach(base.host, derived_seed(settings.seed, "adapter", 0) % 2**31)
-        try:
-            self.base = replace(base, host=host)
-            self.adapter = adapter
-            train_set = _examples(base, train_items, latents, adapter.caption, extra)
-            validation_set = _examples(base, validation_items, latents, adapter.caption, extra)
-            self.total_work = self._work(len(train_items), len(validation_items))
-            self.prompt = settings.sample_prompt or validation_items[0].caption
-            self.best: tuple[float, int] = min(
-                ((e["validation_loss"], e["epoch"]) for e in self.before if e["event"] == "epoch" and e["epoch"]),
-                default=(float("inf"), 0),
-            )
-            if checkpoint:
-                adapter.load_state(checkpoint.adapter)
-                self.work_done = self.total_work * checkpoint.epoch / self.config.adapter.num_train_epochs
-                self._keep(checkpoint.epoch, checkpoint.event)
-                if checkpoint.event not in self.before:  # killed between the checkpoint and its line
-                    yield checkpoint.event
-            self.work_started = time.monotonic()
-            for event in training.train(
-                self.base, adapter, train_set, validation_set, self.config,
-                finished_epochs=checkpoint.epoch if checkpoint else 0,
-                optimizer_state=checkpoint.optimizer if checkpoint else None,
-            ):
-                yield from self._told(event)
-        finally:
-            adapter.detach()
-
-    def _told(self, event: training.Event) -> Iterator[Event]:
+    def told(self, event: training.Event) -> Iterator[Event]:
+        """The events of one thing that the loop did; an epoch is on disk before its event."""
         if isinstance(event, Step):
-            self._worked(PASSES_PER_STEP * self.config.training.train_batch_size)
+            self.clock.worked(PASSES_PER_STEP * self.config.training.train_batch_size)
             yield {
-                "event": "step", "epoch": event.epoch, "step": event.step, "loss": event.loss,
-                "epochs": event.epochs,
+                "event": "step", "epoch": event.epoch, "step": event.step, "epochs": event.epochs, "loss": event.loss,
                 "learning_rate": event.learning_rate, "grad_norm": event.grad_norm,
                 "images_per_second": event.images_per_second, "peak_memory_bytes": event.peak_memory_bytes,
-                **self._clock(),
+                **self.clock.reading(),
             }
         elif isinstance(event, Validating):
-            self._worked(len(self.config.training.validation_timesteps))
-            yield {**self._stage("validating", event.done, event.total), **self._clock()}
+            self.clock.worked(len(self.config.training.validation_timesteps))
+            yield {**_stage("validating", event.done, event.total), **self.clock.reading()}
         else:
-            yield from self._sample(event.epoch)
+            yield from self.sample(event.epoch)
             told = {
                 "event": "epoch", "epoch": event.epoch, "step": event.step,
                 "validation_loss": event.validation.loss, "per_timestep": event.validation.per_timestep,
                 "per_picture": event.validation.per_picture,
-                "base_validation_loss": self.base_validation.loss, **self._clock(),
+                "base_validation_loss": self.prepared.base_validation.loss, **self.clock.reading(),
             }
             if event.epoch:
                 state = Checkpoint(event.epoch, self.adapter.state(), event.optimizer_state, told)
                 write_checkpoint(self.run, state)
-                self._keep(event.epoch, told)
+                self.keep(told)
             yield told
 
-    def _keep(self, epoch: int, told: Event) -> None:
+    def keep(self, told: Event) -> None:
         """Put what follows from an epoch's checkpoint on disk; done again after a kill it gives the same files."""
-        data = adapters.to_bytes(self.adapter, self._recipe(epoch))
+        events = self.run.progress()
+        events += [told] if told not in events else []
+        best = min(
+            (event for event in events if event["event"] == "epoch" and event["epoch"]),
+            key=lambda event: (event["validation_loss"], event["epoch"]),
+        )
+        data = adapters.to_bytes(self.adapter, self._recipe(told["epoch"]))
         write_atomic(self.run.last_adapter_file, data)
-        self.best = min(self.best, (told["validation_loss"], epoch))
-        if self.best[1] == epoch:
+        if best["epoch"] == told["epoch"]:
             write_atomic(self.run.adapter_file, data)
-        write_json(self.run.metrics_file, self._metrics(told))
+        write_json(self.run.metrics_file, self._metrics(events, told, best))
 
-    def _sample(self, epoch: int) -> Iterator[Event]:
+    def sample(self, epoch: int) -> Iterator[Event]:
         """Draw the fixed prompt with the adapter as it is now."""
         settings = GenerationSettings(seed=self.config.training.seed, num_inference_steps=SAMPLE_STEPS)
         identity = {"method": self.adapter.method, "run": self.run.id, "epoch": epoch}
-        loaded = generation.Loaded(self.base, self.adapter.method, self.adapter, identity)
-        prompt = fit(
-            self.base.host.tokenizer, self.prompt,
-            self.base.description.token_limit - self.adapter.trigger_tokens(self.base.host.tokenizer),
-        )
+        loaded = generation.Loaded(self.attached, self.adapter.method, self.adapter, identity)
+        tokenizer, limit = self.prepared.base.host.tokenizer, self.prepared.base.description.token_limit
+        wanted = self.config.training.sample_prompt or self.prepared.dataset.part("validation")[0].caption
+        prompt = fit(tokenizer, wanted, limit - self.adapter.trigger_tokens(tokenizer))
+        file = self.run.sample_file(epoch)
         for drawing in generation.draw(loaded, prompt, settings):
             if drawing.image is None:
-                self._worked(2)
-                yield {**self._stage("drawing a sample", drawing.step, drawing.steps), **self._clock()}
+                self.clock.worked(2)  # with guidance, a step is two passes
+                yield {**_stage("drawing a sample", drawing.step, drawing.steps), **self.clock.reading()}
             else:
-                write_atomic(self.run.sample_file(epoch), generation.to_png(drawing.image, drawing.recipe))
-                yield {"event": "sample", "epoch": epoch, "file": self.run.sample_file(epoch).name}
-
-    def _work(self, train_pictures: int, validation_pictures: int) -> float:
-        """The whole run in passes of one picture through the UNet, for the time left."""
-        epochs = self.config.adapter.num_train_epochs
-        checking = validation_pictures * len(self.config.training.validation_timesteps) + 2 * SAMPLE_STEPS
-        return epochs * train_pictures * PASSES_PER_STEP + (epochs + 1) * checking
-
-    def _worked(self, work: float) -> None:
-        self.work_done += work
-        self.work_here += work
-
-    def _clock(self) -> Event:
-        """Seconds of work on this run so far, share done, and seconds left at the speed of this process."""
-        here = time.monotonic() - self.started
-        working = time.monotonic() - self.work_started
-        earlier = max((e.get("seconds", 0.0) for e in self.before), default=0.0)
-        left = (self.total_work - self.work_done) * working / self.work_here if self.work_here else None
-        return {
-            "seconds": round(earlier + here, 3),
-            "fraction": min(self.work_done / self.total_work, 1.0),
-            "seconds_left": None if left is None else round(max(left, 0.0), 1),
-        }
-
-    def _stage(self, what: str, done: int = 0, total: int = 0) -> Event:
-        return {"event": "stage", "what": what, "done": done, "total": total}
+                write_atomic(file, generation.to_png(drawing.image, drawing.recipe))
+                yield {"event": "sample", "epoch": epoch, "file": file.name}
 
     def _recipe(self, epoch: int) -> dict[str, Any]:
+        base, dataset = self.prepared.base, self.prepared.dataset
         return {
             **self.config.model_dump(mode="json"),
             "run": self.run.id,
             "epoch": epoch,
-            "base_model": {
-                "spec": self.config.base_model, "digest": self.base.digest, "shape": self.base.shape,
-            },
-            "dataset": {"digest": datasets.digest(self.dataset), "pictures": len(self.dataset.part("train"))},
+            "base_model": {"spec": self.config.base_model, "digest": base.digest, "shape": base.shape},
+            "dataset": {"digest": datasets.digest(dataset), "pictures": len(dataset.part("train"))},
             "versions": generation.versions(),
         }
 
-    def _metrics(self, told: Event) -> dict[str, Any]:
-        events = self.run.progress()
-        events += [told] if told not in events else []
-        steps = [e for e in events if e["event"] == "step"]
-        best = next(e for e in events if e["event"] == "epoch" and e["epoch"] == self.best[1])
-        speeds = sorted(e["images_per_second"] for e in steps)
+    def _metrics(self, events: list[Event], told: Event, best: Event) -> dict[str, Any]:
+        steps = [event for event in events if event["event"] == "step"]
+        speeds = sorted(event["images_per_second"] for event in steps)
         return {
             "method": self.config.method,
-            "base_validation_loss": self.base_validation.loss,
-            "base_per_timestep": self.base_validation.per_timestep,
+            "base_validation_loss": self.prepared.base_validation.loss,
+            "base_per_timestep": self.prepared.base_validation.per_timestep,
             "best_validation_loss": best["validation_loss"],
             "best_epoch": best["epoch"],
             "best_per_timestep": best["per_timestep"],
@@ -243,10 +193,52 @@ class _Conductor:
             "steps": told["step"],
             "seconds": told["seconds"],
             "images_per_second": speeds[len(speeds) // 2],
-            "peak_memory_bytes": max(e["peak_memory_bytes"] for e in steps),
+            "peak_memory_bytes": max(event["peak_memory_bytes"] for event in steps),
             "trainable_parameters": sum(parameter.numel() for parameter in self.adapter.parameters()),
             "adapter_bytes": self.run.adapter_file.stat().st_size,
         }
+
+
+class Clock:
+    """How much of a run is done, and how long the rest takes at the speed of this process."""
+
+    def __init__(self, total: float, seconds_before: float = 0.0):
+        self.total, self.seconds_before = total, seconds_before
+        self.started = self.work_started = time.monotonic()
+        self.skipped = self.done = 0.0
+
+    def start_work(self) -> None:
+        """From now on the speed is measured; loading does not count."""
+        self.work_started = time.monotonic()
+
+    def skip(self, share: float) -> None:
+        """A share of the work was done by an earlier process."""
+        self.skipped = share * self.total
+
+    def worked(self, passes: float) -> None:
+        """Some more is done, counted in passes of one picture through the UNet."""
+        self.done += passes
+
+    def reading(self) -> Event:
+        """Seconds spent on the run so far, the share done, and the seconds left."""
+        now, done = time.monotonic(), self.skipped + self.done
+        left = (self.total - done) * (now - self.work_started) / self.done if self.done else None
+        return {
+            "seconds": round(self.seconds_before + now - self.started, 3),
+            "fraction": min(done / self.total, 1.0),
+            "seconds_left": None if left is None else round(max(left, 0.0), 1),
+        }
+
+
+def _work(config: RunConfig, dataset: Dataset) -> float:
+    """The whole run in passes of one picture through the UNet."""
+    epochs = config.adapter.num_train_epochs
+    checking = len(dataset.part("validation")) * len(config.training.validation_timesteps) + 2 * SAMPLE_STEPS
+    return epochs * len(dataset.part("train")) * PASSES_PER_STEP + (epochs + 1) * checking
+
+
+def _stage(what: str, done: int, total: int) -> Event:
+    return {"event": "stage", "what": what, "done": done, "total": total}
 
 
 def _forget_unfinished(run: Run, epoch: int | None) -> list[Event]:
@@ -261,36 +253,3 @@ def _forget_unfinished(run: Run, epoch: int | None) -> list[Event]:
         for sample in run.samples():
             sample.unlink()
     return kept
-
-
-def _examples(
-    base: BaseModel, items: Sequence[Item], latents: dict[str, Tensor], dress: Callable[[str], str], extra: int
-) -> Examples:
-    """The items' latents with their captions dressed; a caption too long for that was allowed to be cut."""
-    import torch
-
-    room = base.description.token_limit - extra
-    captions = [dress(fit(base.host.tokenizer, item.caption, room)) for item in items]
-    return Examples(torch.stack([latents[item.id] for item in items]), captions)
-
-
-def _plain_extra(base: BaseModel) -> int:
-    """Tokens that the bare model's plain style adds."""
-    tokenizer = base.host.tokenizer
-    return len(tokenizer(base.description.plain_caption("a")).input_ids) - len(tokenizer("a").input_ids)
-
-
-def _base_validation(
-    base: BaseModel, run: Run, dataset: Dataset, plain: Examples, settings: TrainingSettings
-) -> Iterator[Validating | Validation]:
-    """The bare model's validation, kept on disk: it is the same for every run on this data set."""
-    facts = (base.digest, str(base.dtype), base.device.type, datasets.digest(dataset), settings.validation_timesteps)
-    key = hashlib.sha256(repr((facts, plain.captions)).encode()).hexdigest()[:16]
-    path = run.project.cache_file(f"base-validation-{key}.json")
-    if path.exists():
-        yield Validation(settings.validation_timesteps, tuple(tuple(row) for row in read_json(path)))
-        return
-    for event in training.validate(base, plain, settings):
-        if isinstance(event, Validation):
-            write_json(path, event.losses)
-        yield event

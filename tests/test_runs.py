@@ -110,7 +110,7 @@ def test_a_kill_between_a_checkpoint_and_what_follows_from_it_is_mended(project,
     def killed(*arguments):
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(runs._Conductor, "_keep", killed)
+    monkeypatch.setattr(runs._Keeper, "keep", killed)
     with pytest.raises(KeyboardInterrupt):
         list(execute(run))
     monkeypatch.undo()

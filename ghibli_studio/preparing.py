@@ -1,0 +1,94 @@
+"""What a run needs before its first step: the base model, the latents, the captions dressed, the base's validation.
+
+What does not change between runs is computed once and kept in the project's cache.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from ghibli_studio import base_model, training
+from ghibli_studio import dataset as datasets
+from ghibli_studio.base_model import BaseModel
+from ghibli_studio.captions import fit
+from ghibli_studio.config import RunConfig, TrainingSettings
+from ghibli_studio.dataset import Dataset, Item, Progress
+from ghibli_studio.files import read_json, write_json
+from ghibli_studio.latents import cached_latents
+from ghibli_studio.training import Examples, Validating, Validation
+from ghibli_studio.workspace import Project
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+
+@dataclass(frozen=True)
+class Prepared:
+    """Everything that is the same for every method."""
+
+    base: BaseModel
+    dataset: Dataset
+    latents: dict[str, Tensor]
+    """By item id, (channels, height, width)."""
+    base_validation: Validation
+    """Of the bare model, asked for its plain style."""
+
+    def examples(self, items: Sequence[Item], dress: Callable[[str], str], extra: int) -> Examples:
+        """The items' latents with their captions dressed, which takes `extra` tokens.
+
+        A caption too long for that was allowed to be cut, else the run would not have come so far.
+        """
+        return _examples(self.base, items, self.latents, dress, extra)
+
+
+def prepare(project: Project, dataset: Dataset, config: RunConfig) -> Iterator[Progress | Prepared]:
+    """Load, encode and measure; the last event is the result."""
+    settings = config.training
+    yield Progress(0, 0, "loading the base model")
+    base = base_model.load(
+        config.base_model, device=settings.device, mixed_precision=settings.mixed_precision,
+        attention=settings.attention,
+    )
+    latents: dict[str, Tensor] = {}
+    for event in cached_latents(base, project, dataset):
+        if isinstance(event, Progress):
+            yield event
+        else:
+            latents = event
+    tokenizer, dress = base.host.tokenizer, base.description.plain_caption
+    extra = len(tokenizer(dress("a")).input_ids) - len(tokenizer("a").input_ids)
+    plain = _examples(base, dataset.part("validation"), latents, dress, extra)
+    for event in _base_validation(base, project, dataset, plain, settings):
+        if isinstance(event, Validating):
+            yield Progress(event.done, event.total, "measuring the base model")
+        else:
+            yield Prepared(base, dataset, latents, event)
+
+
+def _examples(
+    base: BaseModel, items: Sequence[Item], latents: dict[str, Tensor], dress: Callable[[str], str], extra: int
+) -> Examples:
+    import torch
+
+    room = base.description.token_limit - extra
+    captions = [dress(fit(base.host.tokenizer, item.caption, room)) for item in items]
+    return Examples(torch.stack([latents[item.id] for item in items]), captions)
+
+
+def _base_validation(
+    base: BaseModel, project: Project, dataset: Dataset, plain: Examples, settings: TrainingSettings
+) -> Iterator[Validating | Validation]:
+    """The bare model's validation, kept on disk: it is the same for every run on this data set."""
+    facts = (base.digest, str(base.dtype), base.device.type, datasets.digest(dataset), settings.validation_timesteps)
+    key = hashlib.sha256(repr((facts, plain.captions)).encode()).hexdigest()[:16]
+    path = project.cache_file(f"base-validation-{key}.json")
+    if path.exists():
+        yield Validation(settings.validation_timesteps, tuple(tuple(row) for row in read_json(path)))
+        return
+    for event in training.validate(base, plain, settings):
+        if isinstance(event, Validation):
+            write_json(path, event.losses)
+        yield event

@@ -143,16 +143,24 @@ def choose_device(wanted: str = "auto") -> torch.device:
 
 
 def choose_dtype(device: torch.device, mixed_precision: str = "auto") -> torch.dtype:
-    """Storage of the frozen weights: float32 on a CPU, where half precision is many times slower."""
+    """Storage of the frozen UNet and VAE: half precision where the device computes in it, else float32."""
     import torch
 
     if mixed_precision == "auto":
-        if device.type != "cuda":
-            return torch.float32
-        return torch.bfloat16 if torch.cuda.is_bf16_supported() else torch.float16
+        if device.type == "cuda":
+            return torch.bfloat16 if torch.cuda.is_bf16_supported() else torch.float16
+        return torch.bfloat16 if device.type == "cpu" and processor_knows_bfloat16() else torch.float32
     if mixed_precision == "fp16" and device.type == "cpu":
         raise StudioError("mixed_precision is 'fp16', which a CPU cannot train in; use 'auto' or 'no'")
     return {"no": torch.float32, "fp16": torch.float16, "bf16": torch.bfloat16}[mixed_precision]
+
+
+def processor_knows_bfloat16() -> bool:
+    """Whether it has instructions for it; without them bfloat16 is many times slower than float32."""
+    import torch
+
+    known = getattr(torch.cpu, "get_capabilities", dict)()
+    return bool(known.get("avx512_bf16") or known.get("amx_bf16"))
 
 
 def load(
@@ -190,6 +198,7 @@ def load(
 
 
 def _load_folder(folder: Path, dtype: torch.dtype) -> dict[str, nn.Module]:
+    import torch
     from diffusers import AutoencoderKL, UNet2DConditionModel
     from diffusers.utils import logging as diffusers_logging
     from transformers import CLIPTextModel
@@ -199,10 +208,12 @@ def _load_folder(folder: Path, dtype: torch.dtype) -> dict[str, nn.Module]:
     transformers_logging.disable_progress_bar()
     parts = {}
     for part, kind in {"unet": UNet2DConditionModel, "vae": AutoencoderKL, "text_encoder": CLIPTextModel}.items():
+        # Learned words move by less than half precision can tell apart, so the text encoder stays in float32.
+        precision = {"dtype": torch.float32} if part == "text_encoder" else {"torch_dtype": dtype}
         # safetensors or nothing: a .bin would be a pickle
         parts[part], told = kind.from_pretrained(
             folder / part, use_safetensors=True, local_files_only=True, low_cpu_mem_usage=True,
-            output_loading_info=True, **{"dtype" if part == "text_encoder" else "torch_dtype": dtype},
+            output_loading_info=True, **precision,
         )
         _refuse_gaps(part, told["missing_keys"])
     return parts
@@ -215,6 +226,7 @@ def _refuse_gaps(part: str, missing: Iterable[str]) -> None:
 
 
 def _load_checkpoint(location: Location, dtype: torch.dtype) -> dict[str, nn.Module]:
+    import torch
     from diffusers import StableDiffusionPipeline
     from safetensors import safe_open
 
@@ -225,7 +237,7 @@ def _load_checkpoint(location: Location, dtype: torch.dtype) -> dict[str, nn.Mod
             raise ValueError(f"it holds no {part}, so it is no checkpoint of a whole Stable Diffusion")
     try:
         pipeline = StableDiffusionPipeline.from_single_file(
-            location.checkpoint, config=str(location.folder), local_files_only=True, torch_dtype=dtype,
+            location.checkpoint, config=str(location.folder), local_files_only=True, torch_dtype=torch.float32,
             safety_checker=None, feature_extractor=None,
         )
     except NotImplementedError as error:  # what torch says of a weight that was never filled
@@ -233,6 +245,8 @@ def _load_checkpoint(location: Location, dtype: torch.dtype) -> dict[str, nn.Mod
     parts = {part: getattr(pipeline, part) for part in COMPONENTS}
     for part, module in parts.items():
         _refuse_gaps(part, (name for name, weight in module.named_parameters() if weight.is_meta))
+        if part != "text_encoder":
+            module.to(dtype)
     return parts
 
 
@@ -245,5 +259,5 @@ def token_ids(host: Host, captions: Sequence[str], limit: int) -> Tensor:
 
 
 def encode(host: Host, ids: Tensor) -> Tensor:
-    """Text states (captions, limit, width) of token ids (captions, limit)."""
-    return host.text_encoder(ids.to(host.text_encoder.device))[0]
+    """Text states (captions, limit, width) of token ids (captions, limit), in the UNet's precision."""
+    return host.text_encoder(ids.to(host.text_encoder.device))[0].to(host.unet.dtype)

@@ -54,7 +54,7 @@ class TrainingSettings(Settings):
     device: Device = "auto"
     """Where to compute; auto takes a GPU if there is one."""
     mixed_precision: Literal["auto", "no", "fp16", "bf16"] = "auto"
-    """Auto: bf16 or fp16 on a GPU, float32 on a CPU."""
+    """Auto: half precision where GPU or processor computes in it, else float32."""
     attention: Attention = "sdpa"
     """PyTorch's own attention, or xformers (needs a CUDA GPU)."""
 

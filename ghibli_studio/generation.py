@@ -129,20 +129,21 @@ def draw(loaded: Loaded, prompt: str, settings: GenerationSettings) -> Iterator[
     scheduler = DPMSolverMultistepScheduler.from_config(base.scheduler_config)
     scheduler.set_timesteps(settings.num_inference_steps, device=base.device)
     source = torch.Generator().manual_seed(settings.seed)
-    latents = torch.randn((1, *description.latent_shape), generator=source).to(base.device, base.dtype)
+    latents = torch.randn((1, *description.latent_shape), generator=source).to(base.device)
     latents = latents * scheduler.init_noise_sigma
     with torch.no_grad():
         texts = [settings.negative_prompt, caption] if guided else [caption]
         states = encode(base.host, token_ids(base.host, texts, description.token_limit))
         for index, timestep in enumerate(scheduler.timesteps):
-            noisy = scheduler.scale_model_input(latents, timestep)
-            prediction = base.host.unet(noisy.expand(len(texts), -1, -1, -1), timestep, states, return_dict=False)[0]
+            noisy = scheduler.scale_model_input(latents, timestep).to(base.dtype).expand(len(texts), -1, -1, -1)
+            prediction = base.host.unet(noisy, timestep, states, return_dict=False)[0].float()
             if guided:  # classifier-free guidance (Ho & Salimans 2022, arXiv:2207.12598)
                 without, following = prediction.chunk(2)
                 prediction = without + settings.guidance_scale * (following - without)
             latents = scheduler.step(prediction, timestep, latents, return_dict=False)[0]
             yield Drawing(index + 1, settings.num_inference_steps)
-        pixels = base.vae.decode(latents / base.vae.config.scaling_factor, return_dict=False)[0]
+        latents = (latents / base.vae.config.scaling_factor).to(base.dtype)
+        pixels = base.vae.decode(latents, return_dict=False)[0]
     yield Drawing(
         settings.num_inference_steps, settings.num_inference_steps, to_image(pixels[0]),
         recipe_for(loaded, prompt, caption, settings),

@@ -180,21 +180,18 @@ def train(
     load the adapter's state of that epoch, and give the optimizer's.
     """
     import torch
-    from accelerate import Accelerator
 
     settings, steps = config.training, _steps_per_epoch(train_set, config.training)
     epochs = config.adapter.num_train_epochs
-    half = {torch.float16: "fp16", torch.bfloat16: "bf16"}.get(base.dtype, "no")
-    accelerator = Accelerator(mixed_precision=half, cpu=base.device.type == "cpu")
     parameters = adapter.parameters()
-    optimizer = accelerator.prepare(
-        torch.optim.AdamW(
-            parameters, lr=config.adapter.learning_rate, weight_decay=settings.adam_weight_decay,
-            fused=base.device.type in ("cpu", "cuda"),
-        )
+    optimizer = torch.optim.AdamW(
+        parameters, lr=config.adapter.learning_rate, weight_decay=settings.adam_weight_decay,
+        fused=base.device.type in ("cpu", "cuda"),
     )
     if optimizer_state:
-        _load_optimizer(optimizer.optimizer, optimizer_state)
+        _load_optimizer(optimizer, optimizer_state)
+    half = torch.autocast(base.device.type, base.dtype, enabled=base.dtype != torch.float32)
+    scaler = torch.amp.GradScaler(base.device.type, enabled=base.dtype == torch.float16)
     levels = noise_levels(base)
     kind = base.scheduler_config.get("prediction_type", "epsilon")
     ids = token_ids(base.host, train_set.captions, base.description.token_limit)
@@ -217,8 +214,8 @@ def train(
             noise = torch.randn(clean.shape, generator=source).to(base.device)
             timesteps = draw_timesteps(settings.timestep_sampling, len(chosen), len(levels), source).to(base.device)
             alpha_bar = levels[timesteps].view(-1, 1, 1, 1)
-            with accelerator.autocast():
-                text = encode(base.host, ids[chosen]) if states is None else states[chosen]
+            text = encode(base.host, ids[chosen]) if states is None else states[chosen]
+            with half:
                 noisy = add_noise(clean, noise, alpha_bar).to(base.dtype)
                 prediction = base.host.unet(noisy, timesteps, text, return_dict=False)[0].float()
             error = (prediction - prediction_target(clean, noise, alpha_bar, kind)).pow(2).mean((1, 2, 3))
@@ -228,9 +225,11 @@ def train(
                     f"the loss became {loss.item()} at step {step + 1}; "
                     f"learning_rate {config.adapter.learning_rate} is too high, try a tenth of it"
                 )
-            accelerator.backward(loss)
-            norm = accelerator.clip_grad_norm_(parameters, settings.max_grad_norm)
-            optimizer.step()
+            scaler.scale(loss).backward()
+            scaler.unscale_(optimizer)
+            norm = torch.nn.utils.clip_grad_norm_(parameters, settings.max_grad_norm)
+            scaler.step(optimizer)
+            scaler.update()
             optimizer.zero_grad()
             value, norm = loss.item(), float(norm)
             speed = len(chosen) / (time.perf_counter() - started)
@@ -245,7 +244,7 @@ def _steps_per_epoch(examples: Examples, settings: TrainingSettings) -> int:
 def _validated(base, validation_set, settings, epoch, step, optimizer) -> Iterator[Validating | Epoch]:
     for event in validate(base, validation_set, settings):
         if isinstance(event, Validation):
-            yield Epoch(epoch, step, event, _save_optimizer(optimizer.optimizer))
+            yield Epoch(epoch, step, event, _save_optimizer(optimizer))
         else:
             yield event
 

@@ -20,6 +20,16 @@ from ghibli_studio.workspace import Workspace
 TINY_PIXELS = 64
 
 
+@pytest.fixture(scope="session", autouse=True)
+def exact_numbers():
+    """float32 in this process on every machine, so that answers can be compared bit for bit; jobs choose themselves."""
+    from ghibli_studio import base_model
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(base_model, "processor_knows_bfloat16", lambda: False)
+        yield
+
+
 @pytest.fixture(scope="session")
 def tiny_folder(tmp_path_factory):
     """A diffusers folder: 64 px, latents of 4 x 8 x 8, the miniature's tokenizer; random weights of a fixed seed."""

@@ -6,6 +6,7 @@ import shutil
 import socket
 import subprocess
 import sys
+import time
 import urllib.request
 from contextlib import contextmanager
 from pathlib import Path
@@ -44,6 +45,7 @@ def studio(root, log):
                     break
                 except OSError:
                     assert process.poll() is None, log.read_text()
+                    time.sleep(0.1)
             yield f"http://127.0.0.1:{port}/"
         finally:
             process.terminate()
@@ -137,6 +139,7 @@ def test_wrong_input_is_told_in_the_page(browser, tmp_path, project):
             for close in page.locator(".toast-close").all():
                 close.click()
 
+        page.wait_for_selector("#dataset-summary .facts", timeout=MINUTE)
         page.click("#new-dataset")
         page.fill("#own-name textarea, #own-name input", "own")
         page.click("#import")

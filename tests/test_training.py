@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from adapters import build, methods
-from ghibli_studio import training
+from ghibli_studio import base_model, training
 from ghibli_studio.config import StudioError, preset
 from ghibli_studio.noise import generator, noise_levels
 from ghibli_studio.training import Epoch, Examples, Step, Validating, Validation, train, validate
@@ -74,6 +74,26 @@ def test_a_resumed_training_goes_on_bit_for_bit(tiny, method):
     assert steps(rest) == steps(whole)[3:]
     assert validations(rest) == validations(whole)[2:]
     assert all(torch.equal(states[2][name], resumed[2][name]) for name in states[2])
+
+
+@pytest.mark.parametrize("method", sorted(methods()))
+def test_half_precision_learns_the_same(tiny, tiny_folder, method):
+    rough = base_model.load(str(tiny_folder), device="cpu", mixed_precision="bf16")
+    exact, half = (run(base, config(method))[0] for base in (tiny, rough))
+    assert [e.loss for e in half if isinstance(e, Step)] == pytest.approx(
+        [e.loss for e in exact if isinstance(e, Step)], rel=0.05
+    )
+    for one, other in zip(validations(exact), validations(half)):
+        assert one.loss == pytest.approx(other.loss, rel=0.02)
+        assert one.loss != other.loss
+
+
+@pytest.mark.parametrize("method", sorted(methods()))
+def test_small_steps_of_an_adapter_are_not_rounded_away(tiny_folder, method):
+    """One step at the paper's learning rate changes the prediction in half precision too."""
+    rough = base_model.load(str(tiny_folder), device="cpu", mixed_precision="bf16")
+    losses = validations(run(rough, config(method, learning_rate=1e-4))[0])
+    assert len({validation.loss for validation in losses}) == len(losses) == 3
 
 
 def test_events_come_in_order(tiny):

@@ -117,7 +117,8 @@ def build(workspace: Workspace, project: gr.Dropdown) -> Tab:
     from ghibli_studio.importing import import_pictures
     from ghibli_studio.sample import make_sample
 
-    with gr.Accordion("Make or take in a data set", elem_id="new-dataset") as new, gr.Row():
+    needed = not workspace.projects()
+    with gr.Accordion("Make or take in a data set", open=needed, elem_id="new-dataset") as new, gr.Row():
         with gr.Column():
             gr.Markdown("### The sample project\n115 landmarks, each drawn as a photograph and in the style to learn.")
             sample_name = gr.Textbox(SAMPLE, label="Project", elem_id="sample-name")

@@ -31,6 +31,7 @@ from ghibli_studio.noise import (
 
 if TYPE_CHECKING:
     import torch
+    from accelerate import Accelerator
     from torch import Tensor
 
 
@@ -184,14 +185,15 @@ def train(
     settings, steps = config.training, _steps_per_epoch(train_set, config.training)
     epochs = config.adapter.num_train_epochs
     parameters = adapter.parameters()
-    optimizer = torch.optim.AdamW(
-        parameters, lr=config.adapter.learning_rate, weight_decay=settings.adam_weight_decay,
-        fused=base.device.type in ("cpu", "cuda"),
+    accelerator = _accelerator(base)
+    optimizer = accelerator.prepare(
+        torch.optim.AdamW(
+            parameters, lr=config.adapter.learning_rate, weight_decay=settings.adam_weight_decay,
+            fused=base.device.type in ("cpu", "cuda"),
+        )
     )
     if optimizer_state:
-        _load_optimizer(optimizer, optimizer_state)
-    half = torch.autocast(base.device.type, base.dtype, enabled=base.dtype != torch.float32)
-    scaler = torch.amp.GradScaler(base.device.type, enabled=base.dtype == torch.float16)
+        _load_optimizer(optimizer.optimizer, optimizer_state)
     levels = noise_levels(base)
     kind = base.scheduler_config.get("prediction_type", "epsilon")
     ids = token_ids(base.host, train_set.captions, base.description.token_limit)
@@ -215,7 +217,7 @@ def train(
             timesteps = draw_timesteps(settings.timestep_sampling, len(chosen), len(levels), source).to(base.device)
             alpha_bar = levels[timesteps].view(-1, 1, 1, 1)
             text = encode(base.host, ids[chosen]) if states is None else states[chosen]
-            with half:
+            with accelerator.autocast():
                 noisy = add_noise(clean, noise, alpha_bar).to(base.dtype)
                 prediction = base.host.unet(noisy, timesteps, text, return_dict=False)[0].float()
             error = (prediction - prediction_target(clean, noise, alpha_bar, kind)).pow(2).mean((1, 2, 3))
@@ -225,16 +227,26 @@ def train(
                     f"the loss became {loss.item()} at step {step + 1}; "
                     f"learning_rate {config.adapter.learning_rate} is too high, try a tenth of it"
                 )
-            scaler.scale(loss).backward()
-            scaler.unscale_(optimizer)
-            norm = torch.nn.utils.clip_grad_norm_(parameters, settings.max_grad_norm)
-            scaler.step(optimizer)
-            scaler.update()
+            accelerator.backward(loss)
+            norm = accelerator.clip_grad_norm_(parameters, settings.max_grad_norm)
+            optimizer.step()
             optimizer.zero_grad()
             value, norm = loss.item(), float(norm)
             speed = len(chosen) / (time.perf_counter() - started)
             yield Step(epoch, step + 1, (step + 1) / steps, value, rate, norm, speed, peak_memory(base.device))
         yield from _validated(base, validation_set, settings, epoch, epoch * steps, optimizer)
+
+
+def _accelerator(base: BaseModel) -> Accelerator:
+    """Accelerate for the device and precision that the base model was loaded for."""
+    import torch
+    from accelerate import Accelerator
+    from accelerate.state import AcceleratorState
+
+    # It keeps one precision for the whole process; another base model may be loaded in another one.
+    AcceleratorState._reset_state(reset_partial_state=True)
+    half = {torch.float16: "fp16", torch.bfloat16: "bf16"}.get(base.dtype, "no")
+    return Accelerator(mixed_precision=half, cpu=base.device.type == "cpu")
 
 
 def _steps_per_epoch(examples: Examples, settings: TrainingSettings) -> int:
@@ -244,7 +256,7 @@ def _steps_per_epoch(examples: Examples, settings: TrainingSettings) -> int:
 def _validated(base, validation_set, settings, epoch, step, optimizer) -> Iterator[Validating | Epoch]:
     for event in validate(base, validation_set, settings):
         if isinstance(event, Validation):
-            yield Epoch(epoch, step, event, _save_optimizer(optimizer))
+            yield Epoch(epoch, step, event, _save_optimizer(optimizer.optimizer))
         else:
             yield event
 

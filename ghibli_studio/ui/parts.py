@@ -44,9 +44,12 @@ CSS = """
 #dataset-gallery .thumbnail-item { aspect-ratio: 2 / 1 !important; }
 @media (max-width: 640px) {
   .gradio-container .main { padding: .6rem !important; }
-  #dataset-gallery .grid-container { grid-template-columns: repeat(2, 1fr) !important; }
-  .strip .grid-container { grid-template-columns: repeat(4, 1fr) !important; }
+  #dataset-gallery .grid-container { grid-template-columns: repeat(2, minmax(0, 1fr)) !important; }
+  .strip .grid-container { grid-template-columns: repeat(4, minmax(0, 1fr)) !important; }
+  .gallery-item, .thumbnail-item { min-width: 0 !important; width: 100% !important; }
+  .thumbnail-item .caption-label { max-width: 100%; padding: 0 .25rem; font-size: .6rem; white-space: normal; }
 }
+#profile-plot .vega-embed { height: 300px !important; }
 #pictures .grid-wrap { max-height: none; }
 .facts { display: flex; flex-wrap: wrap; gap: .4rem 1.4rem; margin: .3rem 0; }
 .facts b { font-size: 1.15rem; }

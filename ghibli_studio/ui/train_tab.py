@@ -197,11 +197,11 @@ def build(workspace: Workspace, project: gr.Dropdown) -> Tab:
         validation_plot = gr.LinePlot(x="epoch", y="loss", title="Validation loss, fixed noise",
                                       elem_id="validation-plot", **common)
     profile_plot = gr.LinePlot(x="timestep", y="change", elem_id="profile-plot", x_title="time step",
-                               y_title="% against base", title="Best epoch against the base model, by time step",
+                               y_title="% against base", title="Best epoch, by time step",
                                caption="Left: nearly clean pictures. Right: pure noise, where the style is decided. "
-                               "Below zero is better.", **common)
+                               "Below zero is better.", **{**common, "height": 400})
     samples = [
-        gr.Gallery(label=f"{module.LABEL}: the same prompt and noise after each epoch", columns=8, fit_columns=False,
+        gr.Gallery(label=f"{module.LABEL} after each epoch", columns=8, fit_columns=False,
                    height="auto", visible=False, elem_classes="strip", elem_id=f"samples-{name}",
                    buttons=["download", "fullscreen"])
         for name, module in methods.items()

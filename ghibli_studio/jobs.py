@@ -22,7 +22,7 @@ import psutil
 from filelock import FileLock, Timeout
 
 from ghibli_studio.config import RunConfig, StudioError
-from ghibli_studio.files import explain_os_error, make_folder, read_json, write_json
+from ghibli_studio.files import explain_os_error, make_folder, read_json, write_atomic, write_json
 from ghibli_studio.workspace import Project, Run, Workspace
 
 State = Literal["waiting", "running", "done", "cancelled", "failed", "interrupted"]
@@ -30,6 +30,7 @@ ENDED = ("done", "cancelled", "failed")
 POLL_SECONDS = 0.3
 # keep freed memory: giving it back and taking it again every step costs a tenth of a step on a CPU
 CHILD_ENVIRONMENT = {"MALLOC_MMAP_THRESHOLD_": str(2**32), "MALLOC_TRIM_THRESHOLD_": str(2**33)}
+RESERVE_BYTES = 16384
 PATIENCE_SECONDS = 1.0  # for a clean stop, before a cancelled process is ended
 
 
@@ -234,14 +235,15 @@ def main(folder: str) -> int:
     for name in (signal.SIGINT, signal.SIGTERM):
         signal.signal(name, _raise_cancelled)
     try:
+        write_atomic(run.reserve_file, os.urandom(RESERVE_BYTES))
         for _ in _wait_for_turn(run):
             _check_cancelled(run)
         for _ in in_turn(run.project.workspace, _work(run)):
             _check_cancelled(run)
-        write_json(run.done_file, {"state": "done"})
+        _end(run, {"state": "done"})
         return 0
     except _Cancelled:
-        write_json(run.done_file, {"state": "cancelled"})
+        _end(run, {"state": "cancelled"})
         return 130
     except StudioError as error:
         message = str(error)
@@ -251,10 +253,15 @@ def main(folder: str) -> int:
         traceback.print_exc()
         message = f"{type(error).__name__}: {error}; the whole story is in {run.log_file}"
     try:
-        write_json(run.done_file, {"state": "failed", "message": message})
-    except StudioError:  # a full disk: the status will be "interrupted", and the log says why
+        _end(run, {"state": "failed", "message": message})
+    except StudioError:  # somebody took the reserve's room: the status will be "interrupted", and the log says why
         print(message, file=sys.stderr)
     return 1
+
+
+def _end(run: Run, result: dict[str, str]) -> None:
+    run.reserve_file.unlink(missing_ok=True)
+    write_json(run.done_file, result)
 
 
 def _check_cancelled(run: Run) -> None:

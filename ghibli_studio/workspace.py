@@ -51,6 +51,11 @@ class Run:
         return self.folder / "job.json"
 
     @property
+    def reserve_file(self) -> Path:
+        """Room on the disk that is given back so that the last word can be written on a full one."""
+        return self.folder / "reserve.bin"
+
+    @property
     def cancel_file(self) -> Path:
         """Its presence asks the process to stop."""
         return self.folder / "cancel"

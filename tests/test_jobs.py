@@ -1,5 +1,6 @@
 """Runs as processes: queue, watch, cancel within two seconds, kill -9 and resume. Real processes, a tiny model."""
 
+import errno
 import os
 import signal
 import subprocess
@@ -12,7 +13,7 @@ import pytest
 from ghibli_studio import dataset as datasets
 from ghibli_studio import jobs
 from ghibli_studio.config import StudioError, preset
-from ghibli_studio.files import read_json, write_json
+from ghibli_studio.files import explain_os_error, read_json, write_json
 from ghibli_studio.jobs import Status, in_turn, status
 from ghibli_studio.workspace import Run
 
@@ -153,3 +154,27 @@ def test_a_waiting_process_is_light(project):
     """Nothing heavy is imported before it is a run's turn."""
     code = "import sys, ghibli_studio.jobs; assert not {'torch', 'diffusers', 'gradio'} & set(sys.modules)"
     subprocess.run([sys.executable, "-c", code], check=True)
+
+
+def test_a_full_disk_still_has_room_for_the_last_word(project, monkeypatch):
+    run = project.new_run(config(project))
+    write_json(run.job_file, {"pid": os.getpid(), "created": 0.0, "submitted": time.time(), "started": None})
+    full = OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), str(run.progress_file))
+
+    def work(run):
+        yield {"event": "stage"}
+        raise full
+
+    def write(path, value):
+        if run.reserve_file.exists() and path == run.done_file:
+            raise explain_os_error(full, path)
+        write_json(path, value)
+
+    monkeypatch.setattr(jobs, "_work", work)
+    monkeypatch.setattr(jobs, "write_json", write)
+    monkeypatch.setattr(signal, "signal", lambda *_: None)
+    assert jobs.main(str(run.folder)) == 1
+    assert status(run).state == "failed"
+    assert status(run).message.startswith("the disk is full (")
+    assert status(run).message.endswith("choose another --workspace. What was finished before is kept")
+    assert not run.reserve_file.exists()

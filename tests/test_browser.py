@@ -90,7 +90,7 @@ def test_a_newcomers_way_from_nothing_to_pictures(browser, tmp_path):
     with studio(root, tmp_path / "log.txt") as address, opened(browser, address) as page:
         page.click("#start-sample")
         page.wait_for_selector("#start-train", state="visible", timeout=2 * MINUTE)
-        summary = page.inner_text("#dataset-summary")
+        summary = page.inner_text("#dataset-summary .facts")
         assert re.sub(r"\s+", " ", summary).startswith("115 pictures 92 to train on 23 to validate on")
         shot(page, tmp_path, "data")
 

@@ -25,7 +25,7 @@ SHORT_LABEL = "TI"
 class TextualInversionSettings(AdapterSettings):
     """What a person may choose for Textual Inversion."""
 
-    learning_rate: float = Field(5e-3, gt=0, le=10)
+    learning_rate: float = Field(1e-3, gt=0, le=10)
     """Peak step size of AdamW."""
     num_train_epochs: int = Field(15, ge=1, le=10_000)
     """How often every training picture is seen."""

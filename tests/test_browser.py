@@ -87,31 +87,32 @@ def shot(page, folder, name):
 @pytest.mark.slow
 def test_a_newcomers_way_from_nothing_to_pictures(browser, tmp_path):
     root = tmp_path / "workspace"
-    with studio(root, tmp_path / "log.txt") as address, opened(browser, address) as page:
-        page.click("#start-sample")
-        page.wait_for_selector("#start-train", state="visible", timeout=2 * MINUTE)
-        summary = page.inner_text("#dataset-summary .facts")
-        assert re.sub(r"\s+", " ", summary).startswith("115 pictures 92 to train on 23 to validate on")
-        shot(page, tmp_path, "data")
+    with studio(root, tmp_path / "log.txt") as address:
+        with opened(browser, address) as page:
+            page.click("#start-sample")
+            page.wait_for_selector("#start-train", state="visible", timeout=2 * MINUTE)
+            summary = page.inner_text("#dataset-summary .facts")
+            assert re.sub(r"\s+", " ", summary).startswith("115 pictures 92 to train on 23 to validate on")
+            shot(page, tmp_path, "data")
 
-        page.click("#start-train")
-        page.wait_for_selector("#start-draw", state="visible", timeout=MINUTE)
-        page.wait_for_selector("#validation-plot canvas, #validation-plot svg", timeout=4 * MINUTE)
-        shot(page, tmp_path, "train")
-        page.reload()  # nothing is lost with the page
-        page.wait_for_selector("#tabs", timeout=MINUTE)
-        tab(page, "Train")
-        page.wait_for_selector("#validation-plot canvas, #validation-plot svg", timeout=MINUTE)
-        page.wait_for_function("document.querySelectorAll('#runs .chip.done').length == 2", timeout=10 * MINUTE)
-        shot(page, tmp_path, "trained")
+            page.click("#start-train")
+            page.wait_for_selector("#start-draw", state="visible", timeout=MINUTE)
+            page.wait_for_selector("#validation-plot canvas, #validation-plot svg", timeout=4 * MINUTE)
+            shot(page, tmp_path, "train")
 
-        tab(page, "Generate")
-        page.wait_for_selector("#draw-with input:checked >> nth=2", timeout=MINUTE)
-        page.click("#draw")
-        page.wait_for_selector("#pictures img >> nth=14", timeout=2 * MINUTE)
-        page.wait_for_function("!document.querySelector('#draw-progress .bar')", timeout=5 * MINUTE)
-        captions = page.locator("#pictures .caption-label").all_inner_texts()
-        shot(page, tmp_path, "generated")
+        with opened(browser, address) as page:  # nothing is lost with the page
+            tab(page, "Train")
+            page.wait_for_selector("#validation-plot canvas, #validation-plot svg", timeout=MINUTE)
+            page.wait_for_function("document.querySelectorAll('#runs .chip.done').length == 2", timeout=10 * MINUTE)
+            shot(page, tmp_path, "trained")
+
+            tab(page, "Generate")
+            page.wait_for_selector("#draw-with input:checked >> nth=2", timeout=MINUTE)
+            page.click("#draw")
+            page.wait_for_selector("#pictures img >> nth=14", timeout=2 * MINUTE)
+            page.wait_for_function("!document.querySelector('#draw-progress .bar')", timeout=5 * MINUTE)
+            captions = page.locator("#pictures .caption-label").all_inner_texts()
+            shot(page, tmp_path, "generated")
 
         project = Workspace(root).project("sample")
         made = load_set(project.image_sets()[0])

@@ -13,7 +13,7 @@ from ghibli_studio import jobs, pictures
 from ghibli_studio.ui import dataset_tab, generate_tab, parts, train_tab
 from ghibli_studio.workspace import Workspace
 
-REFRESH_SECONDS = 1.0
+REFRESH_SECONDS = 1.5  # a page that draws plots takes its share of the processor from the training
 SUBTITLE = "Teach Stable Diffusion a drawing style in two ways, and see which is better."
 
 __all__ = ["build", "parts"]

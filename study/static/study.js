@@ -1,0 +1,49 @@
+// Shows a question only when every picture is decoded, then starts the clock; among the choices numbers choose.
+"use strict";
+const form = document.getElementById("trial");
+const loading = document.getElementById("loading");
+const button = form.querySelector("button");
+let began = null, means = "";
+
+form.classList.add("waiting");
+button.disabled = true;
+const late = setTimeout(() => { loading.hidden = false; }, 400);
+
+function loaded(image) {
+  // a picture that failed is asked for again, more and more seldom; the clock waits for it
+  return image.decode().catch(() => new Promise((resolve) => {
+    loaded.wait = Math.min((loaded.wait || 500) * 2, 15000);
+    setTimeout(() => { const src = image.src; image.src = ""; image.src = src; resolve(loaded(image)); }, loaded.wait);
+  }));
+}
+
+Promise.all(Array.from(form.querySelectorAll("img"), loaded)).then(() => {
+  clearTimeout(late);
+  loading.hidden = true;
+  form.classList.remove("waiting");
+  button.disabled = false;
+  requestAnimationFrame(() => requestAnimationFrame(() => {
+    began = performance.now();
+    fetch(form.dataset.shown, { method: "POST", body: new URLSearchParams({ trial: form.elements.trial.value }), keepalive: true }).catch(() => {});
+  }));
+});
+
+form.addEventListener("pointerdown", (event) => { means = event.pointerType || "mouse"; });
+form.addEventListener("keydown", (event) => {
+  means = "keyboard";
+  if (event.ctrlKey || event.altKey || event.metaKey || !/^[1-9]$/.test(event.key)) return;
+  // only once a choice has the focus: a shortcut for the whole page would be in the way of who dictates (WCAG 2.1.4)
+  const choices = form.querySelectorAll("input[name=choice]");
+  const chosen = choices[event.key - 1];
+  if (chosen && Array.from(choices).includes(document.activeElement)) { chosen.checked = true; chosen.focus(); }
+});
+
+let sent = false;
+form.addEventListener("submit", (event) => {
+  if (sent || form.classList.contains("waiting")) { event.preventDefault(); return; }
+  sent = true;
+  if (began !== null) form.elements.milliseconds.value = Math.round(performance.now() - began);
+  form.elements.input.value = means;
+});
+// a page that the back button brings out of memory asks the server where the person really is
+window.addEventListener("pageshow", (event) => { if (event.persisted) location.reload(); });

@@ -1,0 +1,282 @@
+"""A study on disk: `study.db` with everything that people see and answer, `key.db` with the origins of its pictures.
+
+Every method is one transaction on a connection of its own, so a store may be shared by threads, and several processes
+may work on one folder. What has returned is on the disk. What a participant does is `participation`.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import re
+import secrets
+import sqlite3
+import time
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import AbstractContextManager, closing
+from pathlib import Path
+from typing import Any
+
+from sqlite_utils import Database
+
+from study import StudyError, audit, export, key, participation, places, pool, status
+from study.creating import Picture, build, catalogue, insert_plans
+from study.definition import Definition
+from study.participation import Current, Joined
+from study.schema import migrate, opened, reading, row, rows, writing
+from study.status import Status
+
+__all__ = ["Current", "Joined", "Picture", "Status", "Store", "create"]
+
+
+def milliseconds() -> int:
+    """Now, since 1970, UTC."""
+    return time.time_ns() // 1_000_000
+
+
+def create(
+    folder: Path, definition: Definition, pictures: Sequence[Picture], clock: Callable[[], int] = milliseconds
+) -> Store:
+    """A new draft with six places for a pilot; StudyError for pictures that do not make a study."""
+    folder = Path(folder)
+    build(folder / "study.db", folder / "key.db", definition, pictures, clock())
+    return Store(folder, clock)
+
+
+class Store:
+    """One study's folder."""
+
+    def __init__(self, folder: Path, clock: Callable[[], int] = milliseconds):
+        self.folder = Path(folder)
+        self.file = self.folder / "study.db"
+        self._key_file = self.folder / "key.db"
+        self._clock = clock
+        if not self.file.is_file():
+            raise StudyError(f"there is no study in {self.folder}; create one first")
+        migrate(self.file)
+
+    def definition(self) -> Definition:
+        """What the study is."""
+        with reading(self.file) as db:
+            return _definition(db)
+
+    def status(self) -> Status:
+        """How far it is."""
+        with reading(self.file) as db:
+            return status.read(db, self._clock())
+
+    def lock(self, analysis_sha256: str) -> str:
+        """Plan all places and open the study to participants; returns the sha256 over definition and analysis.
+
+        From now on neither the definition nor the pictures nor the plans change; the pilot is over.
+        """
+        if not re.fullmatch(r"[0-9a-f]{64}", analysis_sha256):
+            raise StudyError(f"the analysis is {analysis_sha256[:80]!r}; give its sha256, 64 hexadecimal digits")
+        self._demand("draft", "pilot")
+        origins = {stimulus: one.origin for stimulus, one in self._origins("lock").items()}
+        now = self._clock()
+        with writing(self.file) as db:
+            _demand(_study(db), "draft", "pilot")
+            definition = _definition(db)
+            stimuli = [(one["id"], one["role"], one["landmark"])
+                       for one in rows(db, "SELECT id, role, landmark FROM stimulus ORDER BY id")]
+            insert_plans(db, definition, "live", places.live_numbers(definition), catalogue(stimuli, origins))
+            seal = hashlib.sha256(f"{definition.digest()}\n{analysis_sha256}\n".encode()).hexdigest()
+            db["study_version"].update(
+                1, {"state": "live", "locked_at": now, "analysis_sha256": analysis_sha256, "lock_sha256": seal}
+            )
+            audit.append(db, now, "locked", analysis_sha256=analysis_sha256, lock_sha256=seal, **audit.fingerprint(db))
+        return seal
+
+    def close(self) -> None:
+        """End a live study for good: no answer comes in any more, and the origins may be read."""
+        now = self._clock()
+        with writing(self.file) as db:
+            _demand(_study(db), "live")
+            db["study_version"].update(1, {"state": "closed", "closed_at": now})
+            db.execute("UPDATE slot SET state = 'void' WHERE state IN ('free', 'leased')")
+            complete = row(db, "SELECT count(*) AS n FROM slot WHERE state = 'complete' AND mode = 'live'")["n"]
+            audit.append(db, now, "closed", complete=complete)
+
+    def join(self, mode: str = "live", consent_version: str = "", token: str | None = None) -> Joined:
+        """A new participant with a place; StudyError if the study is full, closed or not locked, or without consent.
+
+        live and simulated need a live study and exclude each other; pilot needs a draft. A token made by the caller
+        makes joining safe to repeat.
+        """
+        with writing(self.file) as db:
+            return participation.join(db, mode, consent_version, self._clock(), token)
+
+    def refusal(self, mode: str = "live") -> str | None:
+        """Why nobody can join just now; None if somebody can."""
+        try:
+            with reading(self.file) as db:
+                participation.admit(db, mode, self._clock())
+        except StudyError as error:
+            return str(error)
+        return None
+
+    def current(self, token: str) -> Current:
+        """Where a participant is; StudyError for an unknown token, a lost place, and who comes after the closing."""
+        with writing(self.file) as db:
+            return participation.current(db, token, self._clock())
+
+    def shown(self, token: str, trial_id: str) -> None:
+        """The pictures of a trial are on the screen: the server's clock starts, once."""
+        with writing(self.file) as db:
+            participation.shown(db, token, trial_id, self._clock())
+
+    def answer(
+        self, token: str, trial_id: str, response_id: str, choice: str, position: int | None = None,
+        client_ms: int | None = None, input: str = "",
+    ) -> Current:
+        """Write an answer and return where the participant is then; on the disk when this returns.
+
+        A response id or a trial that was answered before writes nothing. `choice` is "image" with a position from 1,
+        or a word of the trial's menu; `client_ms` is the browser's time from showing to answering; `input` is mouse,
+        touch, pen, keyboard or empty. StudyError for a trial or an answer id of somebody else, and for what the trial
+        does not offer.
+        """
+        with writing(self.file) as db:
+            return participation.answer(
+                db, token, trial_id, response_id, choice, position, client_ms, input, self._clock()
+            )
+
+    def held(self) -> AbstractContextManager[None]:
+        """Keep connections open while people answer; within, an answer takes a third of the time."""
+        return pool.kept(self.file)
+
+    def image(self, view_token: str) -> bytes:
+        """The PNG behind a view token; StudyError if there is none."""
+        with reading(self.file) as db:
+            return participation.image(db, view_token)
+
+    def withdraw(self, code: str) -> int:
+        """Delete all of a person by the withdrawal code, free the place; returns how many answers were deleted.
+
+        The file is rewritten without the deleted rows, so that its bytes are gone as well; copies made by `backup`
+        before have to be replaced. Works in a closed study too.
+        """
+        with writing(self.file) as db:
+            mode, answers = participation.withdraw(db, code)
+            audit.append(db, self._clock(), "withdrawn", mode=mode)
+        self._scrub()
+        return answers
+
+    def clear_pilot(self) -> int:
+        """Delete all that pilot participants left; returns how many they were."""
+        with writing(self.file) as db:
+            people = rows(db, "SELECT id FROM participant WHERE mode = 'pilot'")
+            for person in people:
+                participation.delete(db, person["id"])
+            if _study(db)["state"] == "pilot":
+                db["study_version"].update(1, {"state": "draft"})
+            audit.append(db, self._clock(), "pilot cleared", participants=len(people))
+        self._scrub()
+        return len(people)
+
+    def expire(self, now: int | None = None) -> int:
+        """If no place is free, free those left for `lease_minutes`; returns how many. `join` does it by itself."""
+        now = self._clock() if now is None else now
+        with writing(self.file) as db:
+            return sum(places.expire(db, _definition(db), mode, now) for mode in ("live", "pilot"))
+
+    def completion_codes(self) -> list[str]:
+        """Codes of all who finished, in the order of the alphabet, to check a panel's list against."""
+        with reading(self.file) as db:
+            found = rows(db, "SELECT completion_code FROM participant WHERE mode = 'live' AND state = 'complete'")
+        return sorted(one["completion_code"] for one in found)
+
+    def backup(self, path: Path) -> None:
+        """A consistent copy of study.db in one file, all or nothing, while people answer; the key is not in it."""
+        path = Path(path)
+        temporary = path.with_name(f".{path.name}.{secrets.token_hex(8)}")
+        try:
+            temporary.touch(exist_ok=False)  # says why, where it cannot be written
+            with opened(self.file) as db, closing(sqlite3.connect(temporary)) as copy:
+                db.conn.backup(copy)
+                copy.execute("PRAGMA journal_mode = DELETE")  # one file, without companions
+            temporary.replace(path)
+        except OSError as error:
+            raise StudyError(f"{path} cannot be written ({error.strerror}); choose another place") from error
+        finally:
+            temporary.unlink(missing_ok=True)
+
+    def export_rows(self) -> list[dict[str, Any]]:
+        """All answers of those who finished, with origins, for the analysis; StudyError unless the study is closed.
+
+        Keys are the fields of `answers.Row`. That the key was opened is in the audit before it is.
+        """
+        origins = self._opened_key("analysis")
+        with reading(self.file) as db:
+            return export.analysis_rows(db, origins)
+
+    def export(self, folder: Path, more: Mapping[str, str] | None = None) -> Path:
+        """Write a closed study's tables, codebook, copy and checksums into a new folder; returns it.
+
+        `more` are further files, name -> text, under the same checksums.
+        """
+        origins = self._opened_key("export")
+        with reading(self.file) as db:
+            tables = export.tables(db, origins)
+            definition = _study(db)["definition"]
+        return export.write(Path(folder), tables, definition, self.backup, more or {})
+
+    def pictures(self, purpose: str) -> list[Picture]:
+        """The blind copies with their origins, to create another study of; StudyError while the study is live.
+
+        What for is in the audit, as every opening of the key.
+        """
+        self._demand("draft", "pilot", "closed")
+        origins = self._origins(purpose)
+        with reading(self.file) as db:
+            return [Picture(one["role"], one["landmark"], origins[one["id"]].origin, one["image"],
+                            origins[one["id"]].facts)
+                    for one in rows(db, "SELECT id, role, landmark, image FROM stimulus ORDER BY id")]
+
+    def audit(self) -> list[dict[str, Any]]:
+        """What was done to the study, oldest first: seq, at (ms), action, detail, previous, hash."""
+        with reading(self.file) as db:
+            return audit.entries(db)
+
+    def audit_chain_ok(self) -> bool:
+        """True if no entry was changed, and definition, pictures and plans are those that were locked."""
+        with reading(self.file) as db:
+            return audit.intact(db)
+
+    def _demand(self, *states: str) -> None:
+        with reading(self.file) as db:
+            _demand(_study(db), *states)
+
+    def _opened_key(self, purpose: str) -> dict[str, key.Origin]:
+        self._demand("closed")
+        return self._origins(purpose)
+
+    def _origins(self, purpose: str) -> dict[str, key.Origin]:
+        with writing(self.file) as db:
+            stimuli = [one["id"] for one in rows(db, "SELECT id FROM stimulus")]
+            audit.append(db, self._clock(), "key opened", purpose=purpose)
+        return key.read(self._key_file, stimuli)
+
+    def _scrub(self) -> None:
+        """Rewrite the file: rows that once moved between pages may have left copies where secure_delete never comes."""
+        with opened(self.file) as db:
+            db.vacuum()
+            db.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchall()
+
+
+def _study(db: Database) -> dict[str, Any]:
+    return row(db, "SELECT * FROM study_version")
+
+
+def _definition(db: Database) -> Definition:
+    return Definition.model_validate_json(_study(db)["definition"])
+
+
+def _demand(study: dict[str, Any], *states: str) -> None:
+    """StudyError unless the study is in one of the states."""
+    if study["state"] not in states:
+        way_out = {"draft": "lock it first", "pilot": "lock it first", "live": "close it first",
+                   "closed": "create another one"}[study["state"]]
+        if "draft" in states and "closed" not in states:
+            way_out = "create another one"  # locked is locked
+        raise StudyError(f"the study is {study['state']}, and this needs one that is {' or '.join(states)}; {way_out}")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import os
+import secrets
 import sys
 from pathlib import Path
 
@@ -12,21 +13,33 @@ def main() -> int:
     """Start the page; returns the exit code."""
     os.environ.setdefault("GRADIO_ANALYTICS_ENABLED", "False")
     from ghibli_studio.files import explain_os_error, make_folder
-    from ghibli_studio.ui import build, parts
     from ghibli_studio.workspace import StudioError, Workspace, default_root
+    from study import StudyError
 
     parser = argparse.ArgumentParser(description="Ghibli Studio, a page in the browser.")
     parser.add_argument("--host", default=os.environ.get("GRADIO_SERVER_NAME", "127.0.0.1"), help="%(default)s")
     parser.add_argument("--port", type=int, help="default: the first free one from 7860")
     parser.add_argument("--workspace", type=Path, default=default_root(), help="folder of all projects (%(default)s)")
+    parser.add_argument("--study-only", action="store_true", help="serve the blind study and nothing else")
     chosen = parser.parse_args()
     try:
         make_folder(chosen.workspace)
-        build(Workspace(chosen.workspace)).launch(
-            server_name=chosen.host, server_port=chosen.port, theme=parts.theme(), css=parts.CSS, ssr_mode=False,
-            footer_links=["api", "settings"], max_file_size="2gb",
-        )
-    except StudioError as error:
+        workspace, pilot_key = Workspace(chosen.workspace), secrets.token_urlsafe(12)
+        if chosen.study_only:
+            from ghibli_studio.blind_study import served_study
+            from study.serving import serve
+
+            serve(served_study(workspace), chosen.host, chosen.port or 7860)
+        else:
+            from ghibli_studio.ui import build, parts
+            from ghibli_studio.ui.gate import in_front
+
+            build(workspace, pilot_key).launch(
+                server_name=chosen.host, server_port=chosen.port, theme=parts.theme(), css=parts.CSS, ssr_mode=False,
+                footer_links=["api", "settings"], max_file_size="2gb",
+                app_kwargs=in_front(workspace, chosen.host, pilot_key),
+            )
+    except (StudioError, StudyError) as error:
         print(f"error: {error}", file=sys.stderr)
         return 1
     except OSError as error:

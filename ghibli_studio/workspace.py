@@ -176,6 +176,11 @@ class Project:
         """Where a data set grows until it is complete; `part` is `sources` or `dataset`."""
         return self.folder / ".building" / part
 
+    @property
+    def study(self) -> Path:
+        """The blind study: `study.db`, and `key.db` with the origins."""
+        return self.folder / "study"
+
     def cache_file(self, name: str) -> Path:
         """Something that can be computed again."""
         return self.folder / "cache" / name

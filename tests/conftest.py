@@ -18,6 +18,7 @@ from ghibli_studio.miniature import WEIGHTS
 from ghibli_studio.workspace import Workspace
 
 TINY_PIXELS = 64
+CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
 
 
 @pytest.fixture(scope="session", autouse=True)
@@ -91,3 +92,14 @@ def project(sample_workspace, workspace):
     """The test's own copy of the small data set."""
     shutil.copytree(sample_workspace.root, workspace.root)
     return workspace.project("sample")
+
+
+@pytest.fixture(scope="module")
+def browser():
+    """Headless Chromium; closed with each module, since its event loop keeps other tests from running one."""
+    from playwright.sync_api import sync_playwright
+
+    with sync_playwright() as playwright:
+        chromium = playwright.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox", "--disable-gpu"])
+        yield chromium
+        chromium.close()

@@ -2,7 +2,6 @@
 
 import os
 import re
-import shutil
 import socket
 import subprocess
 import sys
@@ -18,9 +17,9 @@ from ghibli_studio.config import PAPER_LANDMARKS
 from ghibli_studio.generation import read_recipe
 from ghibli_studio.pictures import load_set
 from ghibli_studio.workspace import Workspace
+from tests.conftest import CHROMIUM
 
 ROOT = Path(__file__).parent.parent
-CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
 pytestmark = [pytest.mark.browser, pytest.mark.skipif(CHROMIUM is None, reason="no chromium on this machine")]
 MINUTE = 60_000
 
@@ -50,16 +49,6 @@ def studio(root, log):
         finally:
             process.terminate()
             process.wait(20)
-
-
-@pytest.fixture(scope="module")
-def browser():
-    from playwright.sync_api import sync_playwright
-
-    with sync_playwright() as playwright:
-        chromium = playwright.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox", "--disable-gpu"])
-        yield chromium
-        chromium.close()
 
 
 @contextmanager

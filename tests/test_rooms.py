@@ -1,6 +1,7 @@
 """The design's rules on who may import whom, as a test; and a few rules on the code itself."""
 
 import ast
+import re
 from pathlib import Path
 
 import pytest
@@ -8,6 +9,13 @@ import pytest
 ROOT = Path(__file__).parent.parent
 PACKAGES = ("adapters", "ghibli_studio", "study")
 FILES = [*sorted(path for package in PACKAGES for path in (ROOT / package).rglob("*.py")), ROOT / "app.py"]
+SCHEMA = ROOT / "study/schema.py"
+SQL = {
+    f"study/{name}.py"
+    for name in ("audit", "creating", "export", "key", "participation", "places", "schema", "status", "store")
+}
+STATEMENT = re.compile(r"\s*(SELECT\s.+\sFROM|INSERT\s+(OR|INTO)|UPDATE\s.+\sSET|DELETE\s+FROM|CREATE\s+(TABLE|INDEX"
+                       r"|TRIGGER)|PRAGMA|BEGIN IMMEDIATE|VACUUM)\b", re.DOTALL)
 HEAVY = {"torch", "diffusers", "transformers", "peft", "accelerate", "torchmetrics", "torchvision", "matplotlib"}
 
 
@@ -47,21 +55,46 @@ def test_a_room_knows_only_what_lies_below_it(path):
     if here.startswith("adapters/"):
         assert not uses(path, "gradio")
         assert not uses(path, "ghibli_studio")
+        assert not uses(path, "study")
     if here.startswith("study/"):
-        assert not uses(path, "torch")
-        assert not uses(path, "ghibli_studio")
+        for package in ("torch", "ghibli_studio", "adapters", "gradio"):
+            assert not uses(path, package)
     if here.startswith("ghibli_studio/") and not here.startswith("ghibli_studio/ui/"):
         assert not uses(path, "ghibli_studio.ui")
-        assert not uses(path, "study")
+        assert not uses(path, "study") or here == "ghibli_studio/blind_study.py"
     if here.startswith("ghibli_studio/ui/"):
         assert not uses(path, "torch")
         assert not uses(path, "sqlite3")
     if uses(path, "gradio"):
-        assert here.startswith("ghibli_studio/ui/") or here in ("app.py", "study/page.py")
+        assert here.startswith("ghibli_studio/ui/") or here == "app.py"
     if uses(path, "peft"):
         # the recipe trains a teacher long before there is a studio
         assert here in ("adapters/lora.py", "ghibli_studio/miniature/pretrain/teacher.py")
     assert not uses(path, "tests")
+
+
+@pytest.mark.parametrize("path", FILES, ids=place)
+def test_sql_and_statistics_and_http_have_rooms_of_their_own(path):
+    here = place(path)
+    if uses(path, "sqlite3") or uses(path, "sqlite_utils") or speaks_sql(path):
+        assert here in SQL
+    if here.startswith("study/") and uses(path, "scipy"):
+        assert here == "study/statistics.py" or here.startswith("study/analysis_")
+    for package in ("fastapi", "uvicorn", "starlette"):
+        if uses(path, package):
+            assert here in ("study/page.py", "study/serving.py", "ghibli_studio/ui/gate.py")
+
+
+def test_the_rooms_that_speak_sql_are_those_that_the_schema_names():
+    named = re.search(r"SQL is spoken in this room and in (.*?)\.\n", ast.get_docstring(ast.parse(SCHEMA.read_text())))
+    assert {place(SCHEMA), *(f"study/{name}.py" for name in re.findall(r"`(\w+)`", named[1]))} == SQL
+    assert {place(path) for path in FILES if speaks_sql(path)} <= SQL
+
+
+def speaks_sql(path):
+    """True if a text in the code is a statement of SQL."""
+    texts = (node.value for node in ast.walk(ast.parse(path.read_text())) if isinstance(node, ast.Constant))
+    return any(isinstance(text, str) and STATEMENT.match(text) for text in texts)
 
 
 @pytest.mark.parametrize("path", FILES, ids=place)

@@ -8,12 +8,15 @@ import time
 import urllib.request
 from pathlib import Path
 
+from tests.study_project import studied
+from tests.study_sample import live
+
 ROOT = Path(__file__).parent.parent
 # runs the app in this process's stead and answers, after the first page was served, what has been imported
 PROBE = """
 import sys, threading, time, urllib.request
-port, workspace = sys.argv[1:]
-sys.argv = ["app.py", "--port", port, "--workspace", workspace]
+port, workspace, *options = sys.argv[1:]
+sys.argv = ["app.py", "--port", port, "--workspace", workspace, *options]
 def ask():
     while True:
         try:
@@ -21,9 +24,11 @@ def ask():
             break
         except OSError:
             time.sleep(0.05)
-    names = ("torch", "diffusers", "transformers", "peft", "scipy", "matplotlib")
+    names = ("torch", "diffusers", "transformers", "peft", "scipy", "matplotlib", "segno", "study.analysis")
+    names += ("gradio",) if options else ()
     heavy = [name for name in names if name in sys.modules]
-    print("first page", code, heavy, flush=True)
+    sys.stdout.write(f"\\nfirst page {code} {heavy}\\n")  # in one piece, whatever the app prints just now
+    sys.stdout.flush()
     import os; os._exit(0)
 threading.Thread(target=ask, daemon=True).start()
 import app
@@ -37,12 +42,27 @@ def free_port():
         return probe.getsockname()[1]
 
 
-def test_nothing_heavy_is_imported_before_the_first_page(tmp_path):
+def first_page(folder, *options):
+    """What the app prints until its first page was served."""
     done = subprocess.run(
-        [sys.executable, "-c", PROBE, str(free_port()), str(tmp_path)], cwd=ROOT, capture_output=True, text=True,
-        timeout=120, env={**os.environ, "PYTHONPATH": str(ROOT)},
+        [sys.executable, "-c", PROBE, str(free_port()), str(folder), *options], cwd=ROOT, capture_output=True,
+        text=True, timeout=120, env={**os.environ, "PYTHONPATH": str(ROOT)},
     )
-    assert "first page 200 []" in done.stdout, done.stdout + done.stderr
+    return done.stdout + done.stderr
+
+
+def test_nothing_heavy_is_imported_before_the_first_page(tmp_path):
+    assert "first page 200 []" in first_page(tmp_path)
+
+
+def test_nothing_heavy_is_imported_where_there_is_a_study(workspace):
+    live(studied(workspace).study)
+    assert "first page 200 []" in first_page(workspace.root)
+
+
+def test_the_study_alone_needs_no_gradio(workspace):
+    live(studied(workspace).study)
+    assert "first page 200 []" in first_page(workspace.root, "--study-only")
 
 
 def test_the_page_fetches_nothing_from_elsewhere(tmp_path):

@@ -10,7 +10,7 @@ import gradio as gr
 
 import adapters
 from ghibli_studio import jobs, pictures
-from ghibli_studio.ui import dataset_tab, generate_tab, parts, train_tab
+from ghibli_studio.ui import dataset_tab, generate_tab, parts, study_tab, train_tab
 from ghibli_studio.workspace import Workspace
 
 REFRESH_SECONDS = 1.5  # a page that draws plots takes its share of the processor from the training
@@ -25,8 +25,8 @@ def newest_project(workspace: Workspace) -> str | None:
     return max(names, key=lambda name: workspace.project(name).folder.stat().st_mtime, default=None)
 
 
-def build(workspace: Workspace) -> gr.Blocks:
-    """The whole page."""
+def build(workspace: Workspace, pilot_key: str = "") -> gr.Blocks:
+    """The whole page; `pilot_key` opens the blind study to those who try it."""
     with gr.Blocks(title="Ghibli Studio", analytics_enabled=False) as page:
         with gr.Row():
             with gr.Column(scale=3, min_width=300):
@@ -52,6 +52,8 @@ def build(workspace: Workspace) -> gr.Blocks:
                 training = train_tab.build(workspace, project)
             with gr.Tab("Generate", id="generate") as generate:
                 drawing = generate_tab.build(workspace, project)
+            with gr.Tab("Study", id="study") as study:
+                study_tab.build(workspace, project, study, pilot_key)
         seen, finished = gr.State(None), gr.State(None)
         timer = gr.Timer(REFRESH_SECONDS)
         quiet: dict[str, Any] = {"show_progress": "hidden", "api_visibility": "private"}

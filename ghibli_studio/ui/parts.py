@@ -15,6 +15,7 @@ from gradio.utils import get_upload_folder
 
 from adapters import StudioError
 from ghibli_studio.files import explain_os_error
+from study import StudyError
 
 FONT = ["ui-sans-serif", "system-ui", "sans-serif"]
 MONO = ["ui-monospace", "Menlo", "Consolas", "monospace"]
@@ -26,6 +27,7 @@ PALE = "55"  # alpha of the curves behind the smoothed ones
 
 CSS = """
 .gradio-container { min-width: 0 !important; max-width: min(1280px, 100vw) !important; margin: 0 auto !important; }
+.gradio-container { width: 100%; }
 .gradio-container :is(.main, main, .wrap.contain) { min-width: 0; max-width: 100%; }
 #title h1 { margin: 0; font-size: 1.6rem; }
 #title p { margin: 0; opacity: .75; }
@@ -50,6 +52,14 @@ CSS = """
   .thumbnail-item .caption-label { max-width: 100%; padding: 0 .25rem; font-size: .6rem; white-space: normal; }
 }
 #profile-plot .vega-embed { height: 300px !important; }
+.figures { display: grid; grid-template-columns: repeat(auto-fit, minmax(min(26rem, 100%), 1fr)); gap: 1rem; }
+.figure { margin: 0; } .figure .scroll { overflow-x: auto; }
+.figure svg { width: 100%; max-width: 34rem; height: auto; }
+.figure table { border-collapse: collapse; }
+#study-plots .figure :is(th, td) { padding: .25rem .9rem .25rem 0; text-align: left; border: 0 solid;
+  border-bottom: 1px solid var(--border-color-primary); }
+.card code { overflow-wrap: anywhere; }
+#study-link svg { width: 12rem; height: 12rem; }
 #pictures .grid-wrap { max-height: none; }
 .facts { display: flex; flex-wrap: wrap; gap: .4rem 1.4rem; margin: .3rem 0; }
 .facts b { font-size: 1.15rem; }
@@ -65,10 +75,10 @@ def theme() -> gr.themes.Base:
 
 
 def friendly(function: Callable[..., Any]) -> Callable[..., Any]:
-    """A handler whose StudioError becomes the page's own message; it stays until it is closed."""
+    """A handler whose StudioError or StudyError becomes the page's own message; it stays until it is closed."""
 
-    def shown(error: StudioError | OSError) -> gr.Error:
-        sentence = error if isinstance(error, StudioError) else explain_os_error(error, Path("the workspace"))
+    def shown(error: StudioError | StudyError | OSError) -> gr.Error:
+        sentence = explain_os_error(error, Path("the workspace")) if isinstance(error, OSError) else error
         return gr.Error(html.escape(str(sentence)), duration=None, title="That did not work")
 
     if inspect.isgeneratorfunction(function):
@@ -77,7 +87,7 @@ def friendly(function: Callable[..., Any]) -> Callable[..., Any]:
         def wrapped(*arguments: Any) -> Any:
             try:
                 yield from function(*arguments)
-            except (StudioError, OSError) as error:
+            except (StudioError, StudyError, OSError) as error:
                 raise shown(error) from error
 
     else:
@@ -86,7 +96,7 @@ def friendly(function: Callable[..., Any]) -> Callable[..., Any]:
         def wrapped(*arguments: Any) -> Any:
             try:
                 return function(*arguments)
-            except (StudioError, OSError) as error:
+            except (StudioError, StudyError, OSError) as error:
                 raise shown(error) from error
 
     return wrapped

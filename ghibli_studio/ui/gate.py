@@ -1,0 +1,113 @@
+"""Who may come in: the participant's page is open, everything else needs the password where others can reach it."""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import os
+import secrets
+from ipaddress import ip_address
+from typing import TYPE_CHECKING, Any
+
+from starlette.types import ASGIApp, Receive, Scope, Send
+
+from ghibli_studio.workspace import Workspace
+from study import StudyError
+from study.serving import SmallBodies
+
+if TYPE_CHECKING:
+    from study.store import Store
+
+OPEN = ("/study", "/study-img")
+"""The participant's page; a path is open if it is one of these or lies below one."""
+OWN_PING = "/gradio_api/startup-events"
+"""Gradio asks itself this when it starts, and gives up where it is refused."""
+PASSWORD_VARIABLE = "GHIBLI_PASSWORD"
+
+
+def only_here(host: str) -> bool:
+    """True if only this machine can reach the server: a loopback address, and no tunnel of Gradio's to it."""
+    return is_loopback(host) and os.environ.get("GRADIO_SHARE", "").lower() != "true"
+
+
+def is_loopback(host: str) -> bool:
+    """True if only this machine can reach what listens there."""
+    try:
+        return ip_address(host).is_loopback
+    except ValueError:
+        return host == "localhost"
+
+
+def password_for(host: str) -> str | None:
+    """The variable's password, else a new one; None where only this machine reaches the server, and on a Space."""
+    if chosen := os.environ.get(PASSWORD_VARIABLE):
+        return chosen
+    return None if only_here(host) or "SPACE_ID" in os.environ else secrets.token_urlsafe(9)
+
+
+class Gate:
+    """Middleware: HTTP Basic with any user name before everything but the participant's page."""
+
+    def __init__(self, app: ASGIApp, password: str):
+        self.app, self.password = app, password
+        self.participants = SmallBodies(app)
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Pass on what is open or has the password; ask for it otherwise."""
+        if scope["type"] == "lifespan" or _own_ping(scope) or self._known(scope):
+            await self.app(scope, receive, send)
+        elif _open(scope["path"]):
+            await self.participants(scope, receive, send)
+        elif scope["type"] == "websocket":
+            await send({"type": "websocket.close", "code": 1008})
+        else:
+            headers = [(b"www-authenticate", b'Basic realm="Ghibli Studio", charset="UTF-8"'),
+                       (b"content-type", b"text/plain; charset=utf-8"), (b"cache-control", b"no-store")]
+            await send({"type": "http.response.start", "status": 401, "headers": headers})
+            body = b"The studio needs its password; participants go to /study."
+            await send({"type": "http.response.body", "body": body})
+
+    def _known(self, scope: Scope) -> bool:
+        given = dict(scope["headers"]).get(b"authorization", b"")
+        kind, _, code = given.partition(b" ")
+        if kind.lower() != b"basic":
+            return False
+        try:
+            _, _, password = base64.b64decode(code, validate=True).partition(b":")
+        except binascii.Error:
+            return False
+        return secrets.compare_digest(password, self.password.encode())
+
+
+def _open(path: str) -> bool:
+    return any(path == root or path.startswith(f"{root}/") for root in OPEN)
+
+
+def _own_ping(scope: Scope) -> bool:
+    """True for Gradio's question to itself, which comes from the very address that it goes to."""
+    client, server = scope.get("client"), scope.get("server")
+    return scope["path"] == OWN_PING and bool(client and server) and client[0] == server[0]
+
+
+def in_front(workspace: Workspace, host: str, pilot_key: str) -> dict[str, Any]:
+    """What the server has besides the studio's page: the participant's page, and the gate; prints a new password.
+
+    A Space is open to the world without a password, so a study is not served beside the studio there.
+    """
+    from starlette.middleware import Middleware
+
+    from ghibli_studio.blind_study import served_study
+    from study.page import routes
+
+    def find() -> Store:
+        if password is None and not only_here(host):
+            raise StudyError("a study needs a server of its own here; start one with: python app.py --study-only")
+        return served_study(workspace)
+
+    password = password_for(host)
+    if password and PASSWORD_VARIABLE not in os.environ:
+        print(f"* The studio's password: {password} (any user name; set {PASSWORD_VARIABLE} to choose one)", flush=True)
+    return {
+        "routes": routes(find, pilot_key=pilot_key).routes,
+        "middleware": [Middleware(Gate, password=password)] if password else [],
+    }

@@ -1,0 +1,93 @@
+"""What the Study tab shows of a closed study: findings in plain words, and plots. No number is computed here."""
+
+from __future__ import annotations
+
+import html
+from collections.abc import Iterator
+from typing import Any
+
+from ghibli_studio.ui import figures, parts
+from ghibli_studio.ui.figures import Bar
+
+TITLES = {"buy": "Would buy as artwork", "landmark": "Landmark well preserved", "style": "Closer in style"}
+NAMES = {"original": "Original", "lora": "LoRA", "ti": "Textual Inversion", "none": "None", "both": "Both",
+         "neither": "Neither"}
+METHODS = ("lora", "ti")
+COLOURS = {**parts.COLOURS, "original": parts.SPARE_COLOURS[0]}
+
+
+def plots(result: dict[str, Any]) -> str:
+    """All plots of a result of `study.analysis.analyse`, as HTML."""
+    return f'<div class="figures">{"".join(_figures(result, result["all"]))}</div>'
+
+
+def _figures(result: dict[str, Any], everybody: dict[str, Any]) -> Iterator[str]:
+    for name, told in everybody["questions"].items():
+        only = " only" if "both" in told["shares"] else ""
+        yield figures.intervals(TITLES[name], [_share(key, one, only) for key, one in told["shares"].items()],
+                                f"{told['people']} people; share of their answers with its 95 % interval")
+    for name, told in everybody["questions"].items():
+        if "landmarks" in told:
+            yield from _by_landmark(name, told["landmarks"])
+    guess = everybody["guess"]
+    if guess["people"]:
+        right = guess["right"]
+        bar = Bar("right", right["mean"], *(right["interval"] or (None, None)), COLOURS["original"])
+        yield figures.intervals("Guessed which was LoRA's", [bar],
+                                f"{guess['people']} people; at 50 % the study was blind", mark=0.5)
+    yield _table("Quality of the answers", ["question", "repeats answered alike", "picked by position 1, 2, ...",
+                                            "median seconds"], _quality(everybody["questions"]))
+    yield from _people(everybody["questions"])
+
+
+def _share(key: str, told: dict[str, Any], only: str) -> Bar:
+    value = told["mean"] if "mean" in told else told["share"]
+    interval = (told["interval"] if "mean" in told else told["wilson"]) or (None, None)
+    return Bar(NAMES[key] + (only if key in METHODS else ""), value, *interval, COLOURS.get(key, parts.COLOURS["base"]))
+
+
+def _by_landmark(name: str, landmarks: dict[str, Any]) -> Iterator[str]:
+    for method in METHODS:
+        bars = []
+        for landmark, told in landmarks.items():
+            share = told.get("recognisable", told["shares"])[method]
+            bars.append(Bar(landmark, share["share"], *(share["wilson"] or (None, None)), COLOURS[method]))
+        yield figures.intervals(f"{TITLES[name]}: {NAMES[method]}{_or_both(name)}, by landmark", bars)
+
+
+def _or_both(name: str) -> str:
+    """Whoever sees the landmark in both pictures sees it in each."""
+    return " or both" if name == "landmark" else ""
+
+
+def _quality(questions: dict[str, Any]) -> Iterator[list[str]]:
+    for name, told in questions.items():
+        repeats, positions, seconds = told.get("repeats"), told["positions"], told["seconds"]["client"]
+        agreed = repeats and repeats["agreed"]
+        counts = positions["counts"]
+        shown = ", ".join(str(count) for count in (counts.values() if isinstance(counts, dict) else counts))
+        yield [
+            TITLES[name],
+            f"{agreed['count']} of {agreed['of']}" if agreed and agreed["of"] else "none asked",
+            shown + (f" (p = {positions['p']:.2g})" if positions["p"] is not None else ""),
+            "not told" if seconds["median"] is None else f"{seconds['median']:.1f}",
+        ]
+
+
+def _people(questions: dict[str, Any]) -> Iterator[str]:
+    """For each question how many people chose LoRA how often, as a row of counts."""
+    for name, told in questions.items():
+        people = told.get("participants")
+        if not people:
+            continue
+        most = max((one["answers"] for one in people), default=0)
+        counts = [sum(one["lora"]["count"] == times for one in people) for times in range(most + 1)]
+        yield _table(f"{TITLES[name]}: how often each person chose LoRA{_or_both(name)}",
+                     [f"{times} of {most}" for times in range(most + 1)], [[str(count) for count in counts]])
+
+
+def _table(title: str, heads: list[str], rows: Any) -> str:
+    head = "".join(f"<th scope='col'>{html.escape(one)}</th>" for one in heads)
+    body = "".join("<tr>" + "".join(f"<td>{html.escape(cell)}</td>" for cell in row) + "</tr>" for row in rows)
+    return (f'<figure class="figure"><figcaption>{html.escape(title)}</figcaption><div class="scroll"><table>'
+            f"<thead><tr>{head}</tr></thead><tbody>{body}</tbody></table></div></figure>")

@@ -93,7 +93,7 @@ def test_a_triads_plots_have_its_numbers():
             only = " only" if name == "landmark" and key in ("lora", "ti") else ""
             assert f"{study_results.NAMES[key]}{only} {told['mean']:.0%}" in drawn(figure).get("aria-label")
     assert f"right {result['all']['guess']['right']['mean']:.0%}" in shown
-    assert "<figcaption>Would buy as artwork: how often each person chose LoRA</figcaption>" in shown
+    assert "<figcaption>Would buy as artwork: how many people chose LoRA so often, of 5 times</figcaption>" in shown
     assert "<td>12</td>" in shown
     seen = result["all"]["questions"]["landmark"]["landmarks"]["Colosseum"]["recognisable"]["lora"]["share"]
     (figure,) = [one for one in figures_of(shown) if "preserved: LoRA or both, by landmark<" in one]

@@ -185,6 +185,10 @@ def test_keys_that_choose_nothing_do_nothing(browser, triad):
         assert page.locator("input:checked").count() == 0
         page.keyboard.press("Enter")  # nothing is chosen: the browser says so and stays
         assert number_of(page) == QUESTIONS["buy"]
+        page.focus("button[type=submit]")
+        page.keyboard.press("2")
+        assert page.locator("input:checked").count() == 0
+        page.keyboard.press("Shift+Tab")
         page.keyboard.press("4")
         assert page.locator("input:checked").get_attribute("value") == "none"
     assert len(answers(store, token)) == QUESTIONS["buy"] - 1

@@ -245,10 +245,23 @@ def test_who_withdraws_after_the_closing_is_gone_from_the_results(press, project
 
 
 def test_simulated_answers_are_called_so(press, project):
-    closed(press, project, mode="simulated")
+    store, _ = closed(press, project, mode="simulated")
+    card = study_card.card(store)
+    assert "3 of 6 have finished (50 %)" in card
+    assert "All answers are simulated." in card
     assert press("study-see", project.name)["words"].startswith(
         "> All answers are simulated: the program invented them, and they say nothing about any picture."
     )
+
+
+def test_the_closed_card_tells_who_did_not_finish(press, project):
+    store, _ = opened(press, project)
+    store.join("live", "1")
+    press("study-close", project.name, True, WHERE)
+    card = study_card.card(store)
+    assert "3 of 6 have finished (50 %)" in card
+    assert "1 began and did not finish." in card
+    assert "simulated" not in card
 
 
 def test_a_study_that_nobody_answered_has_results_all_the_same(press, project):

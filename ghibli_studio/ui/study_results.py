@@ -82,8 +82,8 @@ def _people(questions: dict[str, Any]) -> Iterator[str]:
             continue
         most = max((one["answers"] for one in people), default=0)
         counts = [sum(one["lora"]["count"] == times for one in people) for times in range(most + 1)]
-        yield _table(f"{TITLES[name]}: how often each person chose LoRA{_or_both(name)}",
-                     [f"{times} of {most}" for times in range(most + 1)], [[str(count) for count in counts]])
+        yield _table(f"{TITLES[name]}: how many people chose LoRA{_or_both(name)} so often, of {most} times",
+                     [str(times) for times in range(most + 1)], [[str(count) for count in counts]])
 
 
 def _table(title: str, heads: list[str], rows: Any) -> str:

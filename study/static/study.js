@@ -29,13 +29,12 @@ Promise.all(Array.from(form.querySelectorAll("img"), loaded)).then(() => {
 });
 
 form.addEventListener("pointerdown", (event) => { means = event.pointerType || "mouse"; });
-form.addEventListener("keydown", (event) => {
-  means = "keyboard";
-  if (event.ctrlKey || event.altKey || event.metaKey || !/^[1-9]$/.test(event.key)) return;
-  // only once a choice has the focus: a shortcut for the whole page would be in the way of who dictates (WCAG 2.1.4)
-  const choices = form.querySelectorAll("input[name=choice]");
-  const chosen = choices[event.key - 1];
-  if (chosen && Array.from(choices).includes(document.activeElement)) { chosen.checked = true; chosen.focus(); }
+form.addEventListener("keydown", () => { means = "keyboard"; });
+// only while a choice has the focus: a shortcut for the whole page would be in the way of who dictates (WCAG 2.1.4)
+form.querySelector("fieldset").addEventListener("keydown", (event) => {
+  if (event.ctrlKey || event.altKey || event.metaKey) return;
+  const chosen = form.querySelectorAll("input[name=choice]")[event.key - 1];
+  if (chosen) { chosen.checked = true; chosen.focus(); }
 });
 
 let sent = false;

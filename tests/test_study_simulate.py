@@ -166,6 +166,8 @@ def test_a_question_that_is_not_understood_ends_the_walk():
 def test_latencies_are_told_by_the_nearest_rank():
     assert Simulated(1, latencies=[float(ms) for ms in range(100, 0, -1)]).latency() == {
         "p50": 50.0, "p95": 95.0, "max": 100.0}
+    few = [float(ms) for ms in range(1, 31)]
+    assert Simulated(1, latencies=few).latency() == {"p50": 15.0, "p95": 29.0, "max": 30.0}
     assert Simulated(1, latencies=[3.14]).latency() == {"p50": 3.1, "p95": 3.1, "max": 3.1}
     assert Simulated(1).latency() == {}
 

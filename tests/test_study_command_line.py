@@ -340,6 +340,8 @@ def serve(tmp_path):
         server = subprocess.Popen(
             [sys.executable, "-m", "study", "serve", str(tmp_path / "study"), "--port", "0", *words], cwd=ROOT,
             stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
+            # a shell that runs these tests in the background has interrupts ignored, and children inherit that
+            preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
         )
         running.append(server)
         return server, *(server.stdout.readline().split()[-1] for _ in range(2))

@@ -90,12 +90,13 @@ def lock(project: Project) -> None:
 
 def set_aside(project: Project) -> Path:
     """Move a draft or a closed study to `study-<when it was made>`, so that another can be made; returns the place."""
-    status = study_of(project).status()
+    store = study_of(project)
+    status = store.status()
     if status.state == "live":
         raise StudioError("the study is live; close it first, since people may be answering")
     place = project.folder / f"study-{status.created_at[:19].replace(':', '')}"
     try:
-        project.study.rename(place)
+        store.move(place)
     except OSError as error:
         raise explain_os_error(error, place) from error
     return place

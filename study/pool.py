@@ -29,16 +29,26 @@ KEPT: dict[Path, list[Opened]] = {}
 """File -> idle connections to it, while it is kept."""
 
 
+def keep(path: Path) -> None:
+    """From now on use connections to this file again."""
+    KEPT.setdefault(path.absolute(), [])
+
+
+def drop(path: Path) -> None:
+    """Close the idle connections to this file, and every other one when its task is done."""
+    idle = KEPT.pop(path.absolute(), [])
+    while idle:
+        idle.pop().connection.close()
+
+
 @contextmanager
 def kept(path: Path) -> Iterator[None]:
     """Use connections to this file again meanwhile; all are closed at the end."""
-    idle = KEPT.setdefault(path.absolute(), [])
+    keep(path)
     try:
         yield
     finally:
-        KEPT.pop(path.absolute(), None)
-        while idle:
-            idle.pop().connection.close()
+        drop(path)
 
 
 def take(path: Path) -> Opened | None:

@@ -145,6 +145,19 @@ class Store:
         """Keep connections open while people answer; within, an answer takes a third of the time."""
         return pool.kept(self.file)
 
+    def hold(self) -> None:
+        """Keep connections open from now on, until the study is moved or the process ends."""
+        pool.keep(self.file)
+
+    def move(self, folder: Path) -> None:
+        """Rename the folder; OSError where that is not possible.
+
+        Connections that are held are closed before: a later one would delete the log of a study that has come into the
+        place of this one.
+        """
+        pool.drop(self.file)
+        self.folder.rename(folder)
+
     def image(self, view_token: str) -> bytes:
         """The PNG behind a view token; StudyError if there is none."""
         with reading(self.file) as db:

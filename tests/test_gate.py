@@ -15,7 +15,10 @@ from fastapi.testclient import TestClient
 from starlette.middleware import Middleware
 from starlette.websockets import WebSocketDisconnect
 
+from ghibli_studio import blind_study
+from ghibli_studio.ui import gate
 from ghibli_studio.ui.gate import Gate, in_front, is_loopback, only_here, password_for
+from study import pool
 from study.serving import MOST_BYTES
 from tests.study_project import studied
 from tests.study_sample import LANDMARKS, live
@@ -159,6 +162,7 @@ def test_a_new_password_is_told_and_a_chosen_one_is_not(workspace, capsys, monke
     assert capsys.readouterr().out == ""
 
 
+@pytest.mark.usefixtures("nothing_held")
 def test_this_machine_alone_has_the_study_without_a_gate(workspace):
     client, gates = served(workspace, "127.0.0.1")
     assert gates == []
@@ -167,6 +171,37 @@ def test_this_machine_alone_has_the_study_without_a_gate(workspace):
     assert "I have read this" in client.get("/study").text
 
 
+@pytest.fixture
+def nothing_held():
+    """What a server holds until its process ends is let go of."""
+    yield
+    for file in list(pool.KEPT):
+        pool.drop(file)
+
+
+@pytest.mark.usefixtures("nothing_held")
+def test_a_live_study_is_looked_up_once_a_second_and_held_until_it_is_set_aside(workspace, monkeypatch):
+    now, looked_up = [100.0], []
+    monkeypatch.setattr(gate.time, "monotonic", lambda: now[0])
+    find = blind_study.served_study
+    monkeypatch.setattr(blind_study, "served_study", lambda of: looked_up.append(now[0]) or find(of))
+    client, _ = served(workspace, "127.0.0.1")
+    project = studied(workspace)
+    store = live(project.study)
+    for _ in range(3):
+        assert "I have read this" in client.get("/study").text
+    assert (looked_up, list(pool.KEPT)) == ([100.0], [store.file])
+    store.close()
+    blind_study.set_aside(project)
+    assert pool.KEPT == {}
+    assert "There is no study here yet" in client.get("/study").text
+    now[0] += 1.1
+    live(project.study)
+    assert "I have read this" in client.get("/study").text
+    assert looked_up == [100.0, 100.0, 101.1]
+
+
+@pytest.mark.usefixtures("nothing_held")
 def test_a_space_serves_no_study_beside_a_studio_that_is_open_to_all(workspace, monkeypatch):
     live(studied(workspace).study)
     monkeypatch.setenv("SPACE_ID", "somebody/studio")

@@ -54,6 +54,20 @@ def test_while_a_study_is_held_connections_are_used_again(store):
     assert sorted(path.name for path in store.folder.iterdir()) == ["key.db", "study.db"]
 
 
+def test_a_held_study_is_let_go_of_before_it_is_moved(store, tmp_path):
+    store.hold()
+    first = used(store)
+    assert used(store) is first
+    with opened(store.file) as busy:
+        store.move(tmp_path / "elsewhere")
+    assert closed(busy.conn)
+    assert pool.KEPT == {}
+    assert Store(tmp_path / "elsewhere").status().state == "live"
+    other = live(tmp_path / "study")
+    answer_one(other, other.join("live", "1").token)
+    assert query(other, "PRAGMA integrity_check") == [("ok",)]
+
+
 def test_after_a_failure_a_connection_is_not_used_again(store):
     with store.held():
         connection = used(store)

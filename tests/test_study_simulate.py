@@ -322,7 +322,7 @@ def test_fifty_people_at_once(tmp_path):
 
 @pytest.mark.slow
 def test_a_server_that_is_killed_loses_no_answer(tmp_path):
-    kills, people = int(os.environ.get("STUDY_KILLS", "5")), 12
+    kills, people = int(os.environ.get("STUDY_KILLS", "5")), int(os.environ.get("STUDY_PEOPLE", "12"))
     stage, origins = copy(draft(tmp_path / "draft"), tmp_path / "copy", people)
     wait, random = threading.Event().wait, Random(0)
     with Server(stage.folder) as server, ThreadPoolExecutor(1) as pool:

@@ -6,6 +6,7 @@ import base64
 import binascii
 import os
 import secrets
+import time
 from ipaddress import ip_address
 from typing import TYPE_CHECKING, Any
 
@@ -22,6 +23,7 @@ OPEN = ("/study", "/study-img")
 """The participant's page; a path is open if it is one of these or lies below one."""
 OWN_PING = "/gradio_api/startup-events"
 """Gradio asks itself this when it starts, and gives up where it is refused."""
+LOOK_UP_SECONDS = 1.0
 PASSWORD_VARIABLE = "GHIBLI_PASSWORD"
 
 
@@ -99,10 +101,18 @@ def in_front(workspace: Workspace, host: str, pilot_key: str) -> dict[str, Any]:
     from ghibli_studio.blind_study import served_study
     from study.page import routes
 
+    last: tuple[float, Store] | None = None
+
     def find() -> Store:
+        """Looked up once a second: that opens every project's study, and an answer should not have to wait for it."""
+        nonlocal last
         if password is None and not only_here(host):
             raise StudyError("a study needs a server of its own here; start one with: python app.py --study-only")
-        return served_study(workspace)
+        if last is None or time.monotonic() - last[0] > LOOK_UP_SECONDS or not last[1].file.exists():
+            last = time.monotonic(), served_study(workspace)
+            if last[1].status().state == "live":  # one that is not may be set aside at any moment
+                last[1].hold()
+        return last[1]
 
     password = password_for(host)
     if password and PASSWORD_VARIABLE not in os.environ:

@@ -6,6 +6,7 @@ are drawn one at a time from noise made on the CPU: a picture depends on its own
 
 from __future__ import annotations
 
+import hashlib
 import json
 import platform
 from collections.abc import Iterator
@@ -20,7 +21,8 @@ import adapters
 from adapters import Adapter
 from ghibli_studio.base_model import BaseModel, encode, token_ids
 from ghibli_studio.config import GenerationSettings, StudioError
-from ghibli_studio.images import png_bytes, png_text
+from ghibli_studio.images import png_bytes, png_text, square
+from ghibli_studio.latents import encode_images
 
 if TYPE_CHECKING:
     from PIL import Image
@@ -44,6 +46,21 @@ class Drawing:
 
 
 @dataclass(frozen=True)
+class Photograph:
+    """A picture to start from instead of pure noise: image-to-image (Meng et al. 2021, SDEdit, arXiv:2108.01073)."""
+
+    image: Image.Image
+    """Upright RGB of any size; its centred square is taken."""
+    denoising_strength: float
+    """Above 0 to 1: the share of the steps that is done; at 1 nothing is left of the picture."""
+
+    @property
+    def sha256(self) -> str:
+        """Of its pixels."""
+        return hashlib.sha256(repr(self.image.size).encode() + self.image.tobytes()).hexdigest()
+
+
+@dataclass(frozen=True)
 class Loaded:
     """A base model with at most one adapter on it."""
 
@@ -63,8 +80,6 @@ class Loaded:
 @contextmanager
 def with_adapter(base: BaseModel, path: Path) -> Iterator[Loaded]:
     """The base model with the adapter of a file on it; raises StudioError if it does not fit or does nothing."""
-    import hashlib
-
     recipe = adapters.recipe_of(path)
     if recipe and recipe["base_model"]["shape"] != base.shape:
         raise StudioError(
@@ -110,16 +125,26 @@ def _proof_prediction(base: BaseModel, caption: str) -> Tensor:
         return base.host.unet(latents.to(base.device, base.dtype), timestep, text, return_dict=False)[0].float()
 
 
-def draw(loaded: Loaded, prompt: str, settings: GenerationSettings) -> Iterator[Drawing]:
+def draw(
+    loaded: Loaded, prompt: str, settings: GenerationSettings, photograph: Photograph | None = None
+) -> Iterator[Drawing]:
     """Draw one picture, a step at a time; the last event has the picture and its recipe.
 
-    Raises StudioError for a prompt that is empty or longer than the model reads.
+    Raises StudioError for a prompt that is empty or longer than the model reads, and for a strength of image-to-image
+    out of bounds.
     """
     import torch
     from diffusers import DPMSolverMultistepScheduler
 
     if not prompt.strip():
         raise StudioError("the prompt is empty; write what the picture shall show")
+    steps = settings.num_inference_steps
+    if photograph is not None:
+        if not 0 < photograph.denoising_strength <= 1:
+            raise StudioError(
+                f"denoising_strength is {photograph.denoising_strength}; it must be above 0 and at most 1"
+            )
+        steps = max(int(steps * photograph.denoising_strength), 1)
     base, guided = loaded.base, settings.guidance_scale != 1
     description = base.description
     if loaded.adapter is not None:
@@ -129,25 +154,28 @@ def draw(loaded: Loaded, prompt: str, settings: GenerationSettings) -> Iterator[
     scheduler = DPMSolverMultistepScheduler.from_config(base.scheduler_config)
     scheduler.set_timesteps(settings.num_inference_steps, device=base.device)
     source = torch.Generator().manual_seed(settings.seed)
-    latents = torch.randn((1, *description.latent_shape), generator=source).to(base.device)
-    latents = latents * scheduler.init_noise_sigma
+    noise = torch.randn((1, *description.latent_shape), generator=source).to(base.device)
+    timesteps = scheduler.timesteps[-steps:]
+    if photograph is None:
+        latents = noise * scheduler.init_noise_sigma
+    else:
+        scheduler.set_begin_index(settings.num_inference_steps - steps)
+        clean = encode_images(base, [square(photograph.image, description.resolution)]).to(base.device)
+        latents = scheduler.add_noise(clean, noise, timesteps[:1])
     with torch.no_grad():
         texts = [settings.negative_prompt, caption] if guided else [caption]
         states = encode(base.host, token_ids(base.host, texts, description.token_limit))
-        for index, timestep in enumerate(scheduler.timesteps):
+        for index, timestep in enumerate(timesteps):
             noisy = scheduler.scale_model_input(latents, timestep).to(base.dtype).expand(len(texts), -1, -1, -1)
             prediction = base.host.unet(noisy, timestep, states, return_dict=False)[0].float()
             if guided:  # classifier-free guidance (Ho & Salimans 2022, arXiv:2207.12598)
                 without, following = prediction.chunk(2)
                 prediction = without + settings.guidance_scale * (following - without)
             latents = scheduler.step(prediction, timestep, latents, return_dict=False)[0]
-            yield Drawing(index + 1, settings.num_inference_steps)
+            yield Drawing(index + 1, steps)
         latents = (latents / base.vae.config.scaling_factor).to(base.dtype)
         pixels = base.vae.decode(latents, return_dict=False)[0]
-    yield Drawing(
-        settings.num_inference_steps, settings.num_inference_steps, to_image(pixels[0]),
-        recipe_for(loaded, prompt, caption, settings),
-    )
+    yield Drawing(steps, steps, to_image(pixels[0]), recipe_for(loaded, prompt, caption, settings, photograph))
 
 
 def to_image(pixels: Tensor) -> Image.Image:
@@ -158,16 +186,22 @@ def to_image(pixels: Tensor) -> Image.Image:
     return Image.fromarray(values.permute(1, 2, 0).cpu().numpy(), "RGB")
 
 
-def recipe_for(loaded: Loaded, prompt: str, caption: str, settings: GenerationSettings) -> dict[str, Any]:
-    """Everything that decides a picture, as JSON values."""
+def recipe_for(
+    loaded: Loaded, prompt: str, caption: str, settings: GenerationSettings, photograph: Photograph | None = None
+) -> dict[str, Any]:
+    """Everything that decides a picture, as JSON values; of a photograph its hash."""
     import torch
 
     base = loaded.base
+    started: dict[str, Any] = {}
+    if photograph is not None:
+        started["photograph"] = {"sha256": photograph.sha256, "denoising_strength": photograph.denoising_strength}
     return {
         "prompt": prompt,
         "caption": caption,
         "method": loaded.method,
         "settings": settings.model_dump(),
+        **started,
         "base_model": {"spec": base.description.spec, "digest": base.digest},
         "adapter": loaded.identity,
         "scheduler": "DPMSolverMultistepScheduler",

@@ -6,7 +6,7 @@ import difflib
 import hashlib
 import threading
 from collections.abc import Iterator, Sequence
-from contextlib import nullcontext, suppress
+from contextlib import AbstractContextManager, nullcontext, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -17,6 +17,7 @@ from ghibli_studio import dataset as datasets
 from ghibli_studio.config import GenerationSettings, StudioError
 from ghibli_studio.files import read_json, write_atomic, write_json
 from ghibli_studio.generation import BASE, Loaded
+from ghibli_studio.images import open_image
 from ghibli_studio.workspace import Project, Run, Workspace
 
 if TYPE_CHECKING:
@@ -119,7 +120,7 @@ def draw_set(
     yield Progress(0, total, "loading the base model")
     model = loaded_base(spec, settings.device, settings.attention)
     for method, path in files.items():
-        with nullcontext(Loaded(model)) if path is None else generation.with_adapter(model, path) as loaded:
+        with on_base(model, path) as loaded:
             for index, request in enumerate(requests):
                 chosen = settings.changed(seed=(settings.seed + index) % 2**31)
                 for drawing in generation.draw(loaded, request.prompt, chosen):
@@ -206,11 +207,28 @@ def reproduce(project: Project, picture: Path) -> Iterator[generation.Drawing]:
     recipe = generation.read_recipe(picture)
     settings = GenerationSettings.checked(recipe["settings"])
     model = loaded_base(recipe["base_model"]["spec"], settings.device, settings.attention)
-    if recipe["adapter"] is None:
-        yield from generation.draw(Loaded(model), recipe["prompt"], settings)
-        return
-    with generation.with_adapter(model, _adapter_by_hash(project, recipe["adapter"])) as loaded:
-        yield from generation.draw(loaded, recipe["prompt"], settings)
+    start = _photograph_by_hash(project, recipe["photograph"]) if "photograph" in recipe else None
+    file = None if recipe["adapter"] is None else _adapter_by_hash(project, recipe["adapter"])
+    with on_base(model, file) as loaded:
+        yield from generation.draw(loaded, recipe["prompt"], settings, start)
+
+
+def on_base(model: BaseModel, file: Path | None) -> AbstractContextManager[Loaded]:
+    """The base model with an adapter's file on it, or by itself."""
+    return nullcontext(Loaded(model)) if file is None else generation.with_adapter(model, file)
+
+
+def _photograph_by_hash(project: Project, told: dict[str, Any]) -> generation.Photograph:
+    """The very photograph that a picture was drawn from, among the project's sources."""
+    for path in sorted(project.sources.glob("*")):
+        with suppress(StudioError):
+            start = generation.Photograph(open_image(path.read_bytes(), path.name), told["denoising_strength"])
+            if start.sha256 == told["sha256"]:
+                return start
+    raise StudioError(
+        f"project {project.name!r} has no photograph with the hash {told['sha256'][:12]}, from which the picture was "
+        "drawn; it was deleted, or uploaded for that one picture"
+    )
 
 
 def _adapter_by_hash(project: Project, identity: dict[str, Any]) -> Path:

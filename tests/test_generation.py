@@ -5,6 +5,7 @@ import json
 import numpy as np
 import pytest
 import torch
+from PIL import Image
 from safetensors.torch import load_file, save_file
 
 from adapters import build, to_bytes
@@ -12,7 +13,8 @@ from adapters.lora import LoraSettings
 from adapters.textual_inversion import TextualInversionSettings
 from ghibli_studio import generation
 from ghibli_studio.config import GenerationSettings, StudioError
-from ghibli_studio.generation import Loaded, draw, read_recipe, to_png, with_adapter
+from ghibli_studio.generation import Loaded, Photograph, draw, read_recipe, to_png, with_adapter
+from ghibli_studio.images import square
 from tests.test_adapters import train_a_little
 
 PROMPT = "Big Ben, London, a clock tower"
@@ -53,6 +55,44 @@ def test_a_picture_equals_that_of_diffusers_own_pipeline(tiny, tiny_folder, guid
     settings = FEW.changed(guidance_scale=guidance_scale, negative_prompt=negative_prompt)
     ours = picture(Loaded(tiny), settings=settings).image
     assert np.array_equal(np.asarray(ours), np.asarray(theirs))
+
+
+@pytest.fixture
+def photograph():
+    pixels = np.random.default_rng(5).integers(0, 256, (80, 64, 3), dtype=np.uint8)
+    return Image.fromarray(pixels, "RGB")
+
+
+@pytest.mark.parametrize("denoising_strength", [0.3, 0.6, 1.0])
+def test_a_picture_from_a_photograph_equals_that_of_diffusers_own_pipeline(
+    tiny, tiny_folder, photograph, denoising_strength, monkeypatch
+):
+    from diffusers import DPMSolverMultistepScheduler, StableDiffusionImg2ImgPipeline
+    from diffusers.models.autoencoders.vae import DiagonalGaussianDistribution
+
+    # ours starts from the mean, as the training does, and draws noise once
+    monkeypatch.setattr(DiagonalGaussianDistribution, "sample", lambda self, generator=None: self.mean)
+    pipeline = StableDiffusionImg2ImgPipeline.from_pretrained(tiny_folder, local_files_only=True, safety_checker=None)
+    pipeline.scheduler = DPMSolverMultistepScheduler.from_config(pipeline.scheduler.config)
+    theirs = pipeline(
+        tiny.description.plain_caption(PROMPT), square(photograph, tiny.description.resolution),
+        strength=denoising_strength, num_inference_steps=10, guidance_scale=5.0,
+        generator=torch.Generator().manual_seed(3),
+    ).images[0]
+    start = Photograph(photograph, denoising_strength)
+    events = list(draw(Loaded(tiny), PROMPT, FEW.changed(num_inference_steps=10), start))
+    difference = np.asarray(events[-1].image, dtype=int) - np.asarray(theirs)
+    assert abs(difference).max() <= 1  # they scale 8 bits to -1..1 in two roundings, we in one
+    assert (difference != 0).mean() < 0.01
+    assert [event.step for event in events][-1] == events[0].steps == round(10 * denoising_strength)
+    told = {"sha256": start.sha256, "denoising_strength": denoising_strength}
+    assert events[-1].recipe["photograph"] == told
+
+
+@pytest.mark.parametrize("denoising_strength", [0, -1, 1.01, float("nan")])
+def test_a_strength_out_of_bounds_is_refused(tiny, photograph, denoising_strength):
+    with pytest.raises(StudioError, match=r"denoising_strength is .*must be above 0 and at most 1"):
+        next(draw(Loaded(tiny), PROMPT, FEW, Photograph(photograph, denoising_strength)))
 
 
 def test_every_step_is_told_and_the_last_brings_the_picture(tiny):

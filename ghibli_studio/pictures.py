@@ -235,7 +235,7 @@ def _adapter_by_hash(project: Project, identity: dict[str, Any]) -> Path:
     """The very file that a picture was drawn with, among those of the project's runs."""
     wanted = identity.get("sha256", "of a run that was still training")
     for run in project.runs(identity["method"]):
-        for path in (run.adapter_file, run.last_adapter_file):
+        for path in (run.adapter_file, *run.epoch_adapter_files().values()):
             if path.is_file() and hashlib.sha256(path.read_bytes()).hexdigest() == wanted:
                 return path
     raise StudioError(

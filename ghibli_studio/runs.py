@@ -144,7 +144,7 @@ class _Keeper:
             key=lambda event: (event["validation_loss"], event["epoch"]),
         )
         data = adapters.to_bytes(self.adapter, self._recipe(told["epoch"]))
-        write_atomic(self.run.last_adapter_file, data)
+        write_atomic(self.run.epoch_adapter_file(told["epoch"]), data)
         if best["epoch"] == told["epoch"]:
             write_atomic(self.run.adapter_file, data)
         write_json(self.run.metrics_file, self._metrics(events, told, best))

@@ -85,10 +85,14 @@ class Run:
         """The adapter of the best epoch."""
         return self.folder / "adapter.safetensors"
 
-    @property
-    def last_adapter_file(self) -> Path:
-        """The adapter of the last finished epoch."""
-        return self.folder / "last.safetensors"
+    def epoch_adapter_file(self, epoch: int) -> Path:
+        """The adapter after an epoch, counted from 1."""
+        return self.folder / "epochs" / f"epoch-{epoch:03d}.safetensors"
+
+    def epoch_adapter_files(self) -> dict[int, Path]:
+        """Epoch -> adapter, of all finished epochs in order."""
+        files = sorted((self.folder / "epochs").glob("epoch-*.safetensors"))
+        return {int(path.stem.partition("-")[2]): path for path in files}
 
     @property
     def metrics_file(self) -> Path:
@@ -175,6 +179,18 @@ class Project:
     def building(self, part: str) -> Path:
         """Where a data set grows until it is complete; `part` is `sources` or `dataset`."""
         return self.folder / ".building" / part
+
+    def evaluation(self, name: str) -> Path:
+        """The folder of one comparison of adapters."""
+        return self.folder / "evaluations" / name
+
+    def evaluations(self) -> list[Path]:
+        """All comparisons of adapters, the newest first."""
+        return sorted((p for p in (self.folder / "evaluations").glob("*") if p.is_dir()), reverse=True)
+
+    def new_evaluation(self) -> Path:
+        """Create the folder of a new comparison."""
+        return _new_folder(self.folder / "evaluations", "")
 
     @property
     def study(self) -> Path:

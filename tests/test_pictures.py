@@ -3,12 +3,15 @@
 import json
 
 import pytest
+from PIL import Image
 
 from adapters import methods
 from ghibli_studio import dataset as datasets
 from ghibli_studio import pictures
 from ghibli_studio.config import GenerationSettings, StudioError, preset
-from ghibli_studio.generation import read_recipe, to_png
+from ghibli_studio.generation import Loaded, Photograph, read_recipe, to_png
+from ghibli_studio.generation import draw as draw_one
+from ghibli_studio.images import open_image
 from ghibli_studio.runs import execute
 
 FEW = GenerationSettings(num_inference_steps=3, seed=7)
@@ -53,11 +56,33 @@ def test_a_picture_is_reproduced_bit_for_bit_from_its_recipe(trained):
             assert to_png(again.image, again.recipe) == event.picture.file.read_bytes()
 
 
+def test_a_picture_of_an_adapter_that_another_epoch_has_replaced_is_reproduced(trained):
+    drawn = [event.picture for event in draw(trained, wanted=("lora",), landmarks=1) if event.picture]
+    for run in trained.runs("lora"):
+        run.adapter_file.unlink()
+    again = list(pictures.reproduce(trained, drawn[0].file))[-1]
+    assert again.image.tobytes() == Image.open(drawn[0].file).tobytes()
+
+
+def test_a_picture_from_a_photograph_is_reproduced_from_its_recipe(trained, tmp_path):
+    item = datasets.load(trained).items[0]
+    start = Photograph(open_image((trained.sources / item.source).read_bytes(), item.source), 0.5)
+    model = pictures.loaded_base(datasets.load(trained).base_model)
+    first = list(draw_one(Loaded(model), item.caption, FEW, start))[-1]
+    file = tmp_path / "one.png"
+    file.write_bytes(to_png(first.image, first.recipe))
+    assert list(pictures.reproduce(trained, file))[-1].image.tobytes() == first.image.tobytes()
+    (trained.sources / item.source).unlink()
+    with pytest.raises(StudioError, match="has no photograph with the hash"):
+        list(pictures.reproduce(trained, file))
+
+
 def test_a_recipe_whose_adapter_is_gone_is_told(trained):
     drawn = [event.picture for event in draw(trained, wanted=("lora",), landmarks=1) if event.picture]
     for run in trained.runs("lora"):
         run.adapter_file.unlink()
-        run.last_adapter_file.unlink()
+        for file in run.epoch_adapter_files().values():
+            file.unlink()
     with pytest.raises(StudioError, match="has no adapter with the hash"):
         list(pictures.reproduce(trained, drawn[0].file))
 

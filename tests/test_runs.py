@@ -62,7 +62,9 @@ def test_a_whole_run(project, method):
     recipe = recipe_of(run.adapter_file)
     assert (recipe["run"], recipe["epoch"]) == (run.id, best["epoch"])
     assert recipe["dataset"]["digest"] == datasets.digest(datasets.load(project))
-    assert recipe_of(run.last_adapter_file)["epoch"] == 2
+    files = run.epoch_adapter_files()
+    assert {epoch: recipe_of(file)["epoch"] for epoch, file in files.items()} == {1: 1, 2: 2}
+    assert files[best["epoch"]].read_bytes() == run.adapter_file.read_bytes()
 
 
 def test_the_base_models_validation_is_measured_once_for_all_methods(project):

@@ -94,12 +94,13 @@ def test_where_things_lie(workspace):
         ".old-dataset": project.replaced("dataset"),
         "sources": project.sources, "dataset": project.dataset, "dataset/manifest.json": project.manifest_file,
         ".building/sources": project.building("sources"), "cache/x": project.cache_file("x"),
-        "images/1": project.image_set("1"),
+        "images/1": project.image_set("1"), "evaluations/1": project.evaluation("1"),
         **{f"runs/{run.id}/{name}": place for name, place in {
             "config.json": run.config_file, "job.json": run.job_file, "cancel": run.cancel_file,
             "progress.jsonl": run.progress_file, "log.txt": run.log_file, "checkpoints": run.checkpoints,
             "checkpoints/last.safetensors": run.checkpoint_file, "adapter.safetensors": run.adapter_file,
-            "last.safetensors": run.last_adapter_file, "metrics.json": run.metrics_file, "done.json": run.done_file,
+            "epochs/epoch-003.safetensors": run.epoch_adapter_file(3), "metrics.json": run.metrics_file,
+            "done.json": run.done_file,
             "samples/epoch-007.png": run.sample_file(7),
         }.items()},
     }

@@ -1,7 +1,7 @@
 """The command line: the same functions as the tabs.
 
 `python -m ghibli_studio VERB PROJECT [--workspace DIR] [--json]`. Exit codes: 0 done, 1 something to mend (one
-sentence says what), 2 wrong usage, 130 cancelled.
+sentence says what), 2 wrong usage, 130 cancelled, 141 nobody reads any more.
 """
 
 from __future__ import annotations
@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Any
 
 import adapters
+from ghibli_studio import evaluate_commands
 from ghibli_studio.config import PAPER_LANDMARKS, PRESETS, GenerationSettings, StudioError, preset
 from ghibli_studio.files import explain_os_error
 from ghibli_studio.telling import Told
@@ -33,6 +34,9 @@ def main(arguments: list[str] | None = None) -> int:
         told.close()
         _complain(chosen.json, str(error))
         return 1
+    except BrokenPipeError:  # whoever read has read enough (`| head`); Python's own last flush must not complain
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 141
     except OSError as error:
         told.close()
         _complain(chosen.json, str(explain_os_error(error, chosen.workspace)))
@@ -100,6 +104,7 @@ def _parser() -> argparse.ArgumentParser:
     draw.add_argument("--guidance-scale", type=float, help="how strongly to follow the prompt")
     draw.add_argument("--strength", type=float, help="how strongly the adapter acts")
     draw.add_argument("--negative-prompt", help="what not to show")
+    evaluate_commands.add(verb)
     verb("doctor", _doctor, "look at this machine and say what will be used", project=False)
     return parser
 

@@ -117,3 +117,12 @@ def test_nothing_is_unpickled_or_evaluated(path):
     assert not uses(path, "pickle")
     calls = {ast.unparse(node.func) for node in ast.walk(ast.parse(text)) if isinstance(node, ast.Call)}
     assert not calls & {"eval", "exec", "os.system"}
+
+
+@pytest.mark.parametrize("name", ["features", "published", "metrics", "scores"])
+def test_what_looks_at_pictures_and_what_scores_them_know_no_project(name):
+    path = ROOT / f"ghibli_studio/{name}.py"
+    for room in ("workspace", "dataset", "generation", "training", "runs"):
+        assert not uses(path, f"ghibli_studio.{room}")
+    if name in ("metrics", "scores"):
+        assert not uses(path, "transformers")

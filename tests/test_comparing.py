@@ -15,7 +15,9 @@ from ghibli_studio.runs import execute
 from ghibli_studio.variants import Variant, epoch_sweep, strength_sweep, variant_of_file, variants_of_runs
 from ghibli_studio.workspace import Workspace
 
-FEW = EvaluationSettings(num_inference_steps=4, denoising_strength=0.5, seeds=2, seed=7, landmarks=("Colosseum", "Big Ben"))
+FEW = EvaluationSettings(
+    num_inference_steps=4, denoising_strength=0.5, seeds=2, seed=7, landmarks=("Colosseum", "Big Ben")
+)
 BOTH = ("prompt", "photo")
 
 
@@ -72,8 +74,8 @@ def test_a_result_says_everything(trained):
     _, result = done(trained, every(trained))
     assert json.loads(json.dumps(result)) == result
     assert EvaluationSettings.checked(result["settings"]) == FEW
-    assert [(one["name"], one["method"], one["epoch"], one["group"]) for one in result["variants"]][0] == (
-        "Base model", "base", None, "compare")
+    first = result["variants"][0]
+    assert (first["name"], first["method"], first["epoch"], first["group"]) == ("Base model", "base", None, "compare")
     assert all((one["sha256"] is None) == (one["method"] == "base") for one in result["variants"])
     assert result["networks"]["clip"]["stand_in"] is True
     for key, metric in result["metrics"].items():
@@ -84,8 +86,23 @@ def test_a_result_says_everything(trained):
         ("LoRA", "Textual Inversion"), ("LoRA", "Base model"), ("Textual Inversion", "Base model")}
     assert all(one["verdict"].startswith("cannot be said: 2 landmarks") for one in result["comparisons"])
     assert result["dataset"] == {"digest": datasets.digest(datasets.load(trained)), "pictures": 8}
+    assert result["truth"]["prompt"]["lpips"] == result["truth"]["photo"]["lpips"] == 0
+    assert result["truth"]["photo"]["truth_psnr"] == 100
+    assert result["truth"]["photo"]["truth_distance"] == pytest.approx(0, abs=1e-6)
+    assert 0 < result["truth"]["photo"]["ssim"] < 1
+    assert "The style is known from 6 originals only; 20 or more tell it reliably." in result["warnings"]
     assert result["versions"] == generation.versions()
     assert result["machine"]["device"] == "cpu"
+
+
+def test_what_clip_does_not_read_of_a_prompt_is_told(trained):
+    item = datasets.load(trained).by_landmark("Big Ben")
+    datasets.set_captions(trained, {item.id: "Big Ben, " + "a tall tower, " * 20})
+    small = FEW.changed(landmarks=("Big Ben",), tasks=("prompt",), seeds=1, num_inference_steps=1)
+    with pytest.raises(StudioError, match="tokens"):  # the base model does not read it either
+        done(trained, every(trained)[:1], small)
+    datasets.set_captions(trained, {item.id: "Big Ben"})
+    assert not any("read" in warning for warning in done(trained, every(trained)[:1], small)[1]["warnings"])
 
 
 def test_a_stopped_comparison_goes_on_and_draws_nothing_twice(trained, monkeypatch):

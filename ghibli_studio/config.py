@@ -19,6 +19,7 @@ __all__ = [
     "PRESETS",
     "EvaluationSettings",
     "GenerationSettings",
+    "PhotographStyling",
     "RunConfig",
     "StudioError",
     "TrainingSettings",
@@ -146,6 +147,25 @@ class GenerationSettings(Settings):
     """Where to compute; auto takes a GPU if there is one."""
     attention: Attention = "sdpa"
     """PyTorch's own attention, or xformers (needs a CUDA GPU)."""
+
+
+class PhotographStyling(Settings):
+    """What one photograph wants otherwise than its batch when it is styled; empty is the batch's."""
+
+    prompt: str | None = Field(None, max_length=4000)
+    """What to draw, instead of the photograph's own prompt."""
+    negative_prompt: str | None = Field(None, max_length=2000)
+    """What the picture should not show."""
+    denoising_strength: float | None = Field(None, gt=0, le=1)
+    """How much of the photograph is drawn anew."""
+    guidance_scale: float | None = Field(None, ge=0, le=50)
+    """How strongly the picture follows the prompt; 1 switches guidance off."""
+    num_inference_steps: int | None = Field(None, ge=1, le=1000)
+    """Steps from noise to picture."""
+    seed: int | None = Field(None, ge=0, lt=2**31)
+    """Decides the noise."""
+    strength: float | None = Field(None, ge=-2, le=2)
+    """How strongly the adapter acts."""
 
 
 class EvaluationSettings(Settings):

@@ -13,6 +13,7 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any
 
+from ghibli_studio.collection_folder import CollectionFolder
 from ghibli_studio.config import RunConfig, StudioError
 from ghibli_studio.files import explain_os_error, make_folder, read_json, read_lines, write_json
 
@@ -179,6 +180,11 @@ class Project:
     def building(self, part: str) -> Path:
         """Where a data set grows until it is complete; `part` is `sources` or `dataset`."""
         return self.folder / ".building" / part
+
+    @property
+    def collection(self) -> CollectionFolder:
+        """A data set in the making."""
+        return CollectionFolder(self.folder / "collection")
 
     def evaluation(self, name: str) -> Path:
         """The folder of one comparison of adapters."""

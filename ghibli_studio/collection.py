@@ -1,0 +1,334 @@
+"""A data set in the making: photographs with their prompts, crops and styled pictures, none of it final.
+
+How photographs get in is `gathering`, what the prompts say is `prompts`, what is wrong is `checking`, and how it
+becomes the project's data set is `finishing`. Every change is on disk, whole, before the function returns.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, field, replace
+from functools import lru_cache
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal
+
+from filelock import FileLock, Timeout
+
+from ghibli_studio.base_model import describe
+from ghibli_studio.captions import MAX_CHARACTERS, clean
+from ghibli_studio.config import PhotographStyling, StudioError
+from ghibli_studio.dataset import Split
+from ghibli_studio.files import explain_os_error, make_folder, read_json, write_atomic
+from ghibli_studio.images import open_image
+from ghibli_studio.shelves import read_plain
+from ghibli_studio.workspace import Project
+
+if TYPE_CHECKING:
+    from PIL import Image
+
+VERSION = 1
+WORDS = ("name", "location", "description", "composition")
+"""The parts of a prompt, in the order of the paper's template."""
+EDITABLE = (*WORDS, "centre", "split", "styling", "chosen", "rejected", "credit")
+PATIENCE_SECONDS = 20.0  # changes are short, but somebody may be writing thousands of photographs
+State = Literal["new", "styled", "accepted", "rejected"]
+
+
+@dataclass(frozen=True)
+class Attempt:
+    """One styled picture of a photograph; its file carries the whole recipe."""
+
+    file: str
+    """In `collection/styled`: `<photograph's id>-<attempt>.png`."""
+    prompt: str
+    """What was asked for, without the words that the style source adds."""
+    source: str
+    """Where the style came from: "teacher", "prompt", or the name of an adapter file."""
+    seed: int
+    denoising_strength: float
+    guidance_scale: float
+    num_inference_steps: int
+    strength: float = 1.0
+    """How strongly the adapter acted."""
+    sha256: str = ""
+    """Of the file."""
+
+
+@dataclass(frozen=True)
+class Photo:
+    """One photograph, and all that was decided about it."""
+
+    id: str
+    """Four digits or more."""
+    file: str
+    """In `collection/sources`: `<id>.<suffix>`, the bytes as they came."""
+    original: str
+    """What it was called where it came from."""
+    sha256: str
+    """Of the bytes as they came."""
+    width: int
+    """Upright, px."""
+    height: int
+    """Upright, px."""
+    likeness: str
+    """Perceptual hash of the upright picture, 16 hexadecimal digits (see `likeness`)."""
+    brightness: float
+    """Mean luma, 0 (black) to 1 (white)."""
+    name: str = ""
+    location: str = ""
+    description: str = ""
+    composition: str = ""
+    centre: tuple[float, float] = (0.5, 0.5)
+    """Of the square crop: shares of width and height, from the upper left corner."""
+    split: Split | None = None
+    """None: decided by landmark when the data set is made."""
+    styling: Mapping[str, Any] = field(default_factory=dict)
+    """This photograph's own settings (see `config.PhotographStyling`); what is not in here is the batch's."""
+    attempts: tuple[Attempt, ...] = ()
+    """Styled pictures, the oldest first."""
+    chosen: int | None = None
+    """Which attempt was accepted, counted from 0."""
+    rejected: bool = False
+    """Left out of the data set, attempts and all."""
+    credit: str = ""
+    """Author, licence and source where known."""
+
+    @property
+    def state(self) -> State:
+        """How far it is."""
+        if self.rejected:
+            return "rejected"
+        if self.chosen is not None:
+            return "accepted"
+        return "styled" if self.attempts else "new"
+
+    @property
+    def accepted(self) -> Attempt | None:
+        """The styled picture that goes into the data set."""
+        return None if self.chosen is None or self.rejected else self.attempts[self.chosen]
+
+
+@dataclass(frozen=True)
+class Collection:
+    """All photographs, and what they are for."""
+
+    base_model: str
+    resolution: int
+    """Side of the pictures to learn from, px."""
+    token_limit: int
+    """Tokens of a prompt that the base model reads, start and end included."""
+    photos: tuple[Photo, ...] = ()
+    problems: tuple[dict[str, str], ...] = ()
+    """Files that were left out: `{"file": ..., "reason": ...}`."""
+    notes: tuple[str, ...] = ()
+    """What was decided on the person's behalf, in sentences."""
+    style: Mapping[str, Any] = field(default_factory=dict)
+    """Settings of the whole batch (`config.StyleSettings`), as plain values."""
+
+    def photo(self, id: str) -> Photo:
+        """The photograph of that id; raises StudioError with the ids there are."""
+        for photo in self.photos:
+            if photo.id == id:
+                return photo
+        there = f"they go from {self.photos[0].id} to {self.photos[-1].id}" if self.photos else "there is none yet"
+        raise StudioError(f"there is no photograph {id!r}; {there}")
+
+    def chosen(self, ids: Iterable[str] | None) -> list[Photo]:
+        """The photographs of these ids in the collection's order, or all; raises StudioError for an unknown id."""
+        if ids is None:
+            return list(self.photos)
+        wanted = set(ids)
+        found = [photo for photo in self.photos if photo.id in wanted]
+        for id in sorted(wanted - {photo.id for photo in found}):
+            self.photo(id)
+        return found
+
+
+def exists(project: Project) -> bool:
+    """Whether the project has a collection."""
+    return project.collection.file.exists()
+
+
+def load(project: Project) -> Collection:
+    """The project's collection; raises StudioError where there is none or it is damaged. Read anew only if changed."""
+    path = project.collection.file
+    try:
+        stat = path.stat()
+    except FileNotFoundError as error:
+        raise StudioError(
+            f"project {project.name!r} has no photographs yet; add some in the Data set tab, or with: "
+            f"python -m ghibli_studio gather {project.name!r} FOLDER"
+        ) from error
+    except OSError as error:
+        raise explain_os_error(error, path) from error
+    return _parsed(path, stat.st_ino, stat.st_size, stat.st_mtime_ns)
+
+
+@lru_cache(maxsize=4)  # a page asks for every page of its table, and nothing in a collection can be changed in place
+def _parsed(path: Path, inode: int, size: int, modified: int) -> Collection:
+    try:
+        stored = read_json(path)
+        if stored.pop("version", None) != VERSION:
+            raise StudioError(f"{path} is of another version than {VERSION}; gather the photographs again")
+        photos = []
+        for one in stored.pop("photos"):
+            attempts = tuple(Attempt(**attempt) for attempt in one.pop("attempts"))
+            photos.append(Photo(**{**one, "attempts": attempts, "centre": tuple(one["centre"])}))
+        lists = {name: tuple(stored.pop(name)) for name in ("problems", "notes")}
+        return Collection(photos=tuple(photos), **lists, **stored)
+    except (AttributeError, KeyError, TypeError) as error:
+        raise StudioError(f"{path} is damaged ({error}); gather the photographs again") from error
+
+
+def save(project: Project, collection: Collection) -> Collection:
+    """Write the collection, all or nothing, one photograph a line. Only within `changing`."""
+    plain = {**vars(collection), "version": VERSION}
+    del plain["photos"]
+    head = json.dumps(plain, ensure_ascii=False, indent=1).rstrip("}\n")
+    lines = (
+        json.dumps({**vars(photo), "attempts": [vars(one) for one in photo.attempts]}, ensure_ascii=False)
+        for photo in collection.photos
+    )
+    write_atomic(project.collection.file, head + ',\n "photos": [\n' + ",\n".join(lines) + "\n ]\n}\n")
+    return collection
+
+
+@contextmanager
+def changing(project: Project) -> Iterator[None]:
+    """Hold the right to change the collection; waits a little, then raises StudioError if another keeps it."""
+    make_folder(project.collection.folder)
+    lock = FileLock(project.collection.lock, thread_local=False)  # a page's generator is driven by several threads
+    try:
+        lock.acquire(timeout=PATIENCE_SECONDS)
+    except Timeout as error:
+        raise StudioError(
+            f"the photographs of project {project.name!r} are being changed by somebody else; try again in a minute"
+        ) from error
+    except OSError as error:
+        raise explain_os_error(error, project.collection.lock) from error
+    try:
+        yield
+    finally:
+        lock.release()
+
+
+def begin(project: Project, base_model: str) -> Collection:
+    """The project's collection, for this base model; an empty one is made where there is none."""
+    description = describe(base_model)
+    with changing(project):
+        collection = load(project) if exists(project) else None
+        size = (description.spec, description.resolution, description.token_limit)
+        if collection and (collection.base_model, collection.resolution, collection.token_limit) == size:
+            return collection
+        collection = replace(collection, base_model=size[0], resolution=size[1], token_limit=size[2]) \
+            if collection else Collection(*size)
+        project.register()
+        return save(project, collection)
+
+
+def change(project: Project, how: Callable[[Collection], Collection]) -> Collection:
+    """Read, change and write in one go, so that nobody's change is lost."""
+    with changing(project):
+        return save(project, how(load(project)))
+
+
+def edit(project: Project, id: str, **changes: Any) -> Collection:
+    """Change fields of one photograph (those in EDITABLE); raises StudioError for bad values and an unknown id."""
+    return edit_many(project, {id: changes})
+
+
+def edit_many(project: Project, changes: Mapping[str, Mapping[str, Any]]) -> Collection:
+    """Change fields of several photographs, `id -> {field: value}`, all of them or none."""
+
+    def edited(collection: Collection) -> Collection:
+        collection.chosen(changes)
+        return replace(collection, photos=tuple(
+            changed(photo, changes[photo.id]) if photo.id in changes else photo for photo in collection.photos
+        ))
+
+    return change(project, edited)
+
+
+def add_attempt(project: Project, id: str, attempt: Attempt) -> Collection:
+    """Put a styled picture behind the others of its photograph; its file must be there."""
+    if not project.collection.styled(attempt.file).is_file():
+        raise StudioError(f"{project.collection.styled(attempt.file)} is not there; write the picture first")
+
+    def added(collection: Collection) -> Collection:
+        collection.photo(id)
+        return replace(collection, photos=tuple(
+            replace(photo, attempts=(*photo.attempts, attempt)) if photo.id == id else photo
+            for photo in collection.photos
+        ))
+
+    return change(project, added)
+
+
+def set_style(project: Project, style: Mapping[str, Any]) -> Collection:
+    """Remember the settings of the whole batch."""
+    return change(project, lambda collection: replace(collection, style=dict(style)))
+
+
+def remove(project: Project, ids: Iterable[str]) -> Collection:
+    """Take photographs out, with their files and styled pictures."""
+    gone: list[Photo] = []
+
+    def without(collection: Collection) -> Collection:
+        gone.extend(collection.chosen(ids))
+        known = {photo.id for photo in gone}
+        return replace(collection, photos=tuple(photo for photo in collection.photos if photo.id not in known))
+
+    collection = change(project, without)
+    for photo in gone:  # afterwards: a kill in between leaves files that nobody names, never names without files
+        for path in (project.collection.source(photo.file), *(project.collection.styled(one.file) for one in photo.attempts)):
+            path.unlink(missing_ok=True)
+    return collection
+
+
+def picture(project: Project, photo: Photo) -> Image.Image:
+    """The photograph, upright RGB."""
+    return open_image(read_plain(project.collection.source(photo.file), photo.original), photo.original)
+
+
+def changed(photo: Photo, changes: Mapping[str, Any]) -> Photo:
+    """The photograph with fields changed; raises StudioError for an unknown field or a bad value."""
+    if unknown := sorted(changes.keys() - set(EDITABLE)):
+        raise StudioError(f"a photograph has no {unknown[0]!r} to change; there are {', '.join(EDITABLE)}")
+    new = {name: _checked(photo, name, value) for name, value in changes.items()}
+    if new.get("rejected"):
+        new["chosen"] = None
+    elif new.get("chosen") is not None:
+        new["rejected"] = False
+    return replace(photo, **new)
+
+
+def _checked(photo: Photo, name: str, value: Any) -> Any:
+    of = f"{name} of photograph {photo.id}"
+    if name in (*WORDS, "credit"):
+        if not isinstance(value, str) or len(value) > MAX_CHARACTERS:
+            raise StudioError(f"{of} must be text of at most {MAX_CHARACTERS} characters; shorten it")
+        return clean(value)
+    if name == "centre":
+        try:
+            x, y = (float(share) for share in value)
+        except (TypeError, ValueError) as error:
+            raise StudioError(f"{of} is {value!r}; give two shares of width and height, such as (0.5, 0.4)") from error
+        if not (math.isfinite(x) and math.isfinite(y) and 0 <= x <= 1 and 0 <= y <= 1):
+            raise StudioError(f"{of} is ({x:g}, {y:g}); both must be 0 to 1, shares of width and height")
+        return x, y
+    if name == "split":
+        if value not in (None, "train", "validation"):
+            raise StudioError(f"{of} is {value!r}; it must be train, validation, or empty to have it decided")
+        return value
+    if name == "styling":
+        return PhotographStyling.checked(dict(value)).model_dump(mode="json", exclude_none=True)
+    if name == "chosen":
+        if value is not None and (type(value) is not int or not 0 <= value < len(photo.attempts)):
+            raise StudioError(f"{of} is {value!r}; it has {len(photo.attempts)} styled pictures, counted from 0")
+        return value
+    if not isinstance(value, bool):
+        raise StudioError(f"{of} is {value!r}; it must be true or false")
+    return value

@@ -1,0 +1,71 @@
+"""The square that is cut out of a photograph: where it lies, how it looks, and the paper's three steps to it.
+
+Pictures in, pictures out; no file and no model. The default crop is `images.square`, which every other room takes.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+from PIL import Image, ImageDraw, ImageEnhance
+
+from ghibli_studio.config import StudioError
+
+CENTRE = (0.5, 0.5)
+PREVIEW_SIDE = 640
+DIMMED = 0.4
+Box = tuple[float, float, float, float]
+
+
+@dataclass(frozen=True)
+class Steps:
+    """The paper's way from a photograph to a picture to learn from."""
+
+    photograph: Image.Image
+    """Upright RGB, as it came."""
+    square: Image.Image
+    """What the crop leaves, in the photograph's own pixels (to the nearest whole one)."""
+    picture: Image.Image
+    """The crop, resampled with Lanczos to the base model's size."""
+
+
+def box(size: tuple[int, int], centre: tuple[float, float] = CENTRE) -> Box:
+    """Left, upper, right and lower edge of the largest square around the centre, px, halves of a pixel included.
+
+    The centre is given as shares of width and height. A centre too near an edge is moved inwards, since the square
+    stays inside the picture; so only one of the shares counts, that of the longer side.
+    """
+    if not all(math.isfinite(share) and 0 <= share <= 1 for share in centre):
+        raise StudioError(f"the centre is {centre}; both must be 0 to 1, shares of width and height")
+    side = min(size)
+    left, upper = (min(max(share * length - side / 2, 0), length - side) for share, length in zip(centre, size))
+    return left, upper, left + side, upper + side
+
+
+def crop(image: Image.Image, centre: tuple[float, float], size: int) -> Image.Image:
+    """The largest square around the centre, resampled with Lanczos to size x size px."""
+    if size < 1:
+        raise StudioError(f"size is {size} px; it must be at least 1")
+    if image.size == (size, size):
+        return image
+    return image.resize((size, size), Image.Resampling.LANCZOS, box=box(image.size, centre))
+
+
+def steps(image: Image.Image, centre: tuple[float, float], size: int) -> Steps:
+    """Each of the paper's steps as a picture: photograph, square, picture of size x size px."""
+    edges = tuple(round(edge + 0.25) for edge in box(image.size, centre))  # halves up, so that the square stays one
+    return Steps(image, image.crop(edges), crop(image, centre, size))
+
+
+def preview(image: Image.Image, centre: tuple[float, float], side: int = PREVIEW_SIDE) -> Image.Image:
+    """The photograph at most `side` px wide and high: bright and framed what the crop keeps, dim what it cuts off."""
+    shown = image.copy()
+    shown.thumbnail((side, side), Image.Resampling.LANCZOS)
+    left, upper, right, lower = (round(edge) for edge in box(shown.size, centre))
+    dimmed = ImageEnhance.Brightness(shown).enhance(DIMMED)
+    dimmed.paste(shown.crop((left, upper, right, lower)), (left, upper))
+    pencil = ImageDraw.Draw(dimmed)
+    for inset, colour in ((0, "black"), (1, "white"), (2, "white"), (3, "black")):  # seen on any ground
+        pencil.rectangle((left + inset, upper + inset, right - 1 - inset, lower - 1 - inset), outline=colour)
+    return dimmed

@@ -7,108 +7,33 @@ becomes the project's data set is `finishing`. Every change is on disk, whole, b
 from __future__ import annotations
 
 import json
-import math
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from functools import lru_cache
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any
 
 from filelock import FileLock, Timeout
 
 from ghibli_studio.base_model import describe
-from ghibli_studio.captions import MAX_CHARACTERS, clean
-from ghibli_studio.config import PhotographStyling, StudioError
-from ghibli_studio.dataset import Split
+from ghibli_studio.config import StudioError
 from ghibli_studio.files import explain_os_error, make_folder, read_json, write_atomic
 from ghibli_studio.images import open_image
+from ghibli_studio.photographs import EDITABLE, WORDS, Attempt, Photo, State, changed
 from ghibli_studio.shelves import read_plain
 from ghibli_studio.workspace import Project
 
 if TYPE_CHECKING:
     from PIL import Image
 
+__all__ = [
+    "EDITABLE", "WORDS", "Attempt", "Collection", "Photo", "State", "add_attempt", "begin", "change", "changing",
+    "edit", "edit_many", "exists", "load", "picture", "remove", "save", "set_style",
+]
+
 VERSION = 1
-WORDS = ("name", "location", "description", "composition")
-"""The parts of a prompt, in the order of the paper's template."""
-EDITABLE = (*WORDS, "centre", "split", "styling", "chosen", "rejected", "credit")
 PATIENCE_SECONDS = 20.0  # changes are short, but somebody may be writing thousands of photographs
-State = Literal["new", "styled", "accepted", "rejected"]
-
-
-@dataclass(frozen=True)
-class Attempt:
-    """One styled picture of a photograph; its file carries the whole recipe."""
-
-    file: str
-    """In `collection/styled`: `<photograph's id>-<attempt>.png`."""
-    prompt: str
-    """What was asked for, without the words that the style source adds."""
-    source: str
-    """Where the style came from: "teacher", "prompt", or the name of an adapter file."""
-    seed: int
-    denoising_strength: float
-    guidance_scale: float
-    num_inference_steps: int
-    strength: float = 1.0
-    """How strongly the adapter acted."""
-    sha256: str = ""
-    """Of the file."""
-
-
-@dataclass(frozen=True)
-class Photo:
-    """One photograph, and all that was decided about it."""
-
-    id: str
-    """Four digits or more."""
-    file: str
-    """In `collection/sources`: `<id>.<suffix>`, the bytes as they came."""
-    original: str
-    """What it was called where it came from."""
-    sha256: str
-    """Of the bytes as they came."""
-    width: int
-    """Upright, px."""
-    height: int
-    """Upright, px."""
-    likeness: str
-    """Perceptual hash of the upright picture, 16 hexadecimal digits (see `likeness`)."""
-    brightness: float
-    """Mean luma, 0 (black) to 1 (white)."""
-    name: str = ""
-    location: str = ""
-    description: str = ""
-    composition: str = ""
-    centre: tuple[float, float] = (0.5, 0.5)
-    """Of the square crop: shares of width and height, from the upper left corner."""
-    split: Split | None = None
-    """None: decided by landmark when the data set is made."""
-    styling: Mapping[str, Any] = field(default_factory=dict)
-    """This photograph's own settings (see `config.PhotographStyling`); what is not in here is the batch's."""
-    attempts: tuple[Attempt, ...] = ()
-    """Styled pictures, the oldest first."""
-    chosen: int | None = None
-    """Which attempt was accepted, counted from 0."""
-    rejected: bool = False
-    """Left out of the data set, attempts and all."""
-    credit: str = ""
-    """Author, licence and source where known."""
-
-    @property
-    def state(self) -> State:
-        """How far it is."""
-        if self.rejected:
-            return "rejected"
-        if self.chosen is not None:
-            return "accepted"
-        return "styled" if self.attempts else "new"
-
-    @property
-    def accepted(self) -> Attempt | None:
-        """The styled picture that goes into the data set."""
-        return None if self.chosen is None or self.rejected else self.attempts[self.chosen]
 
 
 @dataclass(frozen=True)
@@ -136,7 +61,7 @@ class Collection:
         there = f"they go from {self.photos[0].id} to {self.photos[-1].id}" if self.photos else "there is none yet"
         raise StudioError(f"there is no photograph {id!r}; {there}")
 
-    def chosen(self, ids: Iterable[str] | None) -> list[Photo]:
+    def select(self, ids: Iterable[str] | None) -> list[Photo]:
         """The photographs of these ids in the collection's order, or all; raises StudioError for an unknown id."""
         if ids is None:
             return list(self.photos)
@@ -244,7 +169,7 @@ def edit_many(project: Project, changes: Mapping[str, Mapping[str, Any]]) -> Col
     """Change fields of several photographs, `id -> {field: value}`, all of them or none."""
 
     def edited(collection: Collection) -> Collection:
-        collection.chosen(changes)
+        collection.select(changes)
         return replace(collection, photos=tuple(
             changed(photo, changes[photo.id]) if photo.id in changes else photo for photo in collection.photos
         ))
@@ -277,58 +202,18 @@ def remove(project: Project, ids: Iterable[str]) -> Collection:
     gone: list[Photo] = []
 
     def without(collection: Collection) -> Collection:
-        gone.extend(collection.chosen(ids))
+        gone.extend(collection.select(ids))
         known = {photo.id for photo in gone}
         return replace(collection, photos=tuple(photo for photo in collection.photos if photo.id not in known))
 
     collection = change(project, without)
     for photo in gone:  # afterwards: a kill in between leaves files that nobody names, never names without files
-        for path in (project.collection.source(photo.file), *(project.collection.styled(one.file) for one in photo.attempts)):
-            path.unlink(missing_ok=True)
+        project.collection.source(photo.file).unlink(missing_ok=True)
+        for attempt in photo.attempts:
+            project.collection.styled(attempt.file).unlink(missing_ok=True)
     return collection
 
 
 def picture(project: Project, photo: Photo) -> Image.Image:
     """The photograph, upright RGB."""
     return open_image(read_plain(project.collection.source(photo.file), photo.original), photo.original)
-
-
-def changed(photo: Photo, changes: Mapping[str, Any]) -> Photo:
-    """The photograph with fields changed; raises StudioError for an unknown field or a bad value."""
-    if unknown := sorted(changes.keys() - set(EDITABLE)):
-        raise StudioError(f"a photograph has no {unknown[0]!r} to change; there are {', '.join(EDITABLE)}")
-    new = {name: _checked(photo, name, value) for name, value in changes.items()}
-    if new.get("rejected"):
-        new["chosen"] = None
-    elif new.get("chosen") is not None:
-        new["rejected"] = False
-    return replace(photo, **new)
-
-
-def _checked(photo: Photo, name: str, value: Any) -> Any:
-    of = f"{name} of photograph {photo.id}"
-    if name in (*WORDS, "credit"):
-        if not isinstance(value, str) or len(value) > MAX_CHARACTERS:
-            raise StudioError(f"{of} must be text of at most {MAX_CHARACTERS} characters; shorten it")
-        return clean(value)
-    if name == "centre":
-        try:
-            x, y = (float(share) for share in value)
-        except (TypeError, ValueError) as error:
-            raise StudioError(f"{of} is {value!r}; give two shares of width and height, such as (0.5, 0.4)") from error
-        if not (math.isfinite(x) and math.isfinite(y) and 0 <= x <= 1 and 0 <= y <= 1):
-            raise StudioError(f"{of} is ({x:g}, {y:g}); both must be 0 to 1, shares of width and height")
-        return x, y
-    if name == "split":
-        if value not in (None, "train", "validation"):
-            raise StudioError(f"{of} is {value!r}; it must be train, validation, or empty to have it decided")
-        return value
-    if name == "styling":
-        return PhotographStyling.checked(dict(value)).model_dump(mode="json", exclude_none=True)
-    if name == "chosen":
-        if value is not None and (type(value) is not int or not 0 <= value < len(photo.attempts)):
-            raise StudioError(f"{of} is {value!r}; it has {len(photo.attempts)} styled pictures, counted from 0")
-        return value
-    if not isinstance(value, bool):
-        raise StudioError(f"{of} is {value!r}; it must be true or false")
-    return value

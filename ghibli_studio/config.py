@@ -18,6 +18,7 @@ __all__ = [
     "PAPER_LANDMARKS",
     "PRESETS",
     "EvaluationSettings",
+    "ExportSettings",
     "GenerationSettings",
     "PhotographStyling",
     "RunConfig",
@@ -194,6 +195,31 @@ class StyleSettings(Settings):
     """Where to compute; auto takes a GPU if there is one."""
     attention: Attention = "sdpa"
     """PyTorch's own attention, or xformers (needs a CUDA GPU)."""
+
+
+class ExportSettings(Settings):
+    """How a data set is handed to another program."""
+
+    layout: Literal["folder", "imagefolder", "kohya"] = "folder"
+    """Pictures with .txt files, as this studio imports them; for the `datasets` library; or for kohya's sd-scripts."""
+    zipped: bool = False
+    """One ZIP instead of a folder; the same data set gives the same bytes."""
+    manifest: bool = True
+    """Also manifest.json, which says of every picture its landmark, its side and where it came from."""
+    sources: bool = False
+    """Also the pictures as they came, or the photographs behind styled ones; needs the manifest."""
+    trigger: str = Field("ghibli style", max_length=60)
+    """Words at the end of every prompt that shall call the style; the layout 'folder' has the prompts as they are."""
+    class_word: str = Field("landmark", max_length=60)
+    """What the pictures show, in the name of kohya's folder."""
+    repeats: int = Field(10, ge=1, le=1000)
+    """How often kohya's sd-scripts show every picture in an epoch."""
+
+    @model_validator(mode="after")
+    def _sources_are_told_by_the_manifest(self) -> ExportSettings:
+        if self.sources and not self.manifest:
+            raise ValueError("sources need the manifest, which says whose they are; switch it on, or leave them out")
+        return self
 
 
 class EvaluationSettings(Settings):

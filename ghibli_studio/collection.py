@@ -28,8 +28,8 @@ if TYPE_CHECKING:
     from PIL import Image
 
 __all__ = [
-    "EDITABLE", "WORDS", "Attempt", "Collection", "Photo", "State", "add_attempt", "begin", "change", "changing",
-    "edit", "edit_many", "exists", "load", "picture", "remove", "save", "set_style",
+    "EDITABLE", "WORDS", "Attempt", "Collection", "Photo", "State", "add_attempt", "begin", "change", "changed",
+    "changing", "edit", "edit_many", "exists", "load", "picture", "remove", "save", "set_style",
     "with_changes",
 ]
 

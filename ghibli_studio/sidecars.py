@@ -37,7 +37,7 @@ class Sidecars:
         for name in names:
             if is_list(name):
                 try:
-                    for file, words in rows(_text(shelf, name), name):
+                    for file, words in rows(read_text(shelf, name), name):
                         self._listed[listed_key(name, file)] = words
                 except StudioError as error:
                     self.problems.append({"file": clean(name), "reason": clean(str(error))})
@@ -47,10 +47,10 @@ class Sidecars:
         try:
             for key in picture_keys(picture):
                 if key in self._listed:
-                    return _bounded(self._listed[key], picture)
+                    return _bounded(parts(self._listed[key]), picture)
             beside = PurePosixPath(picture).with_suffix(".txt").as_posix()
             if beside in self._there and not is_list(beside):
-                return _bounded(parse(_text(self._shelf, beside)), picture)
+                return _bounded(parse(read_text(self._shelf, beside)), picture)
         except StudioError as error:
             self.problems.append({"file": clean(picture), "reason": clean(f"{error}; it is kept without a prompt")})
         return {}
@@ -62,7 +62,10 @@ def is_list(name: str) -> bool:
 
 
 def rows(text: str, name: str) -> Iterator[tuple[str, Words]]:
-    """File and words of every row of a list; raises StudioError where it is none, with the line."""
+    """File and words of every row of a list, the parts of a prompt or `{"text": prompt}`.
+
+    Raises StudioError where it is none, with the line.
+    """
     if name.lower().endswith(".csv"):
         yield from _from_csv(text, name)
     elif name.lower().endswith(".jsonl"):
@@ -71,7 +74,7 @@ def rows(text: str, name: str) -> Iterator[tuple[str, Words]]:
         for number, line in enumerate(text.splitlines(), 1):
             file, bar, caption = line.partition("|")
             if bar:
-                yield file.strip(), parse(caption)
+                yield file.strip(), {"text": caption}
             elif line.strip():
                 raise StudioError(f"line {number} of {name} is {line[:60]!r}; it must be file|caption")
 
@@ -111,10 +114,16 @@ def _file(row: Words, where: str) -> str:
 
 
 def _words(row: Words) -> Words:
-    """The parts where there are any, else those of the whole prompt."""
+    """The parts where there are any, else the whole prompt."""
     words = {word: clean(row.get(word, "")) for word in WORDS}
-    text = next((row[column] for column in TEXT_COLUMNS if row.get(column)), "")
-    return words if any(words.values()) else parse(text)
+    if any(words.values()):
+        return words
+    return {"text": next((row[column] for column in TEXT_COLUMNS if row.get(column)), "")}
+
+
+def parts(words: Words) -> Words:
+    """The parts of a prompt, whichever way it came."""
+    return parse(words["text"]) if "text" in words else words
 
 
 def _bounded(words: Words, picture: str) -> Words:
@@ -124,7 +133,8 @@ def _bounded(words: Words, picture: str) -> Words:
     return words
 
 
-def _text(shelf: Shelf, name: str) -> str:
+def read_text(shelf: Shelf, name: str) -> str:
+    """A file as text; raises StudioError for one that is not UTF-8."""
     try:
         return shelf.read(name).decode("utf-8-sig")
     except UnicodeDecodeError as error:

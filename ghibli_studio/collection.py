@@ -28,8 +28,9 @@ if TYPE_CHECKING:
     from PIL import Image
 
 __all__ = [
-    "EDITABLE", "WORDS", "Attempt", "Collection", "Photo", "State", "add_attempt", "begin", "change", "changing",
-    "edit", "edit_many", "exists", "load", "picture", "remove", "save", "set_style",
+    "EDITABLE", "WORDS", "Attempt", "Collection", "Photo", "State", "add_attempt", "begin", "change", "changed",
+    "changing", "edit", "edit_many", "exists", "load", "picture", "remove", "save", "set_style",
+    "with_changes",
 ]
 
 VERSION = 1
@@ -167,14 +168,15 @@ def edit(project: Project, id: str, **changes: Any) -> Collection:
 
 def edit_many(project: Project, changes: Mapping[str, Mapping[str, Any]]) -> Collection:
     """Change fields of several photographs, `id -> {field: value}`, all of them or none."""
+    return change(project, lambda collection: with_changes(collection, changes))
 
-    def edited(collection: Collection) -> Collection:
-        collection.select(changes)
-        return replace(collection, photos=tuple(
-            changed(photo, changes[photo.id]) if photo.id in changes else photo for photo in collection.photos
-        ))
 
-    return change(project, edited)
+def with_changes(collection: Collection, changes: Mapping[str, Mapping[str, Any]]) -> Collection:
+    """The collection with fields of some photographs changed."""
+    collection.select(changes)
+    return replace(collection, photos=tuple(
+        changed(photo, changes[photo.id]) if photo.id in changes else photo for photo in collection.photos
+    ))
 
 
 def add_attempt(project: Project, id: str, attempt: Attempt) -> Collection:

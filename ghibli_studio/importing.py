@@ -12,12 +12,12 @@ from ghibli_studio.captions import landmark_of
 from ghibli_studio.config import StudioError
 from ghibli_studio.dataset import Item, Progress, Split, check_caption, split_by_landmark
 from ghibli_studio.draft import Draft
-from ghibli_studio.images import SUFFIXES, open_image
+from ghibli_studio.images import HEIF, SUFFIXES, open_image
 from ghibli_studio.sample import refuse_to_overwrite
 from ghibli_studio.shelves import MAX_FILES, Shelf, open_shelf
 from ghibli_studio.workspace import Project
 
-OTHER_PICTURES = (".heic", ".heif", ".svg", ".psd", ".pdf", ".jxl", ".cr2", ".nef", ".arw", ".dng")
+OTHER_PICTURES = (".svg", ".psd", ".pdf", ".jxl", ".cr2", ".nef", ".arw", ".dng", *(() if HEIF else (".heic", ".heif")))
 
 
 def import_pictures(
@@ -89,12 +89,12 @@ def _text(shelf: Shelf, name: str) -> str:
         raise StudioError(f"{name} is not UTF-8 text; save it as UTF-8") from error
 
 
-def _key(listing: str, file: str) -> str:
+def listed_key(listing: str, file: str) -> str:
     """What a line of a list names: a path from the list's own folder on."""
     return (PurePosixPath(listing).parent / file.strip()).as_posix()
 
 
-def _keys(picture: str) -> list[str]:
+def picture_keys(picture: str) -> list[str]:
     """What lines may name a picture: its path, or its bare name in a list of its folder or one above, nearest first."""
     path = PurePosixPath(picture)
     return [path.as_posix(), *((folder / path.name).as_posix() for folder in path.parents)]
@@ -108,7 +108,7 @@ def _listed_captions(shelf: Shelf, names: list[str]) -> dict[str, str]:
             for number, line in enumerate(_text(shelf, name).splitlines(), 1):
                 file, bar, caption = line.partition("|")
                 if bar:
-                    found[_key(name, file)] = caption
+                    found[listed_key(name, file)] = caption
                 elif line.strip():
                     raise StudioError(f"line {number} of {name} is {line[:60]!r}; it must be file|caption")
     return found
@@ -116,7 +116,7 @@ def _listed_captions(shelf: Shelf, names: list[str]) -> dict[str, str]:
 
 def _caption(shelf: Shelf, there: set[str], listed: dict[str, str], picture: str) -> str:
     path = PurePosixPath(picture)
-    for key in _keys(picture):
+    for key in picture_keys(picture):
         if key in listed:
             return listed[key]
     beside = path.with_suffix(".txt").as_posix()
@@ -128,14 +128,14 @@ def _caption(shelf: Shelf, there: set[str], listed: dict[str, str], picture: str
 def _listed_split(shelf: Shelf, names: list[str], pictures: list[str]) -> dict[str, Split]:
     """Side by what the lines of train.txt and val.txt name, where they are."""
     files: dict[str, Split] = {"train.txt": "train", "val.txt": "validation"}
-    there = {key for picture in pictures for key in _keys(picture)}
+    there = {key for picture in pictures for key in picture_keys(picture)}
     found: dict[str, Split] = {}
     for name in names:
         side = files.get(PurePosixPath(name).name.lower())
         for file in _text(shelf, name).splitlines() if side else ():
             if not file.strip():
                 continue
-            if (key := _key(name, file)) not in there:
+            if (key := listed_key(name, file)) not in there:
                 raise StudioError(
                     f"{file.strip()} stands in {name} but is not there; list one picture a line, with its ending"
                 )
@@ -146,7 +146,7 @@ def _listed_split(shelf: Shelf, names: list[str], pictures: list[str]) -> dict[s
 
 def _side(listed: dict[str, Split], picture: str) -> Split:
     """The side that the lists give a picture; raises StudioError if there are two lists and it is in neither."""
-    for key in _keys(picture):
+    for key in picture_keys(picture):
         if key in listed:
             return listed[key]
     if len(sides := set(listed.values())) == 2:

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import multiprocessing
 import os
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from concurrent.futures import ProcessPoolExecutor
+from typing import Any
 
 from ghibli_studio import dataset as datasets
 from ghibli_studio.base_model import MINIATURE, describe
@@ -30,6 +31,36 @@ def draw_pair(index: int, seed: int, size: int) -> tuple[str, str, bytes, bytes]
     return scene.landmark.name, prompt(scene), photograph, styled
 
 
+def draw_photograph(index: int, seed: int, size: int) -> tuple[dict[str, str], bytes]:
+    """The parts of the prompt, and the photograph (PNG) of the index-th landmark's scene."""
+    import numpy as np
+
+    from ghibli_studio.miniature.landmarks import COMPOSITIONS, LANDMARKS, prompt, render, sample_scene
+
+    scene = sample_scene(np.random.default_rng([seed, index]), LANDMARKS[index])
+    words = {"name": scene.landmark.name, "location": scene.landmark.location,
+             "composition": COMPOSITIONS[scene.composition]}
+    before = f"{words['name']}, {words['location']}, "
+    words["description"] = prompt(scene).removeprefix(before).removesuffix(f", {words['composition']}")
+    return words, png_bytes(render(scene, "photo", size))
+
+
+def drawn(draw: Callable[[int, int, int], Any], count: int, seed: int, size: int) -> Iterator[Any]:
+    """What `draw` makes of each of `count` landmarks, the paper's among them, on every core and in order."""
+    if not 2 <= count <= LANDMARK_COUNT:
+        raise StudioError(f"count is {count}; it must be 2 to {LANDMARK_COUNT}, the landmarks that the painter knows")
+    if seed < 0:
+        raise StudioError(f"seed is {seed}; it must be 0 or more")
+    spawn = multiprocessing.get_context("spawn")  # safe beside the threads of a web server
+    with ProcessPoolExecutor(min(os.cpu_count() or 1, count), mp_context=spawn) as pool:
+        futures = [pool.submit(draw, index, seed, size) for index in _chosen(count)]
+        try:
+            for future in futures:
+                yield future.result()
+        finally:
+            pool.shutdown(cancel_futures=True)
+
+
 def make_sample(
     project: Project, base_model: str = MINIATURE, *, seed: int = 0, count: int = LANDMARK_COUNT, replace: bool = False
 ) -> Iterator[Progress]:
@@ -37,24 +68,14 @@ def make_sample(
 
     Raises StudioError if the project has a data set and `replace` is not said.
     """
-    if not 2 <= count <= LANDMARK_COUNT:
-        raise StudioError(f"count is {count}; it must be 2 to {LANDMARK_COUNT}, the landmarks that the painter knows")
-    if seed < 0:
-        raise StudioError(f"seed is {seed}; it must be 0 or more")
+    pairs = []
+    drawing = drawn(draw_pair, count, seed, describe(base_model).resolution)
     refuse_to_overwrite(project, replace)
-    description = describe(base_model)
-    spawn = multiprocessing.get_context("spawn")  # safe beside the threads of a web server
-    with ProcessPoolExecutor(min(os.cpu_count() or 1, count), mp_context=spawn) as pool:
-        futures = [pool.submit(draw_pair, index, seed, description.resolution) for index in _chosen(count)]
-        try:
-            pairs = []
-            for done, future in enumerate(futures, 1):
-                pairs.append(future.result())
-                yield Progress(done, count, f"drawing {pairs[-1][0]}")
-        finally:
-            pool.shutdown(cancel_futures=True)
+    for pair in drawing:
+        pairs.append(pair)
+        yield Progress(len(pairs), count, f"drawing {pair[0]}")
     splits = split_by_landmark([name for name, *_ in pairs], seed, held_out=PAPER_LANDMARKS)
-    with Draft.of(project, description, seed) as draft:
+    with Draft.of(project, describe(base_model), seed) as draft:
         refuse_to_overwrite(project, replace)  # somebody else may have made one since
         for (name, caption, photograph, styled), split in zip(pairs, splits):
             draft.add(

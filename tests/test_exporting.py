@@ -104,15 +104,17 @@ def test_without_a_trigger_captions_are_as_they_are(project, tmp_path):
     }
 
 
-@pytest.mark.parametrize(("trigger", "class_word"), [("", ""), ("../..", ""), ("a/b", "c"), ("<gvis>", "x"), ("a", ".")])
+@pytest.mark.parametrize(
+    ("trigger", "class_word"), [("", ""), ("../..", ""), ("a/b", "c"), ("<gvis>", "x"), ("a", ".")]
+)
 def test_what_cannot_be_a_folder_is_refused(project, tmp_path, trigger, class_word):
-    with pytest.raises(StudioError, match="kohya's folder cannot be called .*; give a trigger or class_word of letters"):
+    with pytest.raises(StudioError, match=r"kohya's folder cannot be called .*; give a trigger or class_word"):
         made(project, tmp_path / "out", layout="kohya", trigger=trigger, class_word=class_word)
     assert list(tmp_path.glob("*out*")) == []
 
 
 def test_sources_need_the_manifest():
-    with pytest.raises(StudioError, match="^sources need the manifest, which says whose they are; switch it on"):
+    with pytest.raises(StudioError, match=r"^sources need the manifest, which says whose they are; switch it on"):
         ExportSettings.checked({"sources": True, "manifest": False})
 
 

@@ -177,10 +177,10 @@ class StyleSettings(Settings):
     """Where the style comes from: the embedded style teacher, words in the prompt alone, or an adapter file."""
     adapter_file: str = Field("", max_length=4000)
     """The LoRA or Textual Inversion (.safetensors) that knows the style, for the source 'adapter'."""
-    style_words: str = Field("watercolor", max_length=200)
+    style_words: str = Field("oil painting", max_length=200)
     """Words at the end of every prompt that ask for the style, for the source 'prompt'."""
-    denoising_strength: float = Field(0.3, gt=0, le=1)
-    """How much is drawn anew. With the teacher: 0.2 keeps the landmark, 0.3 brings the style, 0.5 other buildings."""
+    denoising_strength: float = Field(0.2, gt=0, le=1)
+    """How much is drawn anew: little keeps the landmark, much brings the style; 0.5 for drawn landmarks."""
     guidance_scale: float = Field(5.0, ge=0, le=50)
     """How strongly the picture follows the prompt; 1 switches guidance off."""
     num_inference_steps: int = Field(25, ge=1, le=1000)

@@ -17,6 +17,7 @@ from ghibli_studio.crops import crop
 from ghibli_studio.files import write_atomic
 from ghibli_studio.generation import Loaded, Photograph, read_recipe
 from ghibli_studio.images import png_bytes
+from ghibli_studio.likeness import look
 from ghibli_studio.miniature import STYLE_TEACHER
 from tests.test_adapters import train_a_little
 
@@ -31,7 +32,7 @@ def photograph(seed, size=(96, 64)):
 def photo(number, name):
     data = png_bytes(photograph(number))
     return data, Photo(f"{number:04d}", f"{number:04d}.png", f"{name}.png", hashlib.sha256(data).hexdigest(), 96, 64,
-                       "0" * 16, 0.5, name=name, location="somewhere", centre=(1.0, 0.5))
+                       *look(photograph(number)), name=name, location="somewhere", centre=(1.0, 0.5))
 
 
 @pytest.fixture

@@ -20,6 +20,7 @@ from ghibli_studio.config import StudioError
 from ghibli_studio.workspace import Project
 
 COMMA = re.compile(r"\s*,(?!\d)\s*")  # 1,000 steps are one thing
+MAX_NAME = 60
 MAX_NAME_WORDS = 8
 MAX_PLACE_WORDS = 4
 MAX_PLACES = 3
@@ -66,7 +67,7 @@ def parse(caption: str) -> dict[str, str]:
     """
     parts = [part for part in COMMA.split(clean(caption)) if part]
     words = dict.fromkeys(WORDS, "")
-    if len(parts) > 1 and len(parts[0].split()) <= MAX_NAME_WORDS:
+    if len(parts) > 1 and len(parts[0]) <= MAX_NAME and len(parts[0].split()) <= MAX_NAME_WORDS:
         words["name"] = parts.pop(0)
         places = 0
         while places < min(len(parts), MAX_PLACES) and _is_place(parts[places]):
@@ -89,7 +90,8 @@ def name_from_file(stem: str) -> str:
     if any(word.casefold() in CAMERA for word in words) or re.fullmatch(r"[0-9a-fA-F-]{8,}", stem):
         return ""
     name = " ".join(word for word in words if word)
-    return name if sum(letter.isalpha() for letter in name) >= 2 else ""
+    whole = len(name) <= MAX_NAME and len(name.split()) <= MAX_NAME_WORDS
+    return name if whole and sum(letter.isalpha() for letter in name) >= 2 else ""
 
 
 def gauges(collection: Collection, photos: Sequence[Photo] | None = None) -> list[Gauge]:

@@ -83,7 +83,8 @@ class ZipShelf:
     def names(self) -> list[str]:
         """Every member that is a file, without the rubbish that macOS adds."""
         names = sorted({member.filename for member in self.archive.infolist() if not member.is_dir()})
-        return [n for n in names if not n.startswith("__MACOSX/") and not PurePosixPath(n).name.startswith(".")]
+        plain = {name: PurePosixPath(name.replace("\\", "/")).name for name in names}  # some packers write backslashes
+        return [n for n in names if not n.startswith("__MACOSX/") and not plain[n].startswith(".")]
 
     def read(self, name: str) -> bytes:
         """One member's bytes."""

@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any
 
 import adapters
-from ghibli_studio import collection_commands, evaluate_commands
+from ghibli_studio import collection_commands, evaluate_commands, styling_commands
 from ghibli_studio.config import PAPER_LANDMARKS, PRESETS, GenerationSettings, StudioError, preset
 from ghibli_studio.files import explain_os_error
 from ghibli_studio.telling import Told
@@ -105,6 +105,7 @@ def _parser() -> argparse.ArgumentParser:
     draw.add_argument("--strength", type=float, help="how strongly the adapter acts")
     draw.add_argument("--negative-prompt", help="what not to show")
     collection_commands.add(verb)
+    styling_commands.add(verb)
     evaluate_commands.add(verb)
     verb("doctor", _doctor, "look at this machine and say what will be used", project=False)
     return parser

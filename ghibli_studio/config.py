@@ -18,10 +18,12 @@ __all__ = [
     "PAPER_LANDMARKS",
     "PRESETS",
     "EvaluationSettings",
+    "ExportSettings",
     "GenerationSettings",
     "PhotographStyling",
     "RunConfig",
     "StudioError",
+    "StyleSettings",
     "TrainingSettings",
     "preset",
 ]
@@ -166,6 +168,58 @@ class PhotographStyling(Settings):
     """Decides the noise."""
     strength: float | None = Field(None, ge=-2, le=2)
     """How strongly the adapter acts."""
+
+
+class StyleSettings(Settings):
+    """How to style photographs: image-to-image, for a whole batch; a photograph may want some of it otherwise."""
+
+    source: Literal["teacher", "prompt", "adapter"] = "teacher"
+    """Where the style comes from: the embedded style teacher, words in the prompt alone, or an adapter file."""
+    adapter_file: str = Field("", max_length=4000)
+    """The LoRA or Textual Inversion (.safetensors) that knows the style, for the source 'adapter'."""
+    style_words: str = Field("oil painting", max_length=200)
+    """Words at the end of every prompt that ask for the style, for the source 'prompt'."""
+    denoising_strength: float = Field(0.2, gt=0, le=1)
+    """How much is drawn anew: little keeps the landmark, much brings the style; 0.5 for drawn landmarks."""
+    guidance_scale: float = Field(5.0, ge=0, le=50)
+    """How strongly the picture follows the prompt; 1 switches guidance off."""
+    num_inference_steps: int = Field(25, ge=1, le=1000)
+    """Steps from noise to picture; of these the share of denoising_strength is done."""
+    seed: int = Field(0, ge=0, lt=2**31)
+    """Decides the noise, together with the photograph's number."""
+    strength: float = Field(1.0, ge=-2, le=2)
+    """How strongly the teacher or the adapter acts."""
+    negative_prompt: str = Field("", max_length=2000)
+    """What the pictures should not show."""
+    device: Device = "auto"
+    """Where to compute; auto takes a GPU if there is one."""
+    attention: Attention = "sdpa"
+    """PyTorch's own attention, or xformers (needs a CUDA GPU)."""
+
+
+class ExportSettings(Settings):
+    """How a data set is handed to another program."""
+
+    layout: Literal["folder", "imagefolder", "kohya"] = "folder"
+    """Pictures with .txt files, as this studio imports them; for the `datasets` library; or for kohya's sd-scripts."""
+    zipped: bool = False
+    """One ZIP instead of a folder; the same data set gives the same bytes."""
+    manifest: bool = True
+    """Also manifest.json, which says of every picture its landmark, its side and where it came from."""
+    sources: bool = False
+    """Also the pictures as they came, or the photographs behind styled ones; needs the manifest."""
+    trigger: str = Field("ghibli style", max_length=60)
+    """Words at the end of every prompt that shall call the style; the layout 'folder' has the prompts as they are."""
+    class_word: str = Field("landmark", max_length=60)
+    """What the pictures show, in the name of kohya's folder."""
+    repeats: int = Field(10, ge=1, le=1000)
+    """How often kohya's sd-scripts show every picture in an epoch."""
+
+    @model_validator(mode="after")
+    def _sources_are_told_by_the_manifest(self) -> ExportSettings:
+        if self.sources and not self.manifest:
+            raise ValueError("sources need the manifest, which says whose they are; switch it on, or leave them out")
+        return self
 
 
 class EvaluationSettings(Settings):

@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING, Any
 
 import adapters
 from adapters import Adapter
+from adapters.base import with_trigger
 from ghibli_studio.base_model import BaseModel, encode, token_ids
 from ghibli_studio.config import GenerationSettings, StudioError
 from ghibli_studio.images import png_bytes, png_text, square
@@ -69,12 +70,16 @@ class Loaded:
     adapter: Adapter | None = None
     identity: dict[str, Any] | None = None
     """What a recipe says of the adapter: file, hash, where it was trained."""
+    style_words: str | None = None
+    """Words that ask the bare model for a style; None asks for its plain one."""
 
     def caption(self, prompt: str) -> str:
-        """The prompt with the trigger of the adapter, or in the base's plain style."""
-        if self.adapter is None:
-            return self.base.description.plain_caption(prompt)
-        return self.adapter.caption(prompt)
+        """The prompt with the trigger of the adapter, or with the words that ask the bare model for a style."""
+        if self.adapter is not None:
+            return self.adapter.caption(prompt)
+        if self.style_words is not None:
+            return with_trigger(prompt, self.style_words)
+        return self.base.description.plain_caption(prompt)
 
 
 @contextmanager
@@ -196,6 +201,8 @@ def recipe_for(
     started: dict[str, Any] = {}
     if photograph is not None:
         started["photograph"] = {"sha256": photograph.sha256, "denoising_strength": photograph.denoising_strength}
+    if loaded.adapter is None and loaded.style_words is not None:
+        started["style_words"] = loaded.style_words
     return {
         "prompt": prompt,
         "caption": caption,

@@ -6,6 +6,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import replace as changed
 from pathlib import Path, PurePosixPath
 
+from ghibli_studio import layouts
 from ghibli_studio.base_model import MINIATURE, describe
 from ghibli_studio.captions import landmark_of
 from ghibli_studio.config import StudioError
@@ -26,8 +27,9 @@ def import_pictures(
     """Take in pictures with a caption each: `<stem>.txt` beside the picture, or `captions.txt` with `file|caption`.
 
     `train.txt` and `val.txt`, one file name a line, fix the split (one of the two is enough: the other pictures are on
-    the other side); else it is made by landmark. Lists count for their own folder and those below. Files that cannot
-    be used are left out and listed with the reason; the rest is kept.
+    the other side); else it is made by landmark. Lists count for their own folder and those below. What `exporting`
+    writes is read back, and so are imagefolder's `metadata.jsonl`, folders called train and validation, and the names
+    of kohya's folders. Files that cannot be used are left out and listed with the reason; the rest is kept.
     """
     refuse_to_overwrite(project, replace)
     description = describe(base_model)
@@ -40,7 +42,12 @@ def import_pictures(
         if not pictures:
             raise StudioError(f"{place} holds no picture ({len(names)} files); pictures end in {', '.join(SUFFIXES)}")
         there = set(names)
-        captions, sides = _listed_captions(shelf, names), _listed_split(shelf, names, pictures)
+        told = layouts.told(shelf, names, pictures)
+        pictures = [name for name in pictures if name in told]
+        captions = {name: one.caption for name, one in told.items() if one.caption} | _listed_captions(shelf, names)
+        sides = _listed_split(shelf, names, pictures)
+        if not sides and (sides := {name: one.split for name, one in told.items() if one.split}):
+            pictures.sort(key=lambda name: (PurePosixPath(name).name, name))  # not one side behind the other
         with Draft.of(project, description, seed) as draft:
             refuse_to_overwrite(project, replace)  # somebody else may have made one since
             for name in names:
@@ -51,14 +58,18 @@ def import_pictures(
                 try:
                     side = _side(sides, name)
                     caption = check_caption(_caption(shelf, there, captions, name), name)
+                    caption = layouts.without_trigger(name, caption)
                     data = shelf.read(name)
                     image = open_image(data, name)
+                    if (source := told[name].source or name) != name:
+                        data = shelf.read(source)
+                        open_image(data, source)
                 except StudioError as error:
                     draft.leave_out(name, str(error))
                 else:
                     draft.add(
-                        image, caption, landmark=landmark_of(caption, path.stem), source=data,
-                        suffix=path.suffix.lower(), original=name, split=side,
+                        image, caption, landmark=told[name].landmark or landmark_of(caption, path.stem), source=data,
+                        suffix=PurePosixPath(source).suffix.lower(), original=told[name].original or name, split=side,
                     )
                 yield Progress(done, len(pictures), f"reading {path.name}")
             if len(draft.items) > 1 and len({item.landmark.casefold() for item in draft.items}) == 1:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import difflib
 import hashlib
 import threading
@@ -210,7 +211,8 @@ def reproduce(project: Project, picture: Path) -> Iterator[generation.Drawing]:
     start = _photograph_by_hash(project, recipe["photograph"]) if "photograph" in recipe else None
     file = None if recipe["adapter"] is None else _adapter_by_hash(project, recipe["adapter"])
     with on_base(model, file) as loaded:
-        yield from generation.draw(loaded, recipe["prompt"], settings, start)
+        told = dataclasses.replace(loaded, style_words=recipe.get("style_words"))
+        yield from generation.draw(told, recipe["prompt"], settings, start)
 
 
 def on_base(model: BaseModel, file: Path | None) -> AbstractContextManager[Loaded]:

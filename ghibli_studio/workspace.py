@@ -186,6 +186,10 @@ class Project:
         """A data set in the making."""
         return CollectionFolder(self.folder / "collection")
 
+    def export(self, name: str) -> Path:
+        """A copy of the data set for another program."""
+        return self.folder / "exports" / name
+
     def evaluation(self, name: str) -> Path:
         """The folder of one comparison of adapters."""
         return self.folder / "evaluations" / name

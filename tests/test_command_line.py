@@ -106,14 +106,16 @@ def test_an_import_that_fails_leaves_no_project(tell, workspace, tiny_folder, tm
 def test_import_tells_what_it_decided(tell, call, tiny_folder, tmp_path):
     from PIL import Image
 
+    source = tmp_path / "in"  # beside the workspace: the manifest of a data set in there would tell landmarks
+    source.mkdir()
     for index in range(2):
-        Image.new("RGB", (80, 80), (index * 40, 90, 90)).save(tmp_path / f"{index}.png")
-        (tmp_path / f"{index}.txt").write_text("my style, a tower")
+        Image.new("RGB", (80, 80), (index * 40, 90, 90)).save(source / f"{index}.png")
+        (source / f"{index}.txt").write_text("my style, a tower")
     note = (
         "All captions or file names begin alike (my style), so every picture counts as a landmark of its own. If "
         "several show the same, begin their captions with what it is, and a comma."
     )
-    words = ["import", "own", str(tmp_path), "--base-model", str(tiny_folder)]
+    words = ["import", "own", str(source), "--base-model", str(tiny_folder)]
     code, out, _ = tell(*words)
     assert (code, out.splitlines()[0]) == (0, note)
     code, lines = call(*words, "--replace")

@@ -126,3 +126,17 @@ def test_what_looks_at_pictures_and_what_scores_them_know_no_project(name):
         assert not uses(path, f"ghibli_studio.{room}")
     if name in ("metrics", "scores"):
         assert not uses(path, "transformers")
+
+
+@pytest.mark.parametrize(("name", "rooms"), [
+    ("crops", ("workspace", "dataset", "collection", "generation")),
+    ("layouts", ("workspace", "collection", "generation", "base_model")),
+    ("exporting", ("collection", "generation")),
+    ("survey", ("generation", "styling")),
+    ("contact_sheets", ("generation", "styling")),
+])
+def test_how_a_data_set_is_cut_handed_on_and_surveyed_needs_no_model(name, rooms):
+    path = ROOT / f"ghibli_studio/{name}.py"
+    for room in rooms:
+        assert not uses(path, f"ghibli_studio.{room}")
+        assert f"ghibli_studio import {room}" not in path.read_text()

@@ -8,3 +8,5 @@ from pathlib import Path
 
 WEIGHTS = Path(__file__).parent / "weights"
 """Folder of the trained weights: `base/` (diffusers), `clip/` (transformers), `style_teacher/` (LoRA)."""
+STYLE_TEACHER = WEIGHTS / "style_teacher" / "pytorch_lora_weights.safetensors"
+"""The LoRA that knows the target style; it fits `base/` alone."""

@@ -41,11 +41,9 @@ def sides(photos: Sequence[Photo], seed: int, share: float = VALIDATION_SHARE) -
             free.append(cluster)
     room = round(share * len(photos)) - sum(side == "validation" for side in found.values())
     chosen = _spread(free, room, random.Random(seed))
-    sides_used = {*found.values(), *(["validation"] if chosen else []), *(["train"] if len(chosen) < len(free) else [])}
-    if "validation" not in sides_used and len(free) + ("train" in sides_used) > 1:
+    settled = set(found.values())
+    if not chosen and "validation" not in settled and len(free) > ("train" not in settled):  # training needs one too
         chosen = {min(range(len(free)), key=lambda index: len(free[index]))}
-    elif "train" not in sides_used and len(chosen) > 1:
-        chosen.discard(max(chosen, key=lambda index: len(free[index])))
     for index, cluster in enumerate(free):
         found |= dict.fromkeys((photo.id for photo in cluster), "validation" if index in chosen else "train")
     return {photo.id: found[photo.id] for photo in photos}

@@ -17,7 +17,7 @@ def good(count=20):
 def found(photos, **fields):
     """Kind -> (severity, ids) of the findings of a collection of these and twenty good ones."""
     base = {"base_model": "miniature", "resolution": 256, "token_limit": 77}
-    everything = tuple([*good(), *photos])
+    everything = (*good(), *photos)
     listed = findings(Collection(**{**base, "photos": everything, **fields}))
     return {one.kind: (one.severity, one.ids) for one in listed}
 
@@ -37,7 +37,8 @@ def test_where_all_is_well_nothing_is_found():
     ([photo("0101", "A", brightness=0.881)], "bright", "note", ("0101",)),
     ([photo("0101", "A", width=601, height=300), photo("0102", "B", width=300, height=601)], "long", "note",
      ("0101", "0102")),
-    ([photo("0101", "A", split="train"), photo("0102", "a", split="validation")], "landmark on both sides", "error", ()),
+    ([photo("0101", "A", split="train"), photo("0102", "a", split="validation")], "landmark on both sides", "error",
+     ()),
 ])
 def test_one_thing_wrong_is_one_finding(photos, kind, severity, ids):
     assert found(photos) == {kind: (severity, ids)}
@@ -68,7 +69,7 @@ def test_few_one_and_left_out():
 
 def test_errors_come_first_and_each_has_its_way_out(workspace):
     project = workspace.project("p", new=True)
-    put(project, [photo("0001", "A", brightness=0.0, width=100), photo("0002"), photo("0003", "B")])
+    put(project, [photo("0001", "A", brightness=0.0, width=200), photo("0002"), photo("0003", "B")])
     listed = check(project)
     assert [one.severity for one in listed] == ["error", "warning", "note", "note"]
     assert all(one.message and one.way_out for one in listed)

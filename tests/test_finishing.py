@@ -71,8 +71,10 @@ def test_a_moved_crop_is_the_same_in_photograph_and_picture(project):
     source = datasets.photograph(project, item)
     assert source.size == (120, 120)
     assert (pixels(source) == pixels(photograph)[:, :120]).all()
-    assert (pixels(square(source, 64)) == pixels(crop(photograph, (0.0, 0.5), 64))).all()
-    assert (pixels(square(source, 64)) != pixels(square(photograph, 64))).any()
+    seen, styled = (pixels(image).astype(int) for image in (square(source, 64), crop(photograph, (0.0, 0.5), 64)))
+    assert (seen[:, :60] == styled[:, :60]).all()
+    assert np.abs(seen - styled).max() <= 3, "Lanczos looks over the square's edge where there is something"
+    assert np.abs(seen - pixels(square(photograph, 64))).max() > 30
 
 
 def test_a_fixed_side_stays(project):

@@ -129,7 +129,8 @@ def test_what_looks_at_pictures_and_what_scores_them_know_no_project(name):
 
 
 @pytest.mark.parametrize("name", [
-    "collection", "photographs", "gathering", "prompts", "prompt_files", "sidecars", "splitting", "checking", "finishing",
+    "collection", "photographs", "gathering", "prompts", "prompt_files", "sidecars", "splitting", "checking",
+    "finishing",
 ])
 def test_a_data_set_is_gathered_and_finished_without_a_model(name):
     path = ROOT / f"ghibli_studio/{name}.py"

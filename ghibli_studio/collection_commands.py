@@ -75,7 +75,7 @@ def gather(chosen: argparse.Namespace, workspace: Workspace, told: Told) -> int:
 
 
 def caption(chosen: argparse.Namespace, workspace: Workspace, told: Told) -> int:
-    """Change prompts as asked, in the order of the options; then write them, or list them with their tokens."""
+    """Read, describe, set, replace, append, in this order; then write the prompts, or list them with their tokens."""
     from ghibli_studio import collection as collections
     from ghibli_studio import prompt_files, prompts
 
@@ -91,21 +91,22 @@ def caption(chosen: argparse.Namespace, workspace: Workspace, told: Told) -> int
         work = captioning.describe_photographs(project, chosen.model, ids, again=chosen.again)
         _follow(jobs.in_turn(workspace, work), told)
     for text in chosen.set:
-        prompts.set_words(project, ids, **dict([_part(text, "--set")]))
-    for text in chosen.append:
-        prompts.append_words(project, ids, *_part(text, "--append"))
+        part, words = _part(text, "--set")
+        prompts.set_words(project, ids, **{part: words})
     if chosen.find is not None:
         prompts.replace_words(project, ids, chosen.find, chosen.replace)
+    for text in chosen.append:
+        prompts.append_words(project, ids, *_part(text, "--append"))
     if chosen.write:
         told.line(str(prompt_files.write_prompts(project, chosen.write)), event="done", file=str(chosen.write))
         return 0
     collection = collections.load(project)
     photos = collection.select(ids)
     for photo, gauge in zip(photos, prompts.gauges(collection, photos)):
-        text = prompts.compose(photo)
+        prompt = prompts.compose(photo)
         over = f", {gauge.over} TOO MANY" if gauge.over else ""
-        told.line(f"{photo.id}  {gauge.tokens:>3} of {gauge.limit} tokens{over}  {text}", event="prompt", id=photo.id,
-                  tokens=gauge.tokens, limit=gauge.limit, text=text)
+        told.line(f"{photo.id}  {gauge.tokens:>3} of {gauge.limit} tokens{over}  {prompt}", event="prompt", id=photo.id,
+                  tokens=gauge.tokens, limit=gauge.limit, prompt=prompt)
     return 0
 
 

@@ -78,6 +78,8 @@ def read_prompts(project: Project, source: Path | Sequence[Path]) -> tuple[Colle
     A row or text file names its photograph by id, by file in the collection, or by the name that it came with.
     """
     chosen = [source] if isinstance(source, Path) else list(source)
+    if missing := [path for path in chosen if not path.exists()]:
+        raise StudioError(f"{missing[0]} does not exist; give a CSV, a .jsonl, or .txt files, maybe in a folder or ZIP")
     single = len(chosen) != 1 or chosen[0].suffix.lower() in (".csv", ".jsonl", ".txt")
     if not single:
         with open_shelf(chosen[0]) as shelf:

@@ -3,13 +3,14 @@
 import io
 import struct
 import zlib
+from importlib.util import find_spec
 
 import numpy as np
 import pytest
-from PIL import Image, ImageOps
+from PIL import Image, ImageCms, ImageOps
 
 from ghibli_studio.config import StudioError
-from ghibli_studio.images import open_image, png_bytes, png_text, square
+from ghibli_studio.images import SUFFIXES, open_image, png_bytes, png_text, square
 
 SIZE = (80, 64)
 
@@ -132,6 +133,99 @@ def test_only_the_pixels_are_kept():
     data = encoded(Image.new("CMYK", SIZE), "TIFF", icc_profile=b"a profile for CMYK", exif=exif)
     bare = encoded(Image.new("CMYK", SIZE), "TIFF")
     assert png_bytes(open_image(data, "x")) == png_bytes(open_image(bare, "x"))
+
+
+def swapped_profile():
+    """An ICC profile (version 2, matrix and curve) of sRGB with red and green changed over, gamma 1.8.
+
+    Its colour (r, g, b) is sRGB's (g, r, b) but for the curve, so what should come out is known by hand.
+    """
+    def tag(kind, data):
+        return kind + bytes(4) + data + bytes(-len(data) % 4)
+
+    def xyz(*values):
+        return tag(b"XYZ ", struct.pack(">3i", *(round(value * 65536) for value in values)))
+
+    red, green, blue = (0.43607, 0.22249, 0.01392), (0.38515, 0.71687, 0.09708), (0.14307, 0.06061, 0.7141)
+    curve = tag(b"curv", struct.pack(">IH", 1, round(1.8 * 256)))
+    text = b"swapped\0"
+    described = tag(b"desc", struct.pack(">I", len(text)) + text + bytes(4 + 4 + 2 + 1 + 67))
+    tags = {b"desc": described, b"cprt": tag(b"text", b"none\0"), b"wtpt": xyz(0.9642, 1.0, 0.8249),
+            b"rXYZ": xyz(*green), b"gXYZ": xyz(*red), b"bXYZ": xyz(*blue)}
+    tags |= dict.fromkeys((b"rTRC", b"gTRC", b"bTRC"), curve)
+    body, table, place = b"", struct.pack(">I", len(tags)), 128 + 4 + 12 * len(tags)
+    for name, data in tags.items():
+        table += name + struct.pack(">II", place + len(body), len(data))
+        body += data
+    illuminant = struct.pack(">3i", *(round(value * 65536) for value in (0.9642, 1.0, 0.8249)))
+    head = struct.pack(">I4sI4s4s4s12s4s4sIIIQI", place + len(body), b"none", 0x02400000, b"mntr", b"RGB ", b"XYZ ",
+                       bytes(12), b"acsp", b"none", 0, 0, 0, 0, 0) + illuminant
+    return head + bytes(128 - len(head)) + table + body
+
+
+def in_srgb(value):
+    """One channel of the profile's gamma 1.8 in sRGB's curve, 0 to 255."""
+    linear = (value / 255) ** 1.8
+    return round(255 * (12.92 * linear if linear <= 0.0031308 else 1.055 * linear ** (1 / 2.4) - 0.055))
+
+
+@pytest.mark.parametrize(("kind", "options"), [
+    ("PNG", {}), ("TIFF", {}), ("WEBP", {"lossless": True}), ("JPEG", {"quality": 100, "subsampling": 0}),
+])
+def test_colours_are_converted_from_the_files_profile(kind, options):
+    image = Image.new("RGB", SIZE, (200, 100, 50))
+    data = encoded(image, kind, icc_profile=swapped_profile(), **options)
+    want = [in_srgb(100), in_srgb(200), in_srgb(50)]
+    assert np.abs(pixels(open_image(data, "x")).astype(int) - want).max() <= 2
+    assert "icc_profile" not in Image.open(io.BytesIO(png_bytes(open_image(data, "x")))).info
+
+
+def test_transparency_and_palettes_keep_their_place_beside_a_profile():
+    image = Image.new("RGBA", SIZE, (200, 100, 50, 255))
+    image.paste((0, 0, 0, 0), (0, 0, 40, 64))
+    want = (in_srgb(100), in_srgb(200), in_srgb(50))
+    for one in (image, image.convert("P")):
+        options = {"transparency": one.getpixel((0, 0))} if one.mode == "P" else {}
+        found = corners(open_image(encoded(one, icc_profile=swapped_profile(), **options), "x"))
+        assert found[0] == found[2] == (255, 255, 255)
+        assert np.abs(np.subtract(found[1], want)).max() <= 5
+
+
+@pytest.mark.parametrize("mode", ["L", "LA", "CMYK", "I;16", "1"])
+def test_a_profile_of_other_colours_than_the_pictures_is_not_used(mode):
+    image = Image.new(mode, SIZE, 1 if mode == "1" else 0)
+    kind = "TIFF" if mode in ("CMYK", "I;16") else "PNG"
+    assert (pixels(open_image(encoded(image, kind, icc_profile=swapped_profile()), "x"))
+            == pixels(open_image(encoded(image, kind), "x"))).all()
+
+
+@pytest.mark.parametrize("profile", [
+    b"x", swapped_profile()[:200], bytes(3000), swapped_profile()[:128] + b"\xff" * 400,
+])
+def test_a_broken_profile_is_not_used(profile):
+    found = open_image(encoded(colours(), icc_profile=profile), "x")
+    assert (pixels(found) == np.asarray(colours())).all()
+
+
+def test_the_web_s_own_profile_changes_nothing():
+    profile = ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB")).tobytes()
+    assert (pixels(open_image(encoded(colours(), icc_profile=profile), "x")) == np.asarray(colours())).all()
+
+
+def test_what_telephones_save_is_read_where_the_package_is_there():
+    heif = pytest.importorskip("pillow_heif")
+    heif.register_heif_opener()
+    data = encoded(Image.new("RGB", SIZE, (200, 100, 50)), "HEIF", quality=100)
+    assert np.abs(pixels(open_image(data, "x.heic")).astype(int) - (200, 100, 50)).max() <= 4
+    assert ".heic" in SUFFIXES
+
+
+@pytest.mark.skipif(find_spec("pillow_heif") is not None, reason="the package is there")
+def test_what_telephones_save_is_told_where_the_package_is_missing():
+    assert ".heic" not in SUFFIXES
+    assert refusal(b"\0\0\0\x18ftypheic" + bytes(100), "a.heic") == (
+        "a.heic is not a picture that can be read; save it as PNG, JPEG or WebP"
+    )
 
 
 def refusal(data, name="a.png"):

@@ -128,6 +128,24 @@ def test_what_looks_at_pictures_and_what_scores_them_know_no_project(name):
         assert not uses(path, "transformers")
 
 
+@pytest.mark.parametrize("name", [
+    "collection", "photographs", "gathering", "prompts", "prompt_files", "sidecars", "splitting", "checking",
+    "finishing",
+])
+def test_a_data_set_is_gathered_and_finished_without_a_model(name):
+    path = ROOT / f"ghibli_studio/{name}.py"
+    for room in ("generation", "styling", "training", "runs", "jobs", "latents", "features", "captioning"):
+        assert not uses(path, f"ghibli_studio.{room}")
+    for package in HEAVY:
+        assert not uses(path, package)
+
+
+@pytest.mark.parametrize("name", ["likeness", "collection_folder", "miniature/bundled"])
+def test_what_looks_at_one_thing_knows_no_project(name):
+    for room in ("workspace", "dataset", "collection", "base_model"):
+        assert not uses(ROOT / f"ghibli_studio/{name}.py", f"ghibli_studio.{room}")
+
+
 @pytest.mark.parametrize(("name", "rooms"), [
     ("crops", ("workspace", "dataset", "collection", "generation")),
     ("layouts", ("workspace", "collection", "generation", "base_model")),

@@ -5,8 +5,8 @@ import xml.etree.ElementTree as xml
 
 import pytest
 
-from ghibli_studio.ui import study_results
-from ghibli_studio.ui.figures import LABEL, WIDTH, Bar, intervals
+from ghibli_studio import study_figures
+from ghibli_studio.figures import LABEL, WIDTH, Bar, intervals
 from study.analysis import analyse
 from tests.study_answers import board, catch, person, study
 
@@ -85,13 +85,13 @@ def answered(people, **values):
 
 def test_a_triads_plots_have_its_numbers():
     result = analyse(study(), answered(12))
-    shown = study_results.plots(result)
-    for name, title in study_results.TITLES.items():
+    shown = study_figures.plots(result)
+    for name, title in study_figures.TITLES.items():
         shares = result["all"]["questions"][name]["shares"]
         (figure,) = [one for one in figures_of(shown) if f"<figcaption>{title}<br>" in one]
         for key, told in shares.items():
             only = " only" if name == "landmark" and key in ("lora", "ti") else ""
-            assert f"{study_results.NAMES[key]}{only} {told['mean']:.0%}" in drawn(figure).get("aria-label")
+            assert f"{study_figures.NAMES[key]}{only} {told['mean']:.0%}" in drawn(figure).get("aria-label")
     assert f"right {result['all']['guess']['right']['mean']:.0%}" in shown
     assert "<figcaption>Would buy as artwork: how many people chose LoRA so often, of 5 times</figcaption>" in shown
     assert "<td>12</td>" in shown
@@ -113,7 +113,7 @@ def test_every_figure_of_every_instrument_is_well_formed():
         *board("a", buy="l", landmark="-", style="t"), *board("b", buy="o", landmark="l", style="t"),
     ])
     for result in (analyse(study(), answered(3)), nobody, paper):
-        shown = study_results.plots(result)
+        shown = study_figures.plots(result)
         assert "nan" not in shown
         assert "None" not in re.sub(r"None( \d|</text>| cannot)", "", shown)
         for figure in figures_of(shown):
@@ -124,5 +124,5 @@ def test_papers_plots_have_their_numbers():
     result = analyse(study(instrument="paper"), [
         row for number in range(8) for row in board(f"{number}", buy="lllltt-o"[number], style="l", landmark="-")
     ])
-    shown = study_results.plots(result)
+    shown = study_figures.plots(result)
     assert "LoRA 50% (22% to 78%); Textual Inversion 25% (7% to 59%); None 12%" in shown

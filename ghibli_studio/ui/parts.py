@@ -20,9 +20,6 @@ from study import StudyError
 FONT = ["ui-sans-serif", "system-ui", "sans-serif"]
 MONO = ["ui-monospace", "Menlo", "Consolas", "monospace"]
 
-# colours of a method's curves; readable on light and on dark ground
-COLOURS = {"lora": "#2f9e63", "ti": "#d0672f", "base": "#7a8794"}
-SPARE_COLOURS = ("#6374de", "#b05ab8", "#2497b4", "#bd9318")
 PALE = "55"  # alpha of the curves behind the smoothed ones
 
 CSS = """
@@ -56,8 +53,11 @@ CSS = """
 .figure { margin: 0; } .figure .scroll { overflow-x: auto; }
 .figure svg { width: 100%; max-width: 34rem; height: auto; }
 .figure table { border-collapse: collapse; }
-#study-plots .figure :is(th, td) { padding: .25rem .9rem .25rem 0; text-align: left; border: 0 solid;
+.figure :is(th, td) { padding: .25rem .9rem .25rem 0; text-align: left; border: 0 solid;
   border-bottom: 1px solid var(--border-color-primary); }
+.figure .n { text-align: right; font-variant-numeric: tabular-nums; }
+.legend { display: flex; flex-wrap: wrap; gap: .1rem 1rem; margin: .2rem 0 0; padding: 0; list-style: none; }
+.legend svg { width: 1.8rem !important; height: .8rem; margin-right: .3rem; vertical-align: middle; }
 .card code { overflow-wrap: anywhere; }
 #study-link svg { width: 12rem; height: 12rem; }
 #pictures .grid-wrap { max-height: none; }

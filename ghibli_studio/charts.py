@@ -12,7 +12,8 @@ from dataclasses import dataclass
 from ghibli_studio.figures import Axis, axis, drawing, precise
 
 WIDTH, HEIGHT = 460, 300
-LEFT, RIGHT, TOP, BOTTOM = 64, 14, 12, 48
+LEFT, RIGHT, TOP, BOTTOM = 64, 22, 12, 48
+LETTER, TALL = 6.2, 12  # px of a small label
 MARKERS = ("circle", "square", "diamond", "triangle")
 
 
@@ -92,13 +93,15 @@ def plane(
     across = axis(xs + [x for path in paths for x, *_ in path.points], 5)
     up = axis(ys + [y for path in paths for _, y, _ in path.points], 5)
     inside = _frame(across, up, x_label, y_label)
+    taken = [(_x(point.x, across) - 9, _y(point.y, up) - 9, 18.0, 18.0) for point in points]
     for path in paths:
         places = [(_x(x, across), _y(y, up)) for x, y, _ in path.points]
         inside.append(_polyline(places, path.colour, dashed=True))
-        for (x, y), (_, _, name) in zip(places, path.points):
-            inside.append(marker(path.marker, x, y, 3, path.colour))
-            if name:
-                inside.append(f'<text x="{x + 6:.1f}" y="{y - 6:.1f}" font-size="11">{html.escape(name)}</text>')
+        inside += [marker(path.marker, x, y, 3, path.colour) for x, y in places]
+        taken += [(x - 3, y - 3, 6.0, 6.0) for x, y in places]
+    for path in paths:
+        for x, y, name in path.points:
+            inside.append(_named(name, _x(x, across), _y(y, up), path.colour, taken))
     for point in points:
         x, y = _x(point.x, across), _y(point.y, up)
         for places, along in zip(point.within, "xy"):
@@ -162,6 +165,22 @@ def _frame(across: Axis, up: Axis, x_label: str, y_label: str) -> list[str]:
     parts.append(f'<text transform="translate(13 {middle:.1f}) rotate(-90)" text-anchor="middle" font-size="13">'
                  f"{html.escape(y_label)}</text>")
     return parts
+
+
+def _named(name: str, x: float, y: float, colour: str, taken: list[tuple[float, float, float, float]]) -> str:
+    """A small label beside a place, where it covers nothing that was there before; empty where there is no room.
+
+    `taken` holds (left, top, width, height) of what is there, and grows.
+    """
+    wide = LETTER * len(name)
+    for left, top in ((x + 6, y - 15), (x - 6 - wide, y - 15), (x + 6, y + 3), (x - 6 - wide, y + 3)):
+        inside = left >= LEFT and left + wide <= WIDTH and top >= TOP and top + TALL <= HEIGHT - BOTTOM
+        free = all(left + wide <= a or a + w <= left or top + TALL <= b or b + h <= top for a, b, w, h in taken)
+        if name and inside and free:
+            taken.append((left, top, wide, TALL))
+            return (f'<text x="{left:.1f}" y="{top + TALL - 2:.1f}" font-size="11" fill="{colour}">'
+                    f"{html.escape(name)}</text>")
+    return ""
 
 
 def _polyline(places: Sequence[tuple[float, float]], colour: str, dashed: bool) -> str:

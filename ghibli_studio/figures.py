@@ -72,6 +72,7 @@ class Bar:
     """One row: a value with its interval."""
 
     label: str
+    """With a line break in it, it is set in two lines."""
     value: float | None
     """On the figure's axis, 0..1 for shares; None where nothing can be said."""
     low: float | None
@@ -98,8 +99,7 @@ def intervals(
                      'stroke="currentColor" stroke-dasharray="4 4" opacity=".7"/>')
     for place, bar in enumerate(bars):
         y = ROW * place + ROW / 2 + 4
-        label = html.escape(short(bar.label))
-        parts.append(f'<text x="{LABEL - 12}" y="{y + 5:.1f}" text-anchor="end">{label}</text>')
+        parts.append(_beside(bar.label, y))
         if bar.value is None:
             parts.append(f'<text x="{LABEL + 6}" y="{y + 5:.1f}" opacity=".7">cannot be said</text>')
             continue
@@ -108,7 +108,7 @@ def intervals(
                          f'y2="{y:.1f}" stroke="{bar.colour}" stroke-width="8" stroke-linecap="round" opacity=".35"/>')
         parts.append(f'<circle cx="{_x(bar.value, scale):.1f}" cy="{y:.1f}" r="6" fill="{bar.colour}"/>')
     form = scale.form if scale is SHARES else precise(scale)
-    spoken = "; ".join(f"{bar.label} {_told(bar, form)}" for bar in bars)
+    spoken = "; ".join(f"{bar.label} {_told(bar, form)}".replace("\n", " ") for bar in bars)
     return drawing(title, note, f"{title}: {spoken}", WIDTH, height, "".join(parts))
 
 
@@ -135,6 +135,15 @@ def table(title: str, heads: Sequence[str], rows: Iterable[Sequence[str]], note:
     caption = html.escape(title) + (f"<br><small>{html.escape(note)}</small>" if note else "")
     return (f'<figure class="figure"><figcaption>{caption}</figcaption><div class="scroll"><table>'
             f"<thead><tr>{head}</tr></thead><tbody>{body}</tbody></table></div></figure>")
+
+
+def _beside(label: str, y: float) -> str:
+    """A row's label; one with a line break in it is set smaller, in two lines."""
+    size = ' font-size="12"' if "\n" in label else ""
+    rows = label.split("\n")[:2]
+    return "".join(
+        f'<text x="{LABEL - 12}" y="{y + 5 + 14 * (index - (len(rows) - 1) / 2):.1f}" text-anchor="end"{size}>'
+        f"{html.escape(short(row, LETTERS + 4 if size else LETTERS))}</text>" for index, row in enumerate(rows))
 
 
 def short(label: str, letters: int = LETTERS) -> str:

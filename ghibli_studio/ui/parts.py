@@ -15,6 +15,7 @@ from gradio.utils import get_upload_folder
 
 from adapters import StudioError
 from ghibli_studio.files import explain_os_error
+from ghibli_studio.words import duration
 from study import StudyError
 
 FONT = ["ui-sans-serif", "system-ui", "sans-serif"]
@@ -106,16 +107,6 @@ def friendly(function: Callable[..., Any]) -> Callable[..., Any]:
 def served(path: Path) -> str:
     """A copy of the file where the page may fetch it; the workspace itself is never opened to the page."""
     return save_file_to_cache(path, cache_dir=get_upload_folder())
-
-
-def duration(seconds: float) -> str:
-    """`45 s`, `3 min 20 s` or `2 h 5 min`."""
-    seconds = round(seconds)
-    if seconds < 60:
-        return f"{seconds} s"
-    if seconds < 3600:
-        return f"{seconds // 60} min {seconds % 60} s"
-    return f"{seconds // 3600} h {seconds % 3600 // 60} min"
 
 
 def bar(fraction: float, what: str, seconds_left: float | None = None) -> str:

@@ -162,7 +162,7 @@ def _against_base(comparisons: list[dict[str, Any]], with_base: Sequence[tuple[s
         words = {a: f"for {a}", b: f"for {b}", "none": "without a difference", "unsaid": "that cannot be said"}
         counts = [f"{said.count(key)} {text}" for key, text in words.items() if key in said]
         if given:
-            yield f"{a} against {b}: {listed(counts)}, of {len(given)}."
+            yield f"{a} against {b}, {len(given)} measurements: {listed(counts)}."
 
 
 def _as_sets(result: dict[str, Any], main: Sequence[tuple[str, str]], verdict: Verdict) -> Iterable[str]:

@@ -17,6 +17,7 @@ from adapters import AdapterSettings, Settings, StudioError
 __all__ = [
     "PAPER_LANDMARKS",
     "PRESETS",
+    "EvaluationSettings",
     "GenerationSettings",
     "RunConfig",
     "StudioError",
@@ -141,6 +142,31 @@ class GenerationSettings(Settings):
     """How strongly the adapter acts: 0 is its untrained start, 1 as trained."""
     negative_prompt: str = Field("", max_length=2000)
     """What the picture should not show."""
+    device: Device = "auto"
+    """Where to compute; auto takes a GPU if there is one."""
+    attention: Attention = "sdpa"
+    """PyTorch's own attention, or xformers (needs a CUDA GPU)."""
+
+
+class EvaluationSettings(Settings):
+    """How to evaluate: every variant draws the same pictures from the same noise."""
+
+    tasks: tuple[Literal["prompt", "photo"], ...] = ("prompt", "photo")
+    """Draw from the prompt alone, or from the landmark's photograph, or both."""
+    landmarks: tuple[str, ...] = ()
+    """Names of held-out landmarks. Empty: all of them."""
+    seeds: int = Field(1, ge=1, le=100)
+    """Pictures of each landmark and task by every variant."""
+    seed: int = Field(0, ge=0, lt=2**31)
+    """Decides the initial noise; the same for every variant."""
+    num_inference_steps: int = Field(25, ge=1, le=1000)
+    """Steps from noise to picture."""
+    guidance_scale: float = Field(5.0, ge=0, le=50)
+    """How strongly the picture follows the prompt; 1 switches guidance off."""
+    denoising_strength: float = Field(0.6, gt=0, le=1)
+    """How much of the photograph is drawn anew."""
+    clip_model: str = Field("auto", min_length=1, max_length=500)
+    """Auto: the embedded miniature's CLIP, a stand-in; or a folder or hub id of a published one."""
     device: Device = "auto"
     """Where to compute; auto takes a GPU if there is one."""
     attention: Attention = "sdpa"

@@ -35,7 +35,7 @@ def build(project: Project, evaluation: Path | None = None) -> dict[str, Any]:
     `folder`; None without), `efficiency`, `dynamics`, `study` (None unless closed), `runs`, `dataset`, `versions`,
     `machine`. Raises StudioError for an evaluation that is not finished, or damaged.
     """
-    result = None if evaluation is None else {**_result(evaluation), "folder": evaluation.name}
+    result = None if evaluation is None else {**result_of(evaluation), "folder": evaluation.name}
     runs = runs_of(project, result)
     report: dict[str, Any] = {
         "schema": SCHEMA, "project": project.name,
@@ -71,6 +71,13 @@ def write(project: Project, evaluation: Path | None = None, folder: Path | None 
     return place
 
 
+def result_of(evaluation: Path) -> dict[str, Any]:
+    """What came out of an evaluation; StudioError where it is not finished, or damaged."""
+    if not (evaluation / RESULT).exists():
+        raise StudioError(f"the evaluation {evaluation.name} is not finished (it has no {RESULT}); go on with it first")
+    return _finite(read_json(evaluation / RESULT))
+
+
 def runs_of(project: Project, result: dict[str, Any] | None) -> list[Run]:
     """The runs that a report is about: those evaluated (else the newest of each method), and their repetitions.
 
@@ -92,12 +99,6 @@ def trainings(runs: Sequence[Run]) -> dict[str, Any]:
     from ghibli_studio import dynamics, efficiency
 
     return {"efficiency": efficiency.compare(runs), "dynamics": dynamics.analyse(runs)}
-
-
-def _result(evaluation: Path) -> dict[str, Any]:
-    if not (evaluation / RESULT).exists():
-        raise StudioError(f"the evaluation {evaluation.name} is not finished (it has no {RESULT}); go on with it first")
-    return _finite(read_json(evaluation / RESULT))
 
 
 def _finite(value: Any) -> Any:

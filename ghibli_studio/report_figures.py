@@ -98,14 +98,18 @@ def forests(result: dict[str, Any]) -> list[str]:
     return [one for one in drawn if one]
 
 
-def compared_rows(result: dict[str, Any]) -> list[list[str]]:
-    """Rows under COMPARED: every comparison as texts."""
+def ranked(result: dict[str, Any]) -> list[dict[str, Any]]:
+    """All comparisons: pairs of adapters first, then by task, then in the order of the questions."""
     own, with_base = pairs(result)
     order = [key for task in TASKS for key in measures_of(result, task)]
-    ranked = sorted(result["comparisons"], key=lambda one: (
+    return sorted(result["comparisons"], key=lambda one: (
         [*own, *with_base].index((one["a"], one["b"])), list(TASKS).index(one["task"]), order.index(one["metric"])))
+
+
+def compared_rows(result: dict[str, Any]) -> list[list[str]]:
+    """Rows under COMPARED: every comparison as texts, in the order of `ranked`."""
     rows = []
-    for one in ranked:
+    for one in ranked(result):
         form = signed_form(one)
         said = {"better": f"{one['favours']} better", "none": "no evidence of a difference"}.get(
             standing(one), one["verdict"])

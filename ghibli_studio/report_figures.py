@@ -59,7 +59,7 @@ def means(result: dict[str, Any], task: str, question: str | None = None) -> lis
                 bars.append(Bar(name, one["mean"], *(one["interval"] or (None, None)), colour))
         if bars:
             scale = figures.axis([value for bar in bars for value in (bar.value, bar.low, bar.high)])
-            note = f"{metric['better'].capitalize()} is better. {metric['what']}"
+            note = f"{metric['better'].capitalize()} is better. {metric['what'].split('; ')[0].rstrip('.')}."
             title = f"{_capital(metric['label'])}, drawn {TASKS[task]}"
             found.append(figures.intervals(title, bars, note, scale=scale))
     return found

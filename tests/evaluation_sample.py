@@ -18,18 +18,18 @@ CLIP = "miniature CLIP"
 METRICS = {
     "clip_score": (f"CLIP score stand-in ({CLIP})", "higher", ("prompt", "photo"),
                    "How well the picture fits the prompt: 100 times the cosine of the two."),
-    "style_similarity": (f"style similarity ({CLIP}, a stand-in)", "higher", ("prompt", "photo"),
+    "style_similarity": (f"Style similarity ({CLIP})", "higher", ("prompt", "photo"),
                          "Cosine to the middle of the styled originals that were trained on."),
-    "style_distance": (f"style distance ({CLIP}, a stand-in)", "lower", ("prompt", "photo"),
+    "style_distance": (f"Style distance ({CLIP})", "lower", ("prompt", "photo"),
                        "How far textures and colours are from those of the styled originals."),
-    "landmark_similarity": (f"landmark similarity ({CLIP}, a stand-in)", "higher", ("prompt", "photo"),
+    "landmark_similarity": (f"Landmark similarity ({CLIP})", "higher", ("prompt", "photo"),
                             "Cosine to the landmark's photograph."),
     "lpips": (f"LPIPS stand-in ({CLIP})", "lower", ("prompt", "photo"),
               "Perceptual distance to the true styled picture of the landmark."),
-    "ssim": ("SSIM", "higher", ("photo",), "Structure kept of the photograph."),
-    "edges": ("edges kept", "higher", ("photo",), "Correlation of the edges with the photograph's."),
-    "truth_psnr": ("PSNR to the true styled picture, dB", "higher", ("photo",), "Pixels against the true picture."),
-    "truth_distance": (f"distance to the true styled picture ({CLIP}, a stand-in)", "lower", ("photo",),
+    "ssim": ("Structure (SSIM)", "higher", ("photo",), "Structure kept of the photograph."),
+    "edges": ("Edges kept", "higher", ("photo",), "Correlation of the edges with the photograph's."),
+    "truth_psnr": ("PSNR to the true picture", "higher", ("photo",), "Pixels against the true picture."),
+    "truth_distance": (f"Distance to the true picture ({CLIP})", "lower", ("photo",),
                        "Features against those of the true styled picture of the same scene."),
 }
 # (mean of the base model, what LoRA adds, what TI adds, spread over landmarks)
@@ -53,9 +53,9 @@ def variant(name, method, strength=1.0, group="compare", epoch=None):
 def variants(sweeps=True):
     found = [variant(BASE, "base"), variant(LORA, "lora", epoch=8), variant(TI, "ti", epoch=12)]
     if sweeps:
-        found += [variant(f"{name} at {strength:g}", method, strength, "strength")
+        found += [variant(f"{name} x {strength:g}", method, strength, "strength")
                   for method, name in (("lora", LORA), ("ti", TI)) for strength in (0.25, 0.5, 0.75, 1.25)]
-        found += [variant(f"{name}, epoch {epoch}", method, 1.0, "epoch", epoch)
+        found += [variant(f"{name} epoch {epoch}", method, 1.0, "epoch", epoch)
                   for method, name in (("lora", LORA), ("ti", TI)) for epoch in (1, 2, 4)]
     return found
 
@@ -100,7 +100,7 @@ def comparison(task, metric, a, b, differences):
 
 
 def result(landmarks=LANDMARKS + OTHERS, seeds=2, tasks=("prompt", "photo"), sweeps=True, luck_seed=0, stand_in=True):
-    """A whole `result.json`; a picture's file is `<landmark>-<seed>-<variant>-<task>.png`, by number."""
+    """A whole `result.json`; a picture is `pictures/<variant>-<task>-<landmark>-<seed>.png`, all by number."""
     luck, all_variants = random.Random(luck_seed), variants(sweeps)
     rows = []
     for task in tasks:
@@ -110,7 +110,7 @@ def result(landmarks=LANDMARKS + OTHERS, seeds=2, tasks=("prompt", "photo"), swe
             for seed in range(seeds):
                 for one in all_variants:
                     scores = {key: score(key, one, shared[key] + luck.gauss(0, 0.4)) for key in keys}
-                    file = f"{place:03d}-{seed}-{all_variants.index(one):02d}-{task}.png"
+                    file = f"pictures/{all_variants.index(one):02d}-{task}-{place:03d}-{seed}.png"
                     rows.append({"task": task, "landmark": landmark, "seed": seed, "variant": one["name"],
                                  "file": file, "scores": scores})
     means, comparisons = [], []
@@ -157,7 +157,7 @@ def sets(tasks, pictures):
                  "warning": f"{pictures} pictures; below 50 this is biased upwards"},
                 {**common, "metric": "kid", "label": f"KD ({CLIP}), a stand-in for KID", "value": kid,
                  "interval": [kid - 0.02, kid + 0.02], "warning": None},
-                {**common, "metric": "diversity", "label": f"diversity ({CLIP}, a stand-in)", "value": spread,
+                {**common, "metric": "diversity", "label": f"Diversity ({CLIP})", "value": spread,
                  "interval": [spread - 0.03, spread + 0.03], "warning": None},
             ]
     return found
@@ -184,7 +184,7 @@ def evaluated(workspace, name="sample", paint=painted, landmarks=LANDMARKS + OTH
         method = next(one["method"] for one in told["variants"] if one["name"] == row["variant"])
         data = paint(row["landmark"], f"{method} {row['task']}")
         with Image.open(io.BytesIO(data)) as image:
-            image.save(folder / "pictures" / row["file"])
+            image.save(folder / row["file"])
     write_json(folder / "evaluation.json", {key: told[key] for key in ("settings", "variants", "subjects")})
     write_json(folder / "result.json", told)
     return project, folder

@@ -1,4 +1,4 @@
-"""The Evaluate tab's functions without a browser: choices, plan, progress, what is shown of a result, and the report."""
+"""The Evaluate tab's functions without a browser: choices, plan, progress, what is shown of a result, the report."""
 
 import html
 import json
@@ -21,8 +21,8 @@ from tests.evaluation_sample import BASE, LANDMARKS, LORA, OTHERS, TI, dynamics,
 from tests.study_project import with_dataset
 
 SKIP, HIDDEN, SHOWN = gr.skip(), gr.update(visible=False), gr.update(visible=True)
-NAMES = ("progress", "which", "resume", "write", "files", "words", "table", "figures", "task", "measure", "variant",
-         "pictures", "box")
+NAMES = ("progress", "which", "resume", "write", "files", "answers", "words", "table", "figures", "task",
+         "measure", "variant", "pictures", "box")
 
 
 @dataclass(frozen=True)
@@ -124,7 +124,7 @@ def test_everything_trained_can_be_compared_and_the_newest_of_each_method_is(wor
                  (f"LoRA, epoch 3 of 5, seed 0, {other.id}", other.id),
                  (f"Textual Inversion, epoch 3 of 5, seed 0, {ti.id}", ti.id)],
         value=["base", other.id, ti.id])
-    assert count == gr.update(maximum=5, value=5)
+    assert count == gr.update(label="Held-out landmarks, of 5", value=5)
     assert which == gr.update(choices=[], value=None, visible=False)
 
 
@@ -183,7 +183,7 @@ def test_an_evaluation_shows_its_progress_and_then_its_result(workspace, press, 
     bars = [step["progress"]["value"] for step in steps]
     assert "getting ready" in bars[0]
     assert "drawing Petra (50 %" in bars[2]
-    assert all(step["words"] == SKIP for step in steps[:-1])
+    assert all(step["answers"] == SKIP for step in steps[:-1])
     last = steps[-1]
     assert last["progress"] == gr.update(value="", visible=False)
     assert last["which"] == gr.update(choices=["20250203-000000", "20250102-030405"], value="20250203-000000",
@@ -231,7 +231,7 @@ def test_an_unfinished_evaluation_can_be_gone_on_with(workspace, press, comparin
     (folder / "result.json").unlink()
     told, *rest, box = evaluation_results.view(project, folder)
     assert told == parts.empty("This evaluation is not finished; press Go on.")
-    assert (rest, box) == ([SKIP] * 6, HIDDEN)
+    assert (rest, box) == ([SKIP] * 7, HIDDEN)
     last = press("evaluate-resume", project.name, folder.name)[-1]
     assert comparing.asked == [folder.name]
     assert (last["resume"], last["box"]) == (HIDDEN, SHOWN)
@@ -240,18 +240,20 @@ def test_an_unfinished_evaluation_can_be_gone_on_with(workspace, press, comparin
 def test_a_result_is_shown_whole(workspace, comparing):
     project, folder = evaluated(workspace, seeds=2)
     values = read_json(folder / "result.json")
-    words, table, figures, task, measure, variant, pictures, box = evaluation_results.view(project, folder)
+    answers, words, table, figures, task, measure, variant, pictures, box = evaluation_results.view(project, folder)
     assert box == SHOWN
-    for title in ("Which is nearer to the style?", "Which keeps the landmark better?", "Which follows the prompt better?",
-                  "Which learns faster, and which is cheaper?", "Does either over-fit, and which epoch is best?"):
+    for title in ("Which is nearer to the style?", "Which keeps the landmark better?",
+                  "Which follows the prompt better?", "Which learns faster, and which is cheaper?", "Does either over-fit, and which epoch is best?"):
         assert f"### {title}" in words
+        assert f"<dt>{title}</dt>" in answers
+    assert f"<li>{values['warnings'][0]}</li>" in answers
     assert len(table["value"]) == len(values["comparisons"]) == 3 * (5 + 9)
-    assert all(len(row) == len(evaluation_results.HEADS) == len(evaluation_results.KINDS) for row in table["value"])
+    assert all(len(row) == len(evaluation_results.COLUMNS) for row in table["value"])
     first = next(one for one in values["comparisons"] if one["metric"] == "style_similarity")
     assert table["value"][0] == [
-        "style similarity (miniature CLIP, a stand-in)", "from the prompt", LORA, TI,
-        *(float(f"{value:.3g}") for value in (first["difference"], *first["interval"], first["p_holm"],
-                                              first["effect"])), "LoRA better"]
+        "Style similarity (miniature CLIP)", "from the prompt", f"{LORA} − {TI}",
+        *(float(f"{value:.3g}") for value in (first["difference"], *first["interval"])), round(first["p_holm"], 4),
+        float(f"{first['effect']:.3g}"), "LoRA better"]
     assert figures.count("<figure") > 20
     for title in ("Differences at a glance", "Style against landmark", "By the adapter&#x27;s strength", "Training"):
         assert f"<h3>{html.unescape(title)}</h3>" in figures
@@ -262,14 +264,12 @@ def test_a_result_is_shown_whole(workspace, comparing):
     scores = sorted((row["scores"]["style_similarity"] for row in values["rows"]
                      if (row["task"], row["variant"]) == ("prompt", TI)), reverse=True)
     assert len(pictures) == 12
-    assert pictures[0][1].startswith("best 1 · ")
-    assert pictures[0][1].endswith(f" · {scores[0]:.3g}")
-    assert pictures[6][1].startswith("worst 1 · ")
-    assert pictures[6][1].endswith(f" · {scores[-1]:.3g}")
+    assert pictures[0][1].startswith(f"best {scores[0]:.3g} · ")
+    assert pictures[6][1].startswith(f"worst {scores[-1]:.3g} · ")
 
 
 def test_another_task_keeps_the_measure_only_where_it_has_it(workspace, comparing):
-    project, folder = evaluated(workspace, sweeps=False, seeds=1)
+    _, folder = evaluated(workspace, sweeps=False, seeds=1)
     measure, pictures = evaluation_results.pictured(folder, "photo", LORA, "ssim")
     assert measure["value"] == "ssim"
     assert len(pictures) == 8
@@ -288,9 +288,9 @@ def test_names_from_outside_never_become_markup(workspace, comparing):
     project, folder = evaluated(workspace, landmarks=("<img src=x>", "[a](javascript:b)"), sweeps=False, seeds=1)
     text = (folder / "result.json").read_text()
     (folder / "result.json").write_text(text.replace('"LoRA"', '"<script>x</script>"'))
-    words, _, figures, *_ = evaluation_results.view(project, folder)
-    assert "<script" not in words + figures
-    assert "<img" not in words + figures
+    answers, words, _, figures, *_ = evaluation_results.view(project, folder)
+    assert "<script" not in answers + words + figures
+    assert "<img" not in answers + words + figures
     assert "&lt;script&gt;" in words
 
 

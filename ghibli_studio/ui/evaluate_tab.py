@@ -62,7 +62,7 @@ def choices_view(project: Project | None) -> list[Any]:
     return [
         gr.update(visible=False), gr.update(visible=True),
         gr.update(choices=choices, value=[BASE, *newest.values()]),
-        gr.update(maximum=max(count, 2), value=count), evaluations_view(project),
+        gr.update(label=f"Held-out landmarks, of {count}", value=count), evaluations_view(project),
     ]
 
 
@@ -155,7 +155,7 @@ def build(workspace: Workspace, project: gr.Dropdown, tab: gr.Tab) -> None:
             sweeps = gr.CheckboxGroup(SWEEPS, value=[], label="Draw for curves too", elem_id="evaluate-sweeps",
                                       info="Takes several times as long.")
         with gr.Column(min_width=300):
-            count = gr.Slider(1, 23, 23, step=1, label="Held-out landmarks", elem_id="evaluate-landmarks",
+            count = gr.Number(None, precision=0, label="Held-out landmarks", elem_id="evaluate-landmarks",
                               info="The unit of every test: more landmarks show smaller differences.")
             seeds = gr.Number(1, precision=0, label="Pictures of each", elem_id="evaluate-seeds",
                               info="Each from noise of its own, the same for all that are compared.")
@@ -171,10 +171,14 @@ def build(workspace: Workspace, project: gr.Dropdown, tab: gr.Tab) -> None:
         resume = gr.Button("Go on", elem_id="evaluate-resume", visible=False, scale=1, min_width=100)
         write = gr.Button("Make the report", elem_id="make-report", visible=False, scale=1, min_width=160)
     files = gr.File(label="Report", visible=False, elem_id="report-files", file_count="multiple")
-    words = gr.Markdown(elem_id="evaluate-findings")
+    answers = gr.HTML(elem_id="evaluate-answers", padding=False)
     with gr.Column(visible=False) as box:
-        table = gr.Dataframe(headers=evaluation_results.HEADS, datatype=evaluation_results.KINDS, interactive=False,
-                             wrap=True, label="All comparisons", elem_id="evaluate-table", show_search="filter")
+        with gr.Accordion("The findings in full: how sure they are, and what they do not show", open=False):
+            words = gr.Markdown(elem_id="evaluate-findings")
+        table = gr.Dataframe(headers=list(evaluation_results.COLUMNS), interactive=False, wrap=True,
+                             datatype=[kind for kind, _ in evaluation_results.COLUMNS.values()],
+                             column_widths=[width for _, width in evaluation_results.COLUMNS.values()],
+                             label="All comparisons", elem_id="evaluate-table", show_search="filter")
         with gr.Row():
             task = gr.Dropdown([], label="Best and worst, drawn", elem_id="evaluate-task", min_width=200)
             variant = gr.Dropdown([], label="By", elem_id="evaluate-variant", min_width=200)
@@ -182,7 +186,7 @@ def build(workspace: Workspace, project: gr.Dropdown, tab: gr.Tab) -> None:
         extremes = gr.Gallery(label="Best, then worst", columns=6, height="auto", object_fit="contain",
                               elem_id="evaluate-pictures", buttons=["download", "fullscreen"])
         figures = gr.HTML(elem_id="evaluate-figures", padding=False)
-    shown = [words, table, figures, task, measure, variant, extremes, box]
+    shown = [answers, words, table, figures, task, measure, variant, extremes, box]
     buttons = [resume, write, files]
     choices = [first, form, chosen, count, which]
     quiet: dict[str, Any] = {"show_progress": "hidden", "api_visibility": "private"}
@@ -191,7 +195,7 @@ def build(workspace: Workspace, project: gr.Dropdown, tab: gr.Tab) -> None:
         """Updates of the buttons and of all that is shown."""
         folder = folder_of(of, name) if of else None
         done = folder is not None and (folder / report.RESULT).exists()
-        told = evaluation_results.view(of, folder) if of else ["", *[gr.skip()] * 6, gr.update(visible=False)]
+        told = evaluation_results.view(of, folder) if of else ["", *[gr.skip()] * 7, gr.update(visible=False)]
         if of is not None and folder is None:
             told[0] = ""
         return [gr.update(visible=folder is not None and not done), gr.update(visible=of is not None),

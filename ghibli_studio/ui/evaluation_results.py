@@ -5,6 +5,7 @@ No number is computed here, and nothing is laid out: these are the values of the
 
 from __future__ import annotations
 
+import html
 from pathlib import Path
 from typing import Any
 
@@ -16,16 +17,19 @@ from ghibli_studio.findings_training import overfitting, speed
 from ghibli_studio.ui import parts
 from ghibli_studio.workspace import Project
 
-HEADS = ["Measure", "Drawn", "First", "Second", "Difference", "Low", "High", "p after Holm", "Effect",
-         "What may be said"]
-KINDS = ["str", "str", "str", "str", "number", "number", "number", "number", "number", "str"]
+COLUMNS = {
+    "Measure": ("str", "250px"), "Drawn": ("str", "140px"), "Pair": ("str", "210px"), "Difference": ("number", "105px"),
+    "Low": ("number", "85px"), "High": ("number", "85px"), "p (Holm)": ("number", "90px"),
+    "Effect": ("number", "80px"), "What may be said": ("str", "190px"),
+}
+"""The table's heads: (kind, width) of each column."""
 BEST_AND_WORST = 6
-COUNT = 8
+COUNT = 9
 """Widgets that `view` updates."""
 
 
 def view(project: Project, folder: Path | None) -> list[Any]:
-    """Updates of (words, table, figures, task, measure, variant, gallery, box) for an evaluation, or for none."""
+    """Updates of (answers, words, table, figures, task, measure, variant, gallery, box) for an evaluation or none."""
     if folder is None or not (folder / report.RESULT).exists():
         told = parts.empty("This evaluation is not finished; press Go on.") if folder else ""
         return [told, *[gr.skip()] * (COUNT - 2), gr.update(visible=False)]
@@ -34,8 +38,9 @@ def view(project: Project, folder: Path | None) -> list[Any]:
     tasks = report_figures.tasks_of(result)
     measures = report_figures.measures_of(result, tasks[0])
     names = list(report_figures.looks(result["variants"]))
+    findings = [*of_pictures(result), speed(trainings["efficiency"]), overfitting(trainings["dynamics"])]
     return [
-        words([*of_pictures(result), speed(trainings["efficiency"]), overfitting(trainings["dynamics"])]),
+        answers(findings, result["warnings"]), words(findings),
         gr.update(value=table(result), visible=bool(result["comparisons"])),
         plots(result, trainings),
         gr.update(choices=[(f"drawn {TASKS[task]}", task) for task in tasks], value=tasks[0]),
@@ -44,6 +49,13 @@ def view(project: Project, folder: Path | None) -> list[Any]:
         gallery(folder, result, tasks[0], names[-1], measures[0]),
         gr.update(visible=True),
     ]
+
+
+def answers(findings: list[Finding], warnings: list[str]) -> str:
+    """Questions with their one-sentence answers, and what has to be known before they are believed, as HTML."""
+    rows = "".join(f"<dt>{html.escape(one.title)}</dt><dd>{html.escape(one.answer)}</dd>" for one in findings)
+    notes = "".join(f"<li>{html.escape(text)}</li>" for text in warnings)
+    return f'<dl class="answers">{rows}</dl>' + (f'<ul class="notes">{notes}</ul>' if notes else "")
 
 
 def words(findings: list[Finding]) -> str:
@@ -58,12 +70,12 @@ def words(findings: list[Finding]) -> str:
 
 
 def table(result: dict[str, Any]) -> list[list[Any]]:
-    """Rows under HEADS: every comparison, numbers as numbers so that the table sorts them."""
+    """Rows under COLUMNS: every comparison, numbers as numbers so that the table sorts them."""
     rows = []
     for one, told in zip(report_figures.ranked(result), report_figures.compared_rows(result)):
         low, high = one["interval"] or (None, None)
-        rows.append([told[0], told[1], one["a"], one["b"], *(_rounded(value) for value in (
-            one["difference"], low, high, one["p_holm"], one["effect"])), told[-1]])
+        rows.append([*told[:3], *map(_rounded, (one["difference"], low, high)),
+                     None if one["p_holm"] is None else round(one["p_holm"], 4), _rounded(one["effect"]), told[-1]])
     return rows
 
 
@@ -98,10 +110,10 @@ def gallery(folder: Path, result: dict[str, Any], task: str, variant: str, key: 
     """A variant's best pictures by one measure, then its worst, with their scores; files that are gone are left out."""
     found = []
     for name, rows in zip(("best", "worst"), report_pictures.extremes(result, task, variant, key, BEST_AND_WORST)):
-        for place, row in enumerate(rows, 1):
+        for row in rows:
             file = report_pictures.file_of(folder, row)
             if file.exists():
-                found.append((parts.served(file), f"{name} {place} · {row['landmark']} · {row['scores'][key]:.3g}"))
+                found.append((parts.served(file), f"{name} {row['scores'][key]:.3g} · {row['landmark']}"))
     return found
 
 

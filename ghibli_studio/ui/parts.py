@@ -43,6 +43,7 @@ CSS = """
 .strip .grid-wrap { min-height: 0; }
 #dataset-gallery .thumbnail-item { aspect-ratio: 2 / 1 !important; }
 @media (max-width: 640px) {
+  #tabs .tab-container button { padding: 0 .42rem; font-size: .85rem; }
   .gradio-container .main { padding: .6rem !important; }
   #dataset-gallery .grid-container { grid-template-columns: repeat(2, minmax(0, 1fr)) !important; }
   .strip .grid-container { grid-template-columns: repeat(4, minmax(0, 1fr)) !important; }
@@ -51,7 +52,12 @@ CSS = """
 }
 #profile-plot .vega-embed { height: 300px !important; }
 .figures { display: grid; grid-template-columns: repeat(auto-fit, minmax(min(26rem, 100%), 1fr)); gap: 1rem; }
-.figure { margin: 0; } .figure .scroll { overflow-x: auto; }
+.answers { display: grid; gap: .35rem 1.2rem; margin: .4rem 0; } .answers dd { margin: 0 0 .3rem; font-weight: 600; }
+@media (min-width: 641px) { .answers { grid-template-columns: 17rem minmax(0, 1fr); } }
+.notes { margin: .3rem 0; padding-left: 1.1rem; font-size: .9rem; opacity: .85; }
+#evaluate-figures h3 { margin: 1.4rem 0 .4rem; }
+#evaluate-figures .figure:has(table) { grid-column: 1 / -1; }
+.figure { margin: 0; min-width: 0; } .figure .scroll { overflow-x: auto; }
 .figure svg { width: 100%; max-width: 34rem; height: auto; }
 .figure table { border-collapse: collapse; }
 .figure :is(th, td) { padding: .25rem .9rem .25rem 0; text-align: left; border: 0 solid;

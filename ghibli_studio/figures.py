@@ -53,18 +53,23 @@ def axis(values: Iterable[float | None], count: int = 4, include: Sequence[float
     digits = max(0, -math.floor(math.log10(step) + 1e-9))
     ticks = tuple(round(number * step, 12) for number in range(first, last + 1))
 
-    def form(value: float) -> str:
-        text = f"{value:,.{digits}f}"
-        return text.lstrip("-") if float(text.replace(",", "")) == 0 else text.replace("-", "−")
-
-    return Axis(ticks[0], ticks[-1], ticks, form)
+    return Axis(ticks[0], ticks[-1], ticks, _written(digits))
 
 
 def precise(scale: Axis) -> Callable[[float], str]:
     """A number with one digit more than the axis has at its ticks, for words and tables."""
     step = min((b - a for a, b in zip(scale.ticks, scale.ticks[1:])), default=1.0)
-    digits = max(0, 1 - math.floor(math.log10(step) + 1e-9))
-    return lambda value: f"{value:,.{digits}f}".replace("-", "−")
+    return _written(max(0, 1 - math.floor(math.log10(step) + 1e-9)))
+
+
+def _written(digits: int) -> Callable[[float], str]:
+    """Writes numbers with so many digits, a true minus, and no sign where nothing is left of them."""
+
+    def form(value: float) -> str:
+        text = f"{value:,.{digits}f}"
+        return text.lstrip("-") if float(text.replace(",", "")) == 0 else text.replace("-", "−")
+
+    return form
 
 
 @dataclass(frozen=True)

@@ -243,7 +243,8 @@ def test_a_result_is_shown_whole(workspace, comparing):
     answers, words, table, figures, task, measure, variant, pictures, box = evaluation_results.view(project, folder)
     assert box == SHOWN
     for title in ("Which is nearer to the style?", "Which keeps the landmark better?",
-                  "Which follows the prompt better?", "Which learns faster, and which is cheaper?", "Does either over-fit, and which epoch is best?"):
+                  "Which follows the prompt better?", "Which learns faster, and which is cheaper?",
+                  "Does either over-fit, and which epoch is best?"):
         assert f"### {title}" in words
         assert f"<dt>{title}</dt>" in answers
     assert f"<li>{values['warnings'][0]}</li>" in answers

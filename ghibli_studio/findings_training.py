@@ -5,11 +5,11 @@ No number is computed here: they come from `efficiency`, `dynamics` and the stud
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import adapters
-from ghibli_studio.findings import Finding, Verdict
+from ghibli_studio.findings import ALPHA, Finding, Verdict
 from ghibli_studio.words import duration, listed, signed, size
 
 SPEED = "Which learns faster, and which is cheaper?"
@@ -25,51 +25,52 @@ def label(method: str) -> str:
 
 
 def speed(efficiency: dict[str, Any] | None) -> Finding:
-    """Time to one common validation loss, then what a run costs."""
-    runs = efficiency["runs"] if efficiency else []
-    of = by_method(runs)
-    if not of:
+    """Time to one common validation loss, then what a run costs; from `efficiency.describe`."""
+    of = by_name(efficiency["runs"] if efficiency else [])
+    if not of or efficiency is None:
         return Finding("speed", SPEED, "unsaid", "Nothing can be said: no run has finished an epoch yet.",
                        not_shown=(UNSAID,))
-    target = efficiency["target"]["loss"]
-    times = {name: [run["seconds_to_target"] for run in told] for name, told in of.items()}
-    verdict, ahead, answer = _sooner(times)
-    found = [sentence for name, told in of.items() if (sentence := _cost(name, told, target))]
-    counts = listed(f"{len(told)} run{'s' if len(told) > 1 else ''} of {label(name)}" for name, told in of.items())
-    sure = [f"{counts}, one at a time on the same machine; the loss is that of the fixed validation, the same for all."]
-    if min(len(told) for told in of.values()) < 2:
-        sure.append("With one run of a method nothing tells how much a repetition would differ: a difference of a few "
-                    "per cent means nothing. `train --seeds 3` repeats.")
-    not_shown = ["That it would be so on another machine, with another rank, learning rate or number of vectors: these "
-                 "are the times of these settings.",
-                 "That a lower loss is a better picture: the loss is a guide, the pictures are judged above."]
-    if len({machine_words(run.get("machine")) for run in runs}) > 1:
-        not_shown.insert(0, "Which is faster: the runs were made on different machines, so their times do not compare.")
+    verdict, ahead, answer = _sooner({name: [run["seconds_to_target"] for run in runs] for name, runs in of.items()})
+    counts = listed(f"{len(runs)} run{'s' if len(runs) > 1 else ''} of {name}" for name, runs in of.items())
+    sure = [f"{counts}; the loss is that of the fixed validation, the same for all, and the time is that of training "
+            "alone."]
+    if min(len(runs) for runs in of.values()) < 2:
+        sure.append("With one run of a method nothing tells how much a repetition would differ. Train with more seeds.")
+    if len({repr(run["machine"]) for runs in of.values() for run in runs if run["machine"]}) > 1:
         verdict, ahead = "unsaid", None
-        answer = "This cannot be said: the runs were made on different machines."
-    return Finding("speed", SPEED, verdict, answer, tuple(found), tuple(sure), tuple(not_shown), ahead)
+        answer = "This cannot be said: the runs were made on different machines or precisions."
+    not_shown = [
+        "That it would be so on another machine, with another rank, learning rate or number of vectors: these are the "
+        "times of these settings.",
+        "That a lower loss is a better picture: the loss is a guide, the pictures are judged by themselves.",
+    ]
+    return Finding("speed", SPEED, verdict, answer, tuple(_cost(name, runs, efficiency["target"])
+                                                          for name, runs in of.items()),
+                   tuple(sure), (*efficiency["warnings"], *not_shown), ahead)
 
 
-def by_method(runs: Sequence[dict[str, Any]]) -> dict[str, list[dict[str, Any]]]:
-    """The runs by method, in the order of the methods' first run."""
-    return {name: [run for run in runs if run["method"] == name] for name in dict.fromkeys(r["method"] for r in runs)}
+def by_name(runs: Sequence[dict[str, Any]]) -> dict[str, list[dict[str, Any]]]:
+    """The runs by what their method and settings are called, in the order of first appearance."""
+    return {name: [run for run in runs if run["name"] == name] for name in dict.fromkeys(run["name"] for run in runs)}
 
 
 def _sooner(times: dict[str, list[float | None]]) -> tuple[Verdict, str | None, str]:
     """Who reached the common loss first; only where no run of one overlaps with one of another."""
     if len(times) < 2:
         (name,) = times
-        return "unsaid", None, f"Nothing can be compared: only {label(name)} has been trained."
+        return "unsaid", None, f"Nothing can be compared: only {name} has been trained."
     if any(value is None for values in times.values() for value in values):
         return "unsaid", None, "This cannot be said: not every run reached a common validation loss."
+    if not any(value for values in times.values() for value in values):
+        return "unsaid", None, "This cannot be said: the loss that all runs reach needs no training."
     ranked = sorted(times, key=lambda name: min(times[name]))
     first, second = ranked[:2]
     if max(times[first]) >= min(time for name in ranked[1:] for time in times[name]):
         return "none", None, "No method was sooner in all of its runs: their times overlap."
-    sooner = f"{label(first)} reached the common validation loss sooner than {label(second)}"
+    sooner = f"{first} reached the common validation loss sooner than {second}"
     if min(len(values) for values in times.values()) < 2:
         return "unsaid", None, f"{sooner} here, but a method with one run says nothing of the next."
-    return "better", label(first), f"{sooner} in every one of its runs."
+    return "better", first, f"{sooner} in every one of its runs."
 
 
 def _cost(name: str, runs: Sequence[dict[str, Any]], target: float | None) -> str:
@@ -83,76 +84,69 @@ def _cost(name: str, runs: Sequence[dict[str, Any]], target: float | None) -> st
                  f"{_range([run['seconds'] for run in runs], duration)} in all")
     parts.append(f"trains {_range([run['trainable_parameters'] for run in runs], '{:,}'.format)} numbers, a file of "
                  f"{_range([run['adapter_bytes'] for run in runs], size)}")
-    memory = [run["peak_memory_bytes"] for run in runs if run.get("peak_memory_bytes")]
-    if memory:
-        parts.append(f"needed {_range(memory, size)} of memory at most")
-    energy = [run["energy_wh"] for run in runs if run.get("energy_wh") is not None]
-    if energy:
-        parts.append(f"used {_range(energy, '{:.1f} Wh'.format)}")
-    return f"{label(name)} " + "; it ".join(parts) + "."
+    parts += [f"needed {_range(memory, size)} of memory" for memory in [
+        [run["peak_memory_bytes"] for run in runs if run["peak_memory_bytes"]]] if memory]
+    energy = [run["energy_wh"] for run in runs]
+    if None not in energy:
+        parts.append(f"used {_range(energy, '{:.2g} Wh'.format)}")
+    return f"{name} " + "; it ".join(parts) + "."
 
 
-def _range(values: Sequence[Any], form: Any) -> str:
-    known = [value for value in values if value is not None]
-    if not known:
-        return "an unknown amount"
-    low, high = form(min(known)), form(max(known))
+def _range(values: Sequence[Any], form: Callable[[Any], str]) -> str:
+    low, high = form(min(values)), form(max(values))
     return low if low == high else f"{low} to {high}"
 
 
-def overfitting(dynamics: dict[str, Any] | None) -> Finding:
-    """For each method whether the validation loss rises again, and its best epoch as far as it can be named."""
-    methods = dynamics["methods"] if dynamics else {}
-    if not methods:
+def overfitting(dynamics: Sequence[dict[str, Any]] | None) -> Finding:
+    """For each method whether the validation loss rises again, and its best epoch as far as it can be named.
+
+    From `dynamics.describe`.
+    """
+    if not dynamics:
         return Finding("overfitting", FIT, "unsaid", "Nothing can be said: no run has finished an epoch yet.",
                        not_shown=(UNSAID,))
-    found, over, unsaid = [], [], []
-    for name, told in methods.items():
-        best, rise = told["best_epoch"], told["overfitting"]
-        found.append(f"{label(name)}: {_best(best, told)}. {_rise(rise)}")
-        if over_fits(rise):
-            over.append(f"{label(name)} over-fits from epoch {rise['from_epoch']}")
-        elif rise is None or rise["interval"] is None:
-            unsaid.append(label(name))
-    others = [label(name) for name in methods if not over_fits(methods[name]["overfitting"])
-              and label(name) not in unsaid]
+    over = [f"{one['name']} over-fits from epoch {one['overfitting']['epoch']}" for one in dynamics
+            if over_fits(one["overfitting"])]
+    unsaid = [one["name"] for one in dynamics if one["overfitting"]["interval"] is None]
+    others = [one["name"] for one in dynamics if one["name"] not in unsaid and not over_fits(one["overfitting"])]
     parts = over + ([f"no evidence of over-fitting for {listed(others)}"] if others else [])
     parts += [f"for {listed(unsaid)} it cannot be said"] if unsaid else []
     answer = "; ".join(parts)
     verdict: Verdict = "mixed" if over and (others or unsaid) else "better" if over else "none" if others else "unsaid"
-    not_shown = [
-        "Whether more epochs would have helped or harmed: nothing is said of what comes after the last one.",
-        "That the pictures get worse where the loss rises: the loss is measured on held-out landmarks, but it is not "
-        "the eye.",
-    ]
-    sure = ("The best epoch is chosen on one half of the held-out landmarks and the rise from it is measured on the "
-            "other half, both ways, so that luck in the choice does not look like over-fitting.",)
-    return Finding("overfitting", FIT, verdict, f"{answer[0].upper()}{answer[1:]}.", tuple(found), sure,
-                   tuple(not_shown))
+    return Finding(
+        "overfitting", FIT, verdict, f"{answer[0].upper()}{answer[1:]}.",
+        tuple(f"{one['name']}: {_best(one)}. {_rise(one['overfitting'])}" for one in dynamics),
+        ("The best epoch is chosen on one half of the held-out landmarks and the rise from it is measured on the other "
+         "half, both ways, so that luck in the choice does not look like over-fitting.",),
+        ("Whether more epochs would have helped or harmed: nothing is said of what comes after the last one.",
+         "That the pictures get worse where the loss rises: the loss is measured on held-out landmarks, but it is not "
+         "the eye."),
+    )
 
 
-def over_fits(rise: dict[str, Any] | None) -> bool:
-    """True only where the interval of the rise lies above zero and p is below .05."""
-    return bool(rise and rise["interval"] and rise["interval"][0] > 0 and rise["p"] is not None and rise["p"] < 0.05)
+def over_fits(told: dict[str, Any]) -> bool:
+    """True only where the epoch is named, the interval of the rise lies above zero and p is below .05."""
+    interval, p = told["interval"], told["p"]
+    return told["epoch"] is not None and interval is not None and interval[0] > 0 and p is not None and p < ALPHA
 
 
-def _best(best: dict[str, Any], told: dict[str, Any]) -> str:
-    last = told["curve"][-1]["epoch"]
-    low, high = best["interval"] or (best["epoch"], best["epoch"])
+def _best(one: dict[str, Any]) -> str:
+    best, last = one["best"], one["epochs"][-1]
     if best["interval"] is None:
         return f"the lowest validation loss was in epoch {best['epoch']} of {last}; how sure that is cannot be said"
+    low, high = best["interval"]
     if low == high:
         return f"the best epoch is {best['epoch']} of {last}, whichever of the landmarks are taken"
     return f"the best epoch lies between {low} and {high} of {last}; the lowest loss was in epoch {best['epoch']}"
 
 
-def _rise(rise: dict[str, Any] | None) -> str:
-    if rise is None or rise["interval"] is None:
-        return "Whether the loss rises after it cannot be said."
-    low, high = rise["interval"]
-    return (f"From there to the last epoch the loss on other landmarks changes by {signed(rise['rise'], 4)} "
-            f"[{signed(low, 4)} to {signed(high, 4)}]: "
-            + ("it rises." if over_fits(rise) else "no evidence of a rise."))
+def _rise(told: dict[str, Any]) -> str:
+    if told["interval"] is None:
+        return f"Whether the loss rises after it {told['verdict']}."
+    low, high = told["interval"]
+    said = "it rises." if over_fits(told) else "no evidence of a rise."
+    return (f"From there to the last epoch the loss on other landmarks changes by {signed(told['rise'], 4)} "
+            f"[{signed(low, 4)} to {signed(high, 4)}]: {said}")
 
 
 def people(study: dict[str, Any] | None) -> Finding:
@@ -197,5 +191,5 @@ def limits(report: dict[str, Any]) -> Finding:
 
 
 def machine_words(machine: dict[str, Any] | None) -> str:
-    """A machine as `key: value` with commas between."""
+    """A machine, or versions, as `name: value` with commas between."""
     return ", ".join(f"{key}: {value}" for key, value in (machine or {}).items() if value is not None)

@@ -98,7 +98,7 @@ def trainings(runs: Sequence[Run]) -> dict[str, Any]:
         return {"efficiency": None, "dynamics": None}
     from ghibli_studio import dynamics, efficiency
 
-    return {"efficiency": efficiency.compare(runs), "dynamics": dynamics.analyse(runs)}
+    return {"efficiency": efficiency.describe(runs), "dynamics": dynamics.describe(runs)}
 
 
 def _finite(value: Any) -> Any:

@@ -5,6 +5,7 @@ No number is computed here: they come from `efficiency`, `dynamics` and the stud
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -34,8 +35,8 @@ def speed(efficiency: dict[str, Any] | None) -> Finding:
     counts = listed(f"{len(runs)} run{'s' if len(runs) > 1 else ''} of {name}" for name, runs in of.items())
     sure = [f"{counts}; the loss is that of the fixed validation, the same for all, and the time is that of training "
             "alone."]
-    if min(len(runs) for runs in of.values()) < 2:
-        sure.append("With one run of a method nothing tells how much a repetition would differ. Train with more seeds.")
+    if verdict == "unsaid" and len(of) > 1:
+        sure.append("Four runs of each method with different seeds are the least with which this can be said.")
     if len({repr(run["machine"]) for runs in of.values() for run in runs if run["machine"]}) > 1:
         verdict, ahead = "unsaid", None
         answer = "This cannot be said: the runs were made on different machines or precisions."
@@ -51,7 +52,16 @@ def speed(efficiency: dict[str, Any] | None) -> Finding:
 
 def by_name(runs: Sequence[dict[str, Any]]) -> dict[str, list[dict[str, Any]]]:
     """The runs by what their method and settings are called, in the order of first appearance."""
-    return {name: [run for run in runs if run["name"] == name] for name in dict.fromkeys(run["name"] for run in runs)}
+    names = dict.fromkeys(full_name(run) for run in runs)
+    return {name: [run for run in runs if full_name(run) == name] for name in names}
+
+
+def full_name(one: dict[str, Any]) -> str:
+    """What a run's or a curve's group is called, with the method's whole name in place of its short one."""
+    module = adapters.methods().get(one["method"])
+    if module is None or not one["name"].startswith(module.SHORT_LABEL):
+        return one["name"]
+    return module.LABEL + one["name"].removeprefix(module.SHORT_LABEL)
 
 
 def _sooner(times: dict[str, list[float | None]]) -> tuple[Verdict, str | None, str]:
@@ -61,15 +71,16 @@ def _sooner(times: dict[str, list[float | None]]) -> tuple[Verdict, str | None, 
         return "unsaid", None, f"Nothing can be compared: only {name} has been trained."
     if any(value is None for values in times.values() for value in values):
         return "unsaid", None, "This cannot be said: not every run reached a common validation loss."
-    if not any(value for values in times.values() for value in values):
-        return "unsaid", None, "This cannot be said: the loss that all runs reach needs no training."
+    if any(value == 0 for values in times.values() for value in values):
+        return "unsaid", None, "This cannot be said: the loss that every run reaches needs no training of some."
     ranked = sorted(times, key=lambda name: min(times[name]))
     first, second = ranked[:2]
     if max(times[first]) >= min(time for name in ranked[1:] for time in times[name]):
         return "none", None, "No method was sooner in all of its runs: their times overlap."
     sooner = f"{first} reached the common validation loss sooner than {second}"
-    if min(len(values) for values in times.values()) < 2:
-        return "unsaid", None, f"{sooner} here, but a method with one run says nothing of the next."
+    counts = len(times[first]), len(times[second])
+    if 2 / math.comb(sum(counts), counts[0]) >= ALPHA:  # how often luck alone parts so many runs so neatly
+        return "unsaid", None, f"{sooner} here, but {counts[0]} and {counts[1]} runs are too few to count on it."
     return "better", first, f"{sooner} in every one of its runs."
 
 
@@ -105,17 +116,18 @@ def overfitting(dynamics: Sequence[dict[str, Any]] | None) -> Finding:
     if not dynamics:
         return Finding("overfitting", FIT, "unsaid", "Nothing can be said: no run has finished an epoch yet.",
                        not_shown=(UNSAID,))
-    over = [f"{one['name']} over-fits from epoch {one['overfitting']['epoch']}" for one in dynamics
+    over = [f"{full_name(one)} over-fits from epoch {one['overfitting']['epoch']}" for one in dynamics
             if over_fits(one["overfitting"])]
-    unsaid = [one["name"] for one in dynamics if one["overfitting"]["interval"] is None]
-    others = [one["name"] for one in dynamics if one["name"] not in unsaid and not over_fits(one["overfitting"])]
+    unsaid = [full_name(one) for one in dynamics if one["overfitting"]["interval"] is None]
+    others = [full_name(one) for one in dynamics
+              if full_name(one) not in unsaid and not over_fits(one["overfitting"])]
     parts = over + ([f"no evidence of over-fitting for {listed(others)}"] if others else [])
     parts += [f"for {listed(unsaid)} it cannot be said"] if unsaid else []
     answer = "; ".join(parts)
     verdict: Verdict = "mixed" if over and (others or unsaid) else "better" if over else "none" if others else "unsaid"
     return Finding(
         "overfitting", FIT, verdict, f"{answer[0].upper()}{answer[1:]}.",
-        tuple(f"{one['name']}: {_best(one)}. {_rise(one['overfitting'])}" for one in dynamics),
+        tuple(f"{full_name(one)}: {_best(one)}. {_rise(one['overfitting'])}" for one in dynamics),
         ("The best epoch is chosen on one half of the held-out landmarks and the rise from it is measured on the other "
          "half, both ways, so that luck in the choice does not look like over-fitting.",),
         ("Whether more epochs would have helped or harmed: nothing is said of what comes after the last one.",

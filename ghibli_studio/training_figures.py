@@ -8,7 +8,7 @@ from typing import Any
 from ghibli_studio import charts, figures
 from ghibli_studio.charts import Line
 from ghibli_studio.figures import COLOURS, SPARE_COLOURS
-from ghibli_studio.findings_training import by_name
+from ghibli_studio.findings_training import by_name, full_name
 from ghibli_studio.report_figures import MARKS
 from ghibli_studio.words import duration, size
 
@@ -35,10 +35,10 @@ def _curves(dynamics: Sequence[dict[str, Any]]) -> Iterator[str]:
     losses, changes = [], []
     for one, (colour, mark) in zip(dynamics, looks(dynamics)):
         band = tuple(zip(one["epochs"], one["low"], one["high"])) if one["low"] else ()
-        losses.append(Line(one["name"], tuple(zip(one["epochs"], one["loss"])), colour, band, marker=mark))
+        losses.append(Line(full_name(one), tuple(zip(one["epochs"], one["loss"])), colour, band, marker=mark))
         profile = one["per_timestep"]
-        changes.append(Line(one["name"], tuple(zip(profile["timesteps"], profile["change"])), colour, marker=mark))
-    bands = "; ".join(f"{one['name']}: {one['band']}" for one in dynamics if one["band"])
+        changes.append(Line(full_name(one), tuple(zip(profile["timesteps"], profile["change"])), colour, marker=mark))
+    bands = "; ".join(f"{full_name(one)}: {one['band']}" for one in dynamics if one["band"])
     bare = {round(one["base_loss"], 6) for one in dynamics}
     base, note = (bare.pop(), "; dashed: the base model") if len(bare) == 1 else (None, "")
     yield charts.lines("Validation loss by epoch", losses, "epoch", "validation loss",

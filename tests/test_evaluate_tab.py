@@ -59,11 +59,13 @@ def comparing(monkeypatch):
 
     fake.evaluate, fake.resume = evaluate, resume
     fake.evaluations = lambda project: sorted((project.folder / "evaluations").glob("*"), reverse=True)
-    fake.variants_of_runs = lambda project, runs, base: [*(["base"] if base else []), *runs]
-    fake.strength_sweep = lambda project, variants: [f"{one} at 0.5" for one in variants if one != "base"]
-    fake.epoch_sweep = lambda project, variants: [f"{one}, epoch 1" for one in variants if one != "base"]
-    monkeypatch.setitem(sys.modules, "ghibli_studio.comparing", fake)
-    monkeypatch.setattr(ghibli_studio, "comparing", fake, raising=False)
+    variants = types.ModuleType("ghibli_studio.variants")
+    variants.variants_of_runs = lambda project, runs, base: [*(["base"] if base else []), *runs]
+    variants.strength_sweep = lambda project, compared: [f"{one} at 0.5" for one in compared if one != "base"]
+    variants.epoch_sweep = lambda project, compared: [f"{one}, epoch 1" for one in compared if one != "base"]
+    for module in (fake, variants):  # heavy ones, in whose place these stand
+        monkeypatch.setitem(sys.modules, module.__name__, module)
+        monkeypatch.setattr(ghibli_studio, module.__name__.split(".")[1], module, raising=False)
     monkeypatch.setattr(report, "trainings", lambda runs: {"efficiency": efficiency(), "dynamics": dynamics()})
     return fake
 

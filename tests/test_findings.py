@@ -172,20 +172,23 @@ def test_many_pairs_are_counted():
 
 
 def test_sooner_in_every_run_is_a_difference():
-    one = findings_training.speed(efficiency())
+    one = findings_training.speed(efficiency(seeds=4))
     assert (one.verdict, one.ahead) == ("better", "LoRA")
-    assert one.answer == "LoRA reached the common validation loss sooner than TI in every one of its runs."
-    assert one.found[0] == (
+    assert one.answer == (
+        "LoRA reached the common validation loss sooner than Textual Inversion in every one of its runs.")
+    assert findings_training.speed(efficiency(seeds=2)).found[0] == (
         "LoRA reached a validation loss of 0.0512 after 37 s to 42 s (120 to 128 steps); it took 0.31 s to 0.32 s a "
         "step and 2 min 22 s to 2 min 23 s in all; it trains 797,184 numbers, a file of 3.21 MB; it needed 812 MB of "
         "memory.")
     assert "Energy is not known of every run: not every device tells it." in one.not_shown
 
 
-def test_one_run_each_claims_nothing():
-    one = findings_training.speed(efficiency(seeds=1))
+@pytest.mark.parametrize("seeds", [1, 2, 3])
+def test_few_runs_claim_nothing(seeds):
+    """Even three against three are parted so neatly by luck alone one time in ten."""
+    one = findings_training.speed(efficiency(seeds=seeds))
     assert (one.verdict, one.ahead) == ("unsaid", None)
-    assert one.answer.endswith("here, but a method with one run says nothing of the next.")
+    assert one.answer.endswith(f"here, but {seeds} and {seeds} runs are too few to count on it.")
 
 
 def spoilt(**values):
@@ -200,7 +203,9 @@ def spoilt(**values):
      "This cannot be said: not every run reached a common validation loss."),
     (efficiency(machines=({"device": "cpu"}, {"device": "cuda"})), "unsaid",
      "This cannot be said: the runs were made on different machines or precisions."),
-    (efficiency(methods=("ti",)), "unsaid", "Nothing can be compared: only TI has been trained."),
+    (spoilt(seconds_to_target=0.0, steps_to_target=0.0), "unsaid",
+     "This cannot be said: the loss that every run reaches needs no training of some."),
+    (efficiency(methods=("ti",)), "unsaid", "Nothing can be compared: only Textual Inversion has been trained."),
     (None, "unsaid", "Nothing can be said: no run has finished an epoch yet."),
     ({**efficiency(), "runs": []}, "unsaid", "Nothing can be said: no run has finished an epoch yet."),
 ])
@@ -211,21 +216,21 @@ def test_who_is_sooner_is_not_said_where_it_cannot(told, verdict, answer):
 
 def test_over_fitting_needs_an_interval_above_zero():
     one = findings_training.overfitting(dynamics())
-    assert one.answer == "TI over-fits from epoch 8; no evidence of over-fitting for LoRA."
+    assert one.answer == "Textual Inversion over-fits from epoch 8; no evidence of over-fitting for LoRA."
     assert one.found == (
         "LoRA: the best epoch lies between 6 and 10 of 10; the lowest loss was in epoch 8. From there to the last "
         "epoch the loss on other landmarks changes by +0.0001 [−0.0003 to +0.0005]: no evidence of a rise.",
-        "TI: the best epoch lies between 7 and 8 of 10; the lowest loss was in epoch 8. From there to the last epoch "
-        "the loss on other landmarks changes by +0.0026 [+0.0011 to +0.0041]: it rises.")
+        "Textual Inversion: the best epoch lies between 7 and 8 of 10; the lowest loss was in epoch 8. From there to "
+        "the last epoch the loss on other landmarks changes by +0.0026 [+0.0011 to +0.0041]: it rises.")
 
 
 @pytest.mark.parametrize(("rise", "answer"), [
-    ({**RISE, "interval": [-0.0001, 0.005]}, "No evidence of over-fitting for TI."),
-    ({**RISE, "p": 0.05}, "No evidence of over-fitting for TI."),
-    ({**RISE, "epoch": None}, "No evidence of over-fitting for TI."),
-    (NO_RISE, "No evidence of over-fitting for TI."),
-    (TOO_FEW, "For TI it cannot be said."),
-    (RISE, "TI over-fits from epoch 8."),
+    ({**RISE, "interval": [-0.0001, 0.005]}, "No evidence of over-fitting for Textual Inversion."),
+    ({**RISE, "p": 0.05}, "No evidence of over-fitting for Textual Inversion."),
+    ({**RISE, "epoch": None}, "No evidence of over-fitting for Textual Inversion."),
+    (NO_RISE, "No evidence of over-fitting for Textual Inversion."),
+    (TOO_FEW, "For Textual Inversion it cannot be said."),
+    (RISE, "Textual Inversion over-fits from epoch 8."),
 ])
 def test_over_fitting_is_claimed_only_where_everything_carries_it(rise, answer):
     told = learned("ti", [0.07, 0.05], None, None, 16, {"epoch": 1, "interval": None, "share": None}, rise)
@@ -236,8 +241,8 @@ def test_a_best_epoch_that_is_not_sure_is_not_named_as_such():
     best = {"epoch": 3, "interval": None, "share": None}
     told = learned("ti", [0.07] * 6, None, None, 16, best, TOO_FEW)
     assert findings_training.overfitting([told]).found == (
-        "TI: the lowest validation loss was in epoch 3 of 5; how sure that is cannot be said. Whether the loss rises "
-        "after it cannot be said: 4 validation landmarks, 6 are the least.",)
+        "Textual Inversion: the lowest validation loss was in epoch 3 of 5; how sure that is cannot be said. Whether "
+        "the loss rises after it cannot be said: 4 validation landmarks, 6 are the least.",)
 
 
 def test_without_a_study_nobody_was_asked():

@@ -316,7 +316,7 @@ def test_a_second_run_of_a_method_has_a_colour_of_its_own():
 def test_trainings_are_drawn_and_told():
     curve, profile, table = training_figures.training(efficiency(), dynamics())
     assert curve.count("<polygon") == 2
-    assert "TI begins at 0.072" in curve
+    assert "Textual Inversion begins at 0.072" in curve
     assert "stroke-dasharray" in curve
     assert "% against the base model" in profile
     assert table.count("<tr>") == 5

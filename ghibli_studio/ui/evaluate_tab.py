@@ -23,7 +23,7 @@ from ghibli_studio.ui.train_tab import chosen_project
 from ghibli_studio.workspace import Project, Workspace
 
 if TYPE_CHECKING:
-    from ghibli_studio.comparing import Variant
+    from ghibli_studio.variants import Variant
 
 TASKS = [("from the prompt alone", "prompt"), ("from the landmark's photograph", "photo")]
 SWEEPS = [("strengths of each adapter", "strength"), ("epochs of each run", "epoch")]
@@ -84,16 +84,17 @@ def folder_of(project: Project, name: str | None) -> Path | None:
 
 def variants_of(project: Project, chosen: Sequence[str], sweeps: Sequence[str]) -> list[Variant]:
     """What is compared, and what is only drawn for curves; StudioError where nothing is chosen."""
-    from ghibli_studio import comparing
+    from ghibli_studio import variants
 
     if not chosen:
         raise StudioError("nothing is chosen to compare; tick two or more")
-    compared = comparing.variants_of_runs(project, [name for name in chosen if name != BASE], base=BASE in chosen)
+    runs = [name for name in chosen if name != BASE]
+    compared = variants.variants_of_runs(project, runs, base=BASE in chosen)
     found = list(compared)
     if "strength" in sweeps:
-        found += comparing.strength_sweep(project, compared)
+        found += variants.strength_sweep(project, compared)
     if "epoch" in sweeps:
-        found += comparing.epoch_sweep(project, compared)
+        found += variants.epoch_sweep(project, compared)
     return found
 
 

@@ -7,8 +7,10 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from contextlib import suppress
+from dataclasses import asdict
+from functools import lru_cache
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from ghibli_studio import dataset as datasets
 from ghibli_studio.config import StudioError
@@ -20,6 +22,7 @@ from ghibli_studio.workspace import Project, Workspace
 
 if TYPE_CHECKING:
     from study.definition import Definition
+    from study.result import Result
     from study.store import Picture, Store
 
 METHODS = ("lora", "ti")
@@ -115,6 +118,37 @@ def study_of(project: Project) -> Store:
     if store is None:
         raise StudioError(f"project {project.name!r} has no study; make one first")
     return store
+
+
+def outcome(project: Project) -> Result:
+    """What came out of a closed study; StudyError while it is not closed."""
+    status = study_of(project).status()
+    return _outcome(project.study, status.closed_at, status.places.get("complete"))
+
+
+@lru_cache(maxsize=4)  # the key is opened, and that is written down, once and not at every look
+def _outcome(folder: Path, closed_at: str | None, complete: int | None) -> Result:
+    """Somebody may withdraw after the closing, so the number of people who finished is part of the question."""
+    from study.result import result
+    from study.store import Store
+
+    return result(Store(folder))
+
+
+def closed_outcome(project: Project) -> dict[str, Any] | None:
+    """What came out of the project's study as JSON values, with its findings in words; None unless it is closed.
+
+    Keys: `values` as `study.result.Result` has them, `notes` (what a reader has to know first), and `findings`, a list
+    of {question, title, verdict, may, may_not}.
+    """
+    from study.findings import TITLES, findings
+
+    store = open_study(project)
+    if store is None or store.status().state != "closed":
+        return None
+    found = outcome(project)
+    told = [{**asdict(one), "title": TITLES.get(one.question, "How blind it was")} for one in findings(found.values)]
+    return {"values": found.values, "notes": list(found.notes), "findings": told}
 
 
 def served_study(workspace: Workspace) -> Store:

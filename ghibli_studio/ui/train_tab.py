@@ -14,6 +14,7 @@ from adapters import StudioError
 from ghibli_studio import curves, jobs
 from ghibli_studio import dataset as datasets
 from ghibli_studio.config import PRESETS, RunConfig, TrainingSettings, preset
+from ghibli_studio.figures import COLOURS, SPARE_COLOURS
 from ghibli_studio.jobs import Status
 from ghibli_studio.ui import forms, parts
 from ghibli_studio.workspace import Project, Run, Workspace
@@ -71,11 +72,11 @@ def names_of(runs: Sequence[Run]) -> list[str]:
 
 def colours(runs: Sequence[Run], names: Sequence[str]) -> dict[str, str]:
     """A colour for every series that a plot may show."""
-    found, spare = {"Base model": parts.COLOURS["base"]}, iter(parts.SPARE_COLOURS * len(runs))
+    found, spare = {"Base model": COLOURS["base"]}, iter(SPARE_COLOURS * len(runs))
     used = set()
     for run, name in zip(runs, names):
         method = run.config().method
-        colour = next(spare) if method in used or method not in parts.COLOURS else parts.COLOURS[method]
+        colour = next(spare) if method in used or method not in COLOURS else COLOURS[method]
         used.add(method)
         found |= {name: colour, f"{name}, smoothed": colour, f"{name}, each step": colour + parts.PALE}
     return found

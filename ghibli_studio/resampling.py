@@ -42,19 +42,21 @@ def weights(pictures: tuple[int, ...], seed: int = 0) -> np.ndarray:
     return np.concatenate(drawn, axis=1)
 
 
-def percentiles(draws: np.ndarray, landmarks: int) -> Interval | None:
+def percentiles(draws: np.ndarray, landmarks: int, *, whole: bool = False) -> Interval | None:
     """The 95 % interval from resampled values, (resamples,); None with fewer than FEWEST landmarks.
 
     Percentiles further out than 2.5 and 97.5, by as much as Student's t is wider than the normal distribution and the
     plain variance narrower than the unbiased one: the expanded percentile interval (Hesterberg 2015,
     arXiv:1411.5279). In simulation (6 to 46 landmarks, 1 to 4 seeds, normal and skewed) it held the truth 91 to 98
-    times in 100, where the plain percentiles did 83 to 97 times and BCa 85 to 97.
+    times in 100, where the plain percentiles did 83 to 97 times and BCa 85 to 97. `whole` keeps to values that were
+    drawn, for numbers that have nothing between them.
     """
     from scipy import special
 
     if landmarks < FEWEST:
         return None
-    return [float(end) for end in np.quantile(draws, special.ndtr(expanded(landmarks)))]
+    ends = np.quantile(draws, special.ndtr(expanded(landmarks)), method="inverted_cdf" if whole else "linear")
+    return ends.tolist()
 
 
 def expanded(landmarks: int) -> np.ndarray:

@@ -10,7 +10,7 @@ ROOT = Path(__file__).parent.parent
 PACKAGES = ("adapters", "ghibli_studio", "study")
 FILES = [*sorted(path for package in PACKAGES for path in (ROOT / package).rglob("*.py")), ROOT / "app.py"]
 STATISTICS = {"ghibli_studio/evaluation.py", "ghibli_studio/resampling.py"}
-PURE = {f"ghibli_studio/{name}.py" for name in ("dynamics", "evaluation", "resampling", "set_distances")}
+PURE = {f"ghibli_studio/{name}.py" for name in ("evaluation", "resampling", "set_distances")}
 SCHEMA = ROOT / "study/schema.py"
 SQL = {
     f"study/{name}.py"

@@ -265,8 +265,7 @@ def refresh(workspace: Workspace, name: str | None, which: str | None, shown: li
     """[what is seen now, updates of the live widgets]; what has no news is left alone, so that nothing flickers."""
     strips_count = len(adapters.methods())
     if not name:
-        text = parts.empty("No project yet. Make one in the Data set tab.")
-        return [None, text, *[gr.skip()] * (6 + strips_count)]
+        return [None, parts.empty("No project yet. Make one in the Data set tab."), *[gr.skip()] * (6 + strips_count)]
     project = workspace.project(name)
     runs, states, cards = overview(project)
     ids = [run.id for run in project.runs()]

@@ -7,7 +7,7 @@ import torch
 
 from adapters import methods, recipe_of
 from ghibli_studio import dataset as datasets
-from ghibli_studio import runs
+from ghibli_studio import dynamics, efficiency, runs
 from ghibli_studio.checkpoints import read_checkpoint
 from ghibli_studio.config import StudioError, preset
 from ghibli_studio.generation import read_recipe
@@ -80,6 +80,23 @@ def stop_after_an_epoch(run):
     going = execute(run)
     next(event for event in going if event["event"] == "epoch" and event["epoch"])
     going.close()
+
+
+def test_what_runs_keep_is_enough_to_say_what_learning_cost_and_how_it_went(project):
+    done = [new_run(project, method, seed=seed) for seed in (0, 1) for method in ("lora", "ti")]
+    for run in done:
+        list(execute(run))
+    lora, ti = dynamics.describe(project.runs())
+    assert [one["seeds"] for one in (lora, ti)] == [[0, 1], [0, 1]]
+    assert (lora["pictures"], lora["landmarks"], lora["epochs"]) == (2, 2, [0, 1, 2])
+    assert lora["best"]["by_seed"] == [run.metrics()["best_epoch"] for run in (done[0], done[2])]
+    assert lora["overfitting"]["verdict"] == "cannot be said: 2 validation landmarks, 6 are the least"
+    cost = efficiency.describe(project.runs())
+    assert json.loads(json.dumps([lora, ti, cost], allow_nan=False)) == [lora, ti, cost]
+    assert len(cost["runs"]) == 4
+    assert all(one["seconds_per_step"] > 0 and one["machine"]["device"] == "cpu" for one in cost["runs"])
+    assert cost["target"] == max(run.metrics()["best_validation_loss"] for run in done)
+    assert not any("different" in warning or "differ" in warning for warning in cost["warnings"])
 
 
 class Ticking:

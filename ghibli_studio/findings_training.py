@@ -171,7 +171,7 @@ def people(study: dict[str, Any] | None) -> Finding:
     verdict: Verdict = "better" if len(verdicts & {"lora", "ti"}) == 1 else "mixed" if {"lora", "ti"} <= verdicts else (
         "unsaid" if verdicts == {"unsaid"} else "none")
     claims = [one for one in told if one["verdict"] in ("lora", "ti") and one["question"] != "guess"]
-    answer = "; ".join(one["may"].split(": ")[0] for one in claims) or "No question of the study shows a difference"
+    answer = ". ".join(one["may"].split(": ")[0] for one in claims) or "No question of the study shows a difference"
     simulated = study["values"].get("simulated")
     if simulated:
         verdict, answer = "unsaid", "Nobody has been asked: all answers of this study are simulated."

@@ -36,6 +36,8 @@ def build(project: Project, evaluation: Path | None = None) -> dict[str, Any]:
     `machine`. Raises StudioError for an evaluation that is not finished, or damaged.
     """
     result = None if evaluation is None else {**result_of(evaluation), "folder": evaluation.name}
+    for one in result["variants"] if result else ():
+        one.pop("file", None)  # where it lies on this machine is nobody's business; its hash tells which it is
     runs = runs_of(project, result)
     report: dict[str, Any] = {
         "schema": SCHEMA, "project": project.name,

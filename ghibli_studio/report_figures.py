@@ -19,6 +19,7 @@ from ghibli_studio.words import p_value
 
 MARKS = {"base": "diamond", "lora": "circle", "ti": "square"}
 STYLE, LANDMARK = "style_similarity", "landmark_similarity"
+NO_INTERVAL = "Too few landmarks for intervals: what is seen here may be luck."
 COMPARED = ["Measure", "Drawn", "Pair", "Difference", "95 % interval", "p after Holm", "Effect", "What may be said"]
 
 
@@ -60,6 +61,7 @@ def means(result: dict[str, Any], task: str, question: str | None = None) -> lis
         if bars:
             scale = figures.axis([value for bar in bars for value in (bar.value, bar.low, bar.high)])
             note = f"{metric['better'].capitalize()} is better. {metric['what'].split('; ')[0].rstrip('.')}."
+            note += "" if any(bar.low is not None for bar in bars) else f" {NO_INTERVAL}"
             title = f"{_capital(metric['label'])}, drawn {TASKS[task]}"
             found.append(figures.intervals(title, bars, note, scale=scale))
     return found
@@ -188,7 +190,8 @@ def planes(result: dict[str, Any]) -> list[str]:
                 within = tuple(tuple(one["interval"]) if one["interval"] else None for one in (x, y))
                 points.append(Point(name, x["mean"], y["mean"], colour, mark, within))
         names = [result["metrics"][key]["label"].split(" (")[0] for key in (LANDMARK, STYLE)]
-        note = "Up and to the right is better at both. Crosses are 95 % intervals."
+        crossed = any(point.within[0] for point in points)
+        note = f"Up and to the right is better at both. {'Crosses are 95 % intervals.' if crossed else NO_INTERVAL}"
         note += " Both measures rest on a stand-in network." if is_stand_in(result, STYLE) else ""
         ways = {"by strength": _ways(result, task, "strength"), "by epoch": _ways(result, task, "epoch")}
         for words, paths in ({name: told for name, told in ways.items() if told} or {"": []}).items():
@@ -247,7 +250,10 @@ def _brief(result: dict[str, Any], key: str) -> str:
     """A measure's label for a narrow place, in two lines if need be; a star stands for the name of a stand-in."""
     name = re.sub(r"\s*\([^)]*\)|,? a stand-in|\s*stand-in", "", result["metrics"][key]["label"])
     name += " *" if is_stand_in(result, key) else ""
-    return name if len(name) <= figures.LETTERS else "\n".join(textwrap.wrap(name, figures.LETTERS + 4)[:2])
+    if len(name) <= figures.LETTERS:
+        return name
+    rows = textwrap.wrap(name, figures.LETTERS)
+    return "\n".join(rows if len(rows) < 3 else textwrap.wrap(name, figures.LETTERS + 4)[:2])
 
 
 def _stars(result: dict[str, Any], bars: Sequence[Bar]) -> str:

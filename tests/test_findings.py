@@ -253,7 +253,7 @@ def test_a_studys_own_words_are_kept():
     study = study_outcome()
     one = findings_training.people(study)
     assert one.verdict == "better"
-    assert one.answer.split("; ")[0] == (
+    assert one.answer.split(". ")[0] == (
         "People would buy LoRA pictures as artwork more often than Textual Inversion pictures")
     assert [text.split(": ", 1)[1] for text in one.found] == [told["may"] for told in study["findings"]]
     assert [text.split(": ", 1)[1] for text in one.not_shown] == [told["may_not"] for told in study["findings"]]

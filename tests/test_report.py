@@ -181,6 +181,23 @@ def test_another_data_set_lends_no_pictures(workspace, measured):
     assert known[LANDMARKS[1]] == (project.sources / "0002.png", project.dataset / "0002.png")
 
 
+def test_where_a_file_lies_on_this_machine_is_not_told(workspace, measured):
+    project, folder = evaluated(workspace, landmarks=LANDMARKS, sweeps=False, seeds=1)
+    told = read_json(folder / "result.json")
+    told["variants"][1]["file"] = "/home/somebody/secret/adapter.safetensors"
+    write_json(folder / "result.json", told)
+    page = report.write(project, folder)
+    assert "somebody" not in page.read_text() + page.with_suffix(".json").read_text()
+
+
+def test_without_intervals_figures_say_that_it_may_be_luck():
+    told = result(landmarks=("Petra",), seeds=1, sweeps=False)
+    for figure in (*report_figures.means(told, "prompt"), *report_figures.planes(told)):
+        assert report_figures.NO_INTERVAL in figure
+    assert report_figures.forests(told) == []
+    assert report_figures.NO_INTERVAL not in "".join(report_figures.means(result(sweeps=False), "prompt"))
+
+
 def test_best_and_worst_follow_the_measures_direction():
     told = result(sweeps=False)
     for key, first in (("style_similarity", max), ("style_distance", min)):

@@ -45,6 +45,7 @@ CSS = """
 @media (max-width: 640px) {
   #tabs .tab-container button { padding: 0 .42rem; font-size: .85rem; }
   .gradio-container .main { padding: .6rem !important; }
+  #evaluate-pictures .grid-container { grid-template-columns: repeat(3, minmax(0, 1fr)) !important; }
   #dataset-gallery .grid-container { grid-template-columns: repeat(2, minmax(0, 1fr)) !important; }
   .strip .grid-container { grid-template-columns: repeat(4, minmax(0, 1fr)) !important; }
   .gallery-item, .thumbnail-item { min-width: 0 !important; width: 100% !important; }
@@ -64,7 +65,8 @@ CSS = """
   border-bottom: 1px solid var(--border-color-primary); }
 .figure .n { text-align: right; font-variant-numeric: tabular-nums; }
 .legend { display: flex; flex-wrap: wrap; gap: .1rem 1rem; margin: .2rem 0 0; padding: 0; list-style: none; }
-.legend svg { width: 1.8rem !important; height: .8rem; margin-right: .3rem; vertical-align: middle; }
+.legend li { display: flex; align-items: center; margin: 0; }
+.legend svg { width: 1.8rem !important; height: .8rem !important; margin-right: .3rem; flex: none; }
 .card code { overflow-wrap: anywhere; }
 #study-link svg { width: 12rem; height: 12rem; }
 #pictures .grid-wrap { max-height: none; }

@@ -1,7 +1,7 @@
 """The command line: the same functions as the tabs.
 
 `python -m ghibli_studio VERB PROJECT [--workspace DIR] [--json]`. Exit codes: 0 done, 1 something to mend (one
-sentence says what), 2 wrong usage, 130 cancelled.
+sentence says what), 2 wrong usage, 130 cancelled, 141 nobody reads any more.
 """
 
 from __future__ import annotations
@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Any
 
 import adapters
+from ghibli_studio import evaluate_commands
 from ghibli_studio.config import PAPER_LANDMARKS, PRESETS, GenerationSettings, StudioError, preset
 from ghibli_studio.files import explain_os_error
 from ghibli_studio.telling import Told
@@ -33,6 +34,9 @@ def main(arguments: list[str] | None = None) -> int:
         told.close()
         _complain(chosen.json, str(error))
         return 1
+    except BrokenPipeError:  # whoever read has read enough (`| head`); Python's own last flush must not complain
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 141
     except OSError as error:
         told.close()
         _complain(chosen.json, str(explain_os_error(error, chosen.workspace)))
@@ -81,6 +85,7 @@ def _parser() -> argparse.ArgumentParser:
     train.add_argument("--base-model", help="default: the data set's")
     train.add_argument("--epochs", type=int, help="how often every picture is seen")
     train.add_argument("--seed", type=int, help="decides every random draw")
+    train.add_argument("--seeds", type=int, default=1, help="runs to queue, from that seed upwards (%(default)s)")
     train.add_argument("--set", action="append", default=[], metavar="NAME=VALUE", help="any other setting, as JSON")
     train.add_argument("--resume", metavar="RUN", help="go on with a run after its last finished epoch")
     verb("runs", _runs, "list the project's runs with their figures")
@@ -100,6 +105,7 @@ def _parser() -> argparse.ArgumentParser:
     draw.add_argument("--guidance-scale", type=float, help="how strongly to follow the prompt")
     draw.add_argument("--strength", type=float, help="how strongly the adapter acts")
     draw.add_argument("--negative-prompt", help="what not to show")
+    evaluate_commands.add(verb)
     verb("doctor", _doctor, "look at this machine and say what will be used", project=False)
     return parser
 
@@ -158,49 +164,23 @@ def _setting(text: str) -> tuple[str, Any]:
 def _train(chosen: argparse.Namespace, workspace: Workspace, told: Told) -> int:
     from ghibli_studio import dataset as datasets
     from ghibli_studio import jobs
+    from ghibli_studio.following import follow
+    from ghibli_studio.seeds import with_seeds
 
     project = workspace.project(chosen.project)
     if chosen.resume:
-        run = project.run(chosen.resume)
-        jobs.start(run)
+        if chosen.seeds != 1:
+            raise StudioError("--resume goes on with one run; leave --seeds out")
+        runs = [project.run(chosen.resume)]
+        jobs.start(runs[0])
     else:
         changes = dict(_setting(text) for text in chosen.set)
         given = {"num_train_epochs": chosen.epochs, "seed": chosen.seed}
         changes |= {name: value for name, value in given.items() if value is not None}
         base = chosen.base_model or datasets.load(project).base_model
-        run = jobs.submit(project, preset(chosen.preset, chosen.method, base_model=base, **changes))
-    return _follow(run, told)
-
-
-def _follow(run: Any, told: Told) -> int:
-    """Tell a run's events until it ends; an interrupt of this command cancels it."""
-    from ghibli_studio import jobs
-
-    told.line(f"run {run.id}", event="run", run=run.id)
-    seen, waiting = 0, None
-    try:
-        for status in jobs.watch(run):
-            if status.state == "waiting" and status.ahead != waiting:
-                waiting = status.ahead
-                told.line(f"waiting; {waiting} runs are ahead", event="waiting", ahead=waiting)
-            for event in status.events[seen:]:
-                if told.as_json:
-                    print(json.dumps(event), flush=True)
-                elif event["event"] == "epoch":
-                    told.line(
-                        f"epoch {event['epoch']}: validation loss {event['validation_loss']:.4f} "
-                        f"(base model {event['base_validation_loss']:.4f})"
-                    )
-            seen = len(status.events)
-            if not told.as_json and status.active and status.events:
-                told.progress(round(status.fraction, 4), 1.0, status.events[-1].get("what", "training"))
-    except KeyboardInterrupt:
-        jobs.cancel(run)
-        raise
-    if status.state == "failed":
-        raise StudioError(status.message)
-    told.line(f"{status.state}: {run.folder}", event=status.state, run=run.id, **run.metrics())
-    return 0 if status.state == "done" else 130
+        config = preset(chosen.preset, chosen.method, base_model=base, **changes)
+        runs = [jobs.submit(project, each) for each in with_seeds(config, chosen.seeds)]
+    return follow(runs, told)
 
 
 def _runs(chosen: argparse.Namespace, workspace: Workspace, told: Told) -> int:

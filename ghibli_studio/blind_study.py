@@ -58,7 +58,7 @@ def pictures_for(project: Project, set_name: str, landmarks: Sequence[str]) -> l
     dataset, made = datasets.load(project), load_set(project.image_set(set_name))
     found: list[Picture] = []
     for name in landmarks:
-        item = _held_out(dataset, name)
+        item = _held_out(project, dataset, name)
         index = next((i for i, title in enumerate(made.titles) if title == item.landmark and _complete(made, i)), None)
         if index is None:
             raise StudioError(f"the set {set_name} has no picture of {name} by LoRA and by TI; draw them in Generate")
@@ -169,7 +169,7 @@ def _styled(project: Project, item: Item) -> Path:
     return project.dataset / f"{item.id}.png"
 
 
-def _held_out(dataset: Dataset, name: str) -> Item:
+def _held_out(project: Project, dataset: Dataset, name: str) -> Item:
     item = dataset.by_landmark(name)
     if item is None:
         raise StudioError(f"the data set has no landmark {name!r}; choose one that it has")
@@ -177,7 +177,7 @@ def _held_out(dataset: Dataset, name: str) -> Item:
         raise StudioError(
             f"both methods were trained on {item.landmark}; choose a landmark that was held out for validation"
         )
-    if not item.source:
+    if datasets.photograph(project, item) is None:
         raise StudioError(f"{item.landmark} has no photograph; a study shows one beside the pictures")
     return item
 

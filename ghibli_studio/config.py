@@ -151,7 +151,7 @@ class GenerationSettings(Settings):
 class EvaluationSettings(Settings):
     """How to evaluate: every variant draws the same pictures from the same noise."""
 
-    tasks: tuple[Literal["prompt", "photo"], ...] = ("prompt", "photo")
+    tasks: tuple[Literal["prompt", "photo"], ...] = Field(("prompt", "photo"), min_length=1)
     """Draw from the prompt alone, or from the landmark's photograph, or both."""
     landmarks: tuple[str, ...] = ()
     """Names of held-out landmarks. Empty: all of them."""

@@ -22,6 +22,7 @@ from ghibli_studio.base_model import Description, load_tokenizer
 from ghibli_studio.captions import MAX_CHARACTERS, clean, token_count
 from ghibli_studio.config import StudioError
 from ghibli_studio.files import explain_os_error, make_folder, read_json, write_atomic, write_json
+from ghibli_studio.images import open_image, square
 from ghibli_studio.workspace import Project
 
 VERSION = 1
@@ -198,6 +199,19 @@ def images(project: Project, items: Sequence[Item]) -> Iterator[Image.Image]:
             raise StudioError(f"{path} was changed after it was checked; import the pictures again")
         with Image.open(path) as image:
             yield image.convert("RGB")
+
+
+def photograph(project: Project, item: Item) -> Image.Image | None:
+    """The photograph behind a styled picture, upright RGB; None where the picture itself is what came in."""
+    if not item.source:
+        return None
+    path = project.sources / item.source
+    try:
+        source = open_image(path.read_bytes(), path.name)
+    except OSError as error:
+        raise StudioError(f"{path} of the data set is missing; import the pictures again") from error
+    with Image.open(project.dataset / f"{item.id}.png") as styled:
+        return None if square(source, styled.width).tobytes() == styled.convert("RGB").tobytes() else source
 
 
 def set_captions(project: Project, captions: dict[str, str]) -> Dataset:

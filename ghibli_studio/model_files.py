@@ -8,6 +8,7 @@ from __future__ import annotations
 import hashlib
 import json
 import re
+from collections.abc import Iterable
 from contextlib import suppress
 from dataclasses import dataclass
 from functools import lru_cache
@@ -117,6 +118,11 @@ def weights_digest(location: Location) -> str:
     files = [location.checkpoint] if location.checkpoint else sorted(
         file for part in COMPONENTS for file in (location.folder / part).glob("*.safetensors")
     )
+    return files_digest(files)
+
+
+def files_digest(files: Iterable[Path]) -> str:
+    """SHA-256 over names and bytes of files, in the order given; read once while they do not change."""
     return _digest(tuple((file, file.stat().st_size, file.stat().st_mtime_ns) for file in files))
 
 

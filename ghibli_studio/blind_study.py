@@ -158,7 +158,12 @@ def served_study(workspace: Workspace) -> Store:
     stores = [store for name in workspace.projects() if (store := open_study(workspace.project(name)))]
     if not stores:
         raise StudyError("there is no study here yet; make one in the Study tab")
-    return max(stores, key=lambda store: (store.status().state == "live", store.status().created_at))
+    return max(stores, key=_live_then_new)
+
+
+def _live_then_new(store: Store) -> tuple[bool, str]:
+    status = store.status()
+    return status.state == "live", status.created_at
 
 
 def _complete(made: PictureSet, index: int) -> bool:

@@ -88,8 +88,7 @@ def friendly(function: Callable[..., Any]) -> Callable[..., Any]:
 
     def shown(error: StudioError | StudyError | OSError) -> gr.Error:
         sentence = explain_os_error(error, Path("the workspace")) if isinstance(error, OSError) else error
-        return gr.Error(html.escape(str(sentence)), duration=None, title="That did not work",
-                        print_exception=False)
+        return gr.Error(html.escape(str(sentence)), duration=None, title="That did not work", print_exception=False)
 
     if inspect.isgeneratorfunction(function):
 

@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
-from ghibli_studio.words import listed, p_value, signed
+from ghibli_studio.words import counted, listed, p_value, signed
 
 Verdict = Literal["better", "none", "mixed", "unsaid"]
 ALPHA = 0.05
@@ -106,7 +106,7 @@ def _answer(given: list[dict[str, Any]], main: Sequence[tuple[str, str]], deed: 
     kinds = [standing(one) for one in given]
     if set(kinds) == {"unsaid"}:
         most = max(one["landmarks"] for one in given)
-        return "unsaid", None, f"This cannot be said: {_landmarks(most)} are too few for a test."
+        return "unsaid", None, f"This cannot be said: {counted(most, 'landmark')} are too few for a test."
     wins = [one["favours"] for one, kind in zip(given, kinds) if kind == "better"]
     names = " and ".join(dict.fromkeys(name for pair in main for name in pair))
     if not wins:
@@ -183,7 +183,7 @@ def _how_sure(result: dict[str, Any], comparisons: list[dict[str, Any]], verdict
     if not comparisons:
         return
     counts, seeds = sorted({one["landmarks"] for one in comparisons}), result["settings"]["seeds"]
-    count = _landmarks(counts[0]) if len(counts) == 1 else f"{counts[0]} to {_landmarks(counts[-1])}"
+    count = counted(counts[0], "landmark") if len(counts) == 1 else f"{counts[0]} to {counted(counts[-1], 'landmark')}"
     each = "one picture" if seeds == 1 else f"{seeds} pictures"
     yield f"{count}, {each} of each by every method from the same noise."
     if verdict == "none":
@@ -214,7 +214,3 @@ def is_stand_in(result: dict[str, Any], key: str) -> bool:
     """True for a measure that rests on a stand-in."""
     label = result["metrics"][key]["label"]
     return "stand-in" in label or any(name in label for name in stand_ins(result))
-
-
-def _landmarks(count: int) -> str:
-    return f"{count} landmark" if count == 1 else f"{count} landmarks"

@@ -26,6 +26,7 @@ from ghibli_studio.workspace import Project, Run
 
 SCHEMA = 1
 RESULT = "result.json"
+MODELS = ("base_model", "clip_model")  # values that may be a folder of this machine
 
 
 def build(project: Project, evaluation: Path | None = None) -> dict[str, Any]:
@@ -37,7 +38,7 @@ def build(project: Project, evaluation: Path | None = None) -> dict[str, Any]:
     """
     result = None if evaluation is None else {**result_of(evaluation), "folder": evaluation.name}
     for one in result["variants"] if result else ():
-        one.pop("file", None)  # where it lies on this machine is nobody's business; its hash tells which it is
+        one.pop("file", None)  # its hash tells which it is
     runs = runs_of(project, result)
     report: dict[str, Any] = {
         "schema": SCHEMA, "project": project.name,
@@ -46,7 +47,8 @@ def build(project: Project, evaluation: Path | None = None) -> dict[str, Any]:
         "runs": [_described(run) for run in runs], "dataset": _dataset(project), "versions": generation.versions(),
         "machine": _machine(),
     }
-    return {**report, "findings": [asdict(one) for one in findings(report)]}
+    report["findings"] = [asdict(one) for one in findings(report)]
+    return _without_paths(report)
 
 
 def findings(report: dict[str, Any]) -> list[Finding]:
@@ -110,6 +112,14 @@ def _finite(value: Any) -> Any:
     if isinstance(value, list):
         return [_finite(one) for one in value]
     return None if isinstance(value, float) and not math.isfinite(value) else value
+
+
+def _without_paths(value: Any) -> Any:
+    """The same with a model's folder called by its name: where it lies on this machine is nobody's business."""
+    if isinstance(value, dict):
+        return {key: Path(one).name if key in MODELS and Path(str(one)).is_absolute() else _without_paths(one)
+                for key, one in value.items()}
+    return [_without_paths(one) for one in value] if isinstance(value, list) else value
 
 
 def _without_seed(run: Run) -> dict[str, Any]:

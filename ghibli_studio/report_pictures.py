@@ -78,12 +78,12 @@ def side_by_side(result: dict[str, Any], task: str, count: int = LANDMARKS) -> l
 
 
 def extremes(result: dict[str, Any], task: str, variant: str, key: str, count: int = EXTREMES) -> tuple[list, list]:
-    """(best, worst) rows of a variant by one measure, the best first and the worst first; no row is in both."""
+    """(best, worst) rows of a variant by one measure, from the ends inwards; none is in both, one alone is the best."""
     rows = [row for row in result["rows"] if (row["task"], row["variant"]) == (task, variant)
             and row["scores"].get(key) is not None]
     ranked = sorted(rows, key=lambda row: row["scores"][key], reverse=result["metrics"][key]["better"] == "higher")
-    half = min(count, len(ranked) // 2)
-    return ranked[:half], ranked[::-1][:half]
+    half = len(ranked) // 2
+    return ranked[:min(count, len(ranked) - half)], ranked[::-1][:min(count, half)]
 
 
 def pages(project: Project, folder: Path, result: dict[str, Any]) -> list[dict[str, Any]]:

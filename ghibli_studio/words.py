@@ -26,6 +26,11 @@ def size(count: float) -> str:
     return f"{count / 1000:.3g} GB"
 
 
+def counted(count: int, word: str) -> str:
+    """`1 landmark` or `23 landmarks`."""
+    return f"{count} {word}" if count == 1 else f"{count} {word}s"
+
+
 def listed(words: Iterable[str]) -> str:
     """`a`, `a and b`, or `a, b and c`."""
     all_words = list(words)

@@ -28,9 +28,9 @@ def measured(monkeypatch):
     monkeypatch.setattr(blind_study, "closed_outcome", lambda project: study_outcome())
 
 
-def finished(project, method, seed=0, **changes):
+def finished(project, method, seed=0, base_model="tiny", **changes):
     """A run that has finished an epoch, as far as a report looks before it reads the events."""
-    run = project.new_run(preset("quick", method, base_model="tiny", **{"training.seed": seed, **changes}))
+    run = project.new_run(preset("quick", method, base_model=base_model, **{"training.seed": seed, **changes}))
     write_json(run.metrics_file, {"best_epoch": 1})
     run.adapter_file.write_bytes(method.encode())
     return run
@@ -185,9 +185,13 @@ def test_where_a_file_lies_on_this_machine_is_not_told(workspace, measured):
     project, folder = evaluated(workspace, landmarks=LANDMARKS, sweeps=False, seeds=1)
     told = read_json(folder / "result.json")
     told["variants"][1]["file"] = "/home/somebody/secret/adapter.safetensors"
+    told["settings"]["clip_model"] = "/home/somebody/clip-large"
     write_json(folder / "result.json", told)
+    finished(project, "lora", base_model="/home/somebody/models/sd15")
     page = report.write(project, folder)
-    assert "somebody" not in page.read_text() + page.with_suffix(".json").read_text()
+    values = page.with_suffix(".json").read_text()
+    assert "somebody" not in page.read_text() + values
+    assert {"sd15", "clip-large"} <= set(re.findall(r"[\w-]+", values))
 
 
 def test_without_intervals_figures_say_that_it_may_be_luck():
@@ -206,6 +210,13 @@ def test_best_and_worst_follow_the_measures_direction():
         assert best[0]["scores"][key] == first(scores)
         assert worst[0]["scores"][key] == (min if first is max else max)(scores)
         assert not {id(row) for row in best} & {id(row) for row in worst}
+
+
+def test_a_single_picture_is_shown_as_the_best():
+    told = result(seeds=1, sweeps=False)
+    told["rows"] = [row for row in told["rows"] if row["landmark"] == LANDMARKS[0]]
+    best, worst = report_pictures.extremes(told, "prompt", TI, "style_similarity")
+    assert (len(best), worst) == (1, [])
 
 
 def test_pictures_side_by_side_are_not_chosen_by_score():

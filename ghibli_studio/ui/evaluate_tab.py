@@ -20,6 +20,7 @@ from ghibli_studio.config import PAPER_LANDMARKS, EvaluationSettings
 from ghibli_studio.generation import BASE
 from ghibli_studio.ui import evaluation_results, forms, parts
 from ghibli_studio.ui.train_tab import chosen_project
+from ghibli_studio.words import counted
 from ghibli_studio.workspace import Project, Workspace
 
 if TYPE_CHECKING:
@@ -116,8 +117,8 @@ def planned(count: float, tasks: Sequence[str], seeds: float, chosen: Sequence[s
     """How many pictures that is, and whether it is enough to show anything, as HTML."""
     compared, landmarks, each = len(chosen), int(count or 0), int(seeds or 0)
     total = landmarks * len(tasks) * each * compared
-    told = (f"{landmarks} landmarks x {len(tasks)} tasks x {each} of each x {compared} to compare: {total} pictures; "
-            "those for curves come on top.")
+    told = (f"{counted(landmarks, 'landmark')} x {counted(len(tasks), 'task')} x {each} of each x {compared} "
+            f"to compare: {counted(total, 'picture')}; those for curves come on top.")
     if 0 < landmarks < FEW:
         told += f" With fewer than {FEW} landmarks hardly any difference can be shown, however large it is."
     return f'<div class="foot">{told}</div>'

@@ -106,7 +106,7 @@ def _answer(given: list[dict[str, Any]], main: Sequence[tuple[str, str]], deed: 
     kinds = [standing(one) for one in given]
     if set(kinds) == {"unsaid"}:
         most = max(one["landmarks"] for one in given)
-        return "unsaid", None, f"This cannot be said: {counted(most, 'landmark')} are too few for a test."
+        return "unsaid", None, f"This cannot be said: no test can tell from {counted(most, 'landmark')}."
     wins = [one["favours"] for one, kind in zip(given, kinds) if kind == "better"]
     names = " and ".join(dict.fromkeys(name for pair in main for name in pair))
     if not wins:

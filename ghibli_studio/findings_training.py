@@ -80,7 +80,8 @@ def _sooner(times: dict[str, list[float | None]]) -> tuple[Verdict, str | None, 
     sooner = f"{first} reached the common validation loss sooner than {second}"
     counts = len(times[first]), len(times[second])
     if 2 / math.comb(sum(counts), counts[0]) >= ALPHA:  # how often luck alone parts so many runs so neatly
-        return "unsaid", None, f"{sooner} here, but {counts[0]} and {counts[1]} runs are too few to count on it."
+        few = "one run of each is" if counts == (1, 1) else f"{counts[0]} and {counts[1]} runs are"
+        return "unsaid", None, f"{sooner} here, but {few} too few to count on it."
     return "better", first, f"{sooner} in every one of its runs."
 
 

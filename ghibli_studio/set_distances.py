@@ -193,7 +193,8 @@ def rank_warning(pictures: int, originals: int, width: int) -> list[str]:
 
 
 def _no_interval(landmarks: int) -> str:
-    return f"{landmarks} landmarks are too few for an interval; {resampling.FEWEST} are the least."
+    are = "landmark is" if landmarks == 1 else "landmarks are"
+    return f"{landmarks} {are} too few for an interval; {resampling.FEWEST} are the least."
 
 
 def _tensor(values: np.ndarray) -> Tensor:

@@ -268,7 +268,8 @@ def build(workspace: Workspace, project: gr.Dropdown, tab: gr.Tab) -> None:
     which.input(looked, [project, which], [*buttons, *shown], **quiet)
     for widget in (task, variant, measure):
         widget.input(pictured, [project, which, task, variant, measure], [measure, extremes], **quiet)
-    for widget in (chosen, tasks, count, seeds):
-        widget.change(planned, [count, tasks, seeds, chosen], plan, **quiet)
+    asking = [widget.change for widget in (count, tasks, seeds, chosen)]
+    # always_last: several change at once when the tab opens, and an early answer must not have the last word.
+    gr.on(asking, planned, [count, tasks, seeds, chosen], plan, trigger_mode="always_last", **quiet)
     tab.select(opened, [project, which], everything, **quiet)
     project.change(opened, [project, which], everything, **quiet)

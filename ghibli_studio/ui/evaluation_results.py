@@ -75,7 +75,7 @@ def table(result: dict[str, Any]) -> list[list[Any]]:
     for one, told in zip(report_figures.ranked(result), report_figures.compared_rows(result)):
         low, high = one["interval"] or (None, None)
         rows.append([*told[:3], *map(_rounded, (one["difference"], low, high)),
-                     None if one["p_holm"] is None else round(one["p_holm"], 4), _rounded(one["effect"]), told[-1]])
+                     _rounded(one["p_holm"]), _rounded(one["effect"]), told[-1]])
     return rows
 
 

@@ -85,6 +85,7 @@ def _parser() -> argparse.ArgumentParser:
     train.add_argument("--base-model", help="default: the data set's")
     train.add_argument("--epochs", type=int, help="how often every picture is seen")
     train.add_argument("--seed", type=int, help="decides every random draw")
+    train.add_argument("--seeds", type=int, default=1, help="runs to queue, from that seed upwards (%(default)s)")
     train.add_argument("--set", action="append", default=[], metavar="NAME=VALUE", help="any other setting, as JSON")
     train.add_argument("--resume", metavar="RUN", help="go on with a run after its last finished epoch")
     verb("runs", _runs, "list the project's runs with their figures")
@@ -165,49 +166,23 @@ def _setting(text: str) -> tuple[str, Any]:
 def _train(chosen: argparse.Namespace, workspace: Workspace, told: Told) -> int:
     from ghibli_studio import dataset as datasets
     from ghibli_studio import jobs
+    from ghibli_studio.following import follow
+    from ghibli_studio.seeds import with_seeds
 
     project = workspace.project(chosen.project)
     if chosen.resume:
-        run = project.run(chosen.resume)
-        jobs.start(run)
+        if chosen.seeds != 1:
+            raise StudioError("--resume goes on with one run; leave --seeds out")
+        runs = [project.run(chosen.resume)]
+        jobs.start(runs[0])
     else:
         changes = dict(_setting(text) for text in chosen.set)
         given = {"num_train_epochs": chosen.epochs, "seed": chosen.seed}
         changes |= {name: value for name, value in given.items() if value is not None}
         base = chosen.base_model or datasets.load(project).base_model
-        run = jobs.submit(project, preset(chosen.preset, chosen.method, base_model=base, **changes))
-    return _follow(run, told)
-
-
-def _follow(run: Any, told: Told) -> int:
-    """Tell a run's events until it ends; an interrupt of this command cancels it."""
-    from ghibli_studio import jobs
-
-    told.line(f"run {run.id}", event="run", run=run.id)
-    seen, waiting = 0, None
-    try:
-        for status in jobs.watch(run):
-            if status.state == "waiting" and status.ahead != waiting:
-                waiting = status.ahead
-                told.line(f"waiting; {waiting} runs are ahead", event="waiting", ahead=waiting)
-            for event in status.events[seen:]:
-                if told.as_json:
-                    print(json.dumps(event), flush=True)
-                elif event["event"] == "epoch":
-                    told.line(
-                        f"epoch {event['epoch']}: validation loss {event['validation_loss']:.4f} "
-                        f"(base model {event['base_validation_loss']:.4f})"
-                    )
-            seen = len(status.events)
-            if not told.as_json and status.active and status.events:
-                told.progress(round(status.fraction, 4), 1.0, status.events[-1].get("what", "training"))
-    except KeyboardInterrupt:
-        jobs.cancel(run)
-        raise
-    if status.state == "failed":
-        raise StudioError(status.message)
-    told.line(f"{status.state}: {run.folder}", event=status.state, run=run.id, **run.metrics())
-    return 0 if status.state == "done" else 130
+        config = preset(chosen.preset, chosen.method, base_model=base, **changes)
+        runs = [jobs.submit(project, each) for each in with_seeds(config, chosen.seeds)]
+    return follow(runs, told)
 
 
 def _runs(chosen: argparse.Namespace, workspace: Workspace, told: Told) -> int:

@@ -7,8 +7,10 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from contextlib import suppress
+from dataclasses import asdict
+from functools import lru_cache
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from ghibli_studio import dataset as datasets
 from ghibli_studio.config import StudioError
@@ -20,6 +22,7 @@ from ghibli_studio.workspace import Project, Workspace
 
 if TYPE_CHECKING:
     from study.definition import Definition
+    from study.result import Result
     from study.store import Picture, Store
 
 METHODS = ("lora", "ti")
@@ -55,7 +58,7 @@ def pictures_for(project: Project, set_name: str, landmarks: Sequence[str]) -> l
     dataset, made = datasets.load(project), load_set(project.image_set(set_name))
     found: list[Picture] = []
     for name in landmarks:
-        item = _held_out(dataset, name)
+        item = _held_out(project, dataset, name)
         index = next((i for i, title in enumerate(made.titles) if title == item.landmark and _complete(made, i)), None)
         if index is None:
             raise StudioError(f"the set {set_name} has no picture of {name} by LoRA and by TI; draw them in Generate")
@@ -117,6 +120,37 @@ def study_of(project: Project) -> Store:
     return store
 
 
+def outcome(project: Project) -> Result:
+    """What came out of a closed study; StudyError while it is not closed."""
+    status = study_of(project).status()
+    return _outcome(project.study, status.closed_at, status.places.get("complete"))
+
+
+@lru_cache(maxsize=4)  # the key is opened, and that is written down, once and not at every look
+def _outcome(folder: Path, closed_at: str | None, complete: int | None) -> Result:
+    """Somebody may withdraw after the closing, so the number of people who finished is part of the question."""
+    from study.result import result
+    from study.store import Store
+
+    return result(Store(folder))
+
+
+def closed_outcome(project: Project) -> dict[str, Any] | None:
+    """What came out of the project's study as JSON values, with its findings in words; None unless it is closed.
+
+    Keys: `values` as `study.result.Result` has them, `notes` (what a reader has to know first), and `findings`, a list
+    of {question, title, verdict, may, may_not}.
+    """
+    from study.findings import TITLES, findings
+
+    store = open_study(project)
+    if store is None or store.status().state != "closed":
+        return None
+    found = outcome(project)
+    told = [{**asdict(one), "title": TITLES.get(one.question, "How blind it was")} for one in findings(found.values)]
+    return {"values": found.values, "notes": list(found.notes), "findings": told}
+
+
 def served_study(workspace: Workspace) -> Store:
     """The study that participants meet: one that is live, else the newest; StudyError where there is none."""
     from study import StudyError
@@ -124,7 +158,12 @@ def served_study(workspace: Workspace) -> Store:
     stores = [store for name in workspace.projects() if (store := open_study(workspace.project(name)))]
     if not stores:
         raise StudyError("there is no study here yet; make one in the Study tab")
-    return max(stores, key=lambda store: (store.status().state == "live", store.status().created_at))
+    return max(stores, key=_live_then_new)
+
+
+def _live_then_new(store: Store) -> tuple[bool, str]:
+    status = store.status()
+    return status.state == "live", status.created_at
 
 
 def _complete(made: PictureSet, index: int) -> bool:
@@ -135,7 +174,7 @@ def _styled(project: Project, item: Item) -> Path:
     return project.dataset / f"{item.id}.png"
 
 
-def _held_out(dataset: Dataset, name: str) -> Item:
+def _held_out(project: Project, dataset: Dataset, name: str) -> Item:
     item = dataset.by_landmark(name)
     if item is None:
         raise StudioError(f"the data set has no landmark {name!r}; choose one that it has")
@@ -143,7 +182,7 @@ def _held_out(dataset: Dataset, name: str) -> Item:
         raise StudioError(
             f"both methods were trained on {item.landmark}; choose a landmark that was held out for validation"
         )
-    if not item.source:
+    if datasets.photograph(project, item) is None:
         raise StudioError(f"{item.landmark} has no photograph; a study shows one beside the pictures")
     return item
 

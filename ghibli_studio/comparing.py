@@ -7,7 +7,6 @@ pictures get is `scores`, what follows from it `evaluation`.
 
 from __future__ import annotations
 
-import platform
 import time
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -23,6 +22,7 @@ from ghibli_studio.dataset import Dataset, Item
 from ghibli_studio.files import read_json, write_atomic, write_json
 from ghibli_studio.generation import Photograph
 from ghibli_studio.images import open_image
+from ghibli_studio.machine import machine
 from ghibli_studio.metrics import METRICS
 from ghibli_studio.noise import derived_seed
 from ghibli_studio.variants import Variant, from_told
@@ -168,7 +168,8 @@ def _work(project: Project, folder: Path) -> Iterator[Progress]:
     write_json(folder / RESULT, {
         **asked, "networks": scorer.networks, "metrics": scorer.metrics, "rows": rows, **told,
         "truth": {task: _truth(scorer, subjects, task) for task in settings.tasks},
-        "versions": generation.versions(), "machine": _machine(settings),
+        "versions": generation.versions(),
+        "machine": machine(choose_device(settings.device), model.dtype if model else None),
         "seconds": round(time.monotonic() - started, 1),
     })
 
@@ -241,11 +242,3 @@ def _warnings(scorer: Scorer, subjects: Sequence[Subject]) -> Iterator[str]:
 
 def _described(dataset: Dataset) -> dict[str, Any]:
     return {"digest": datasets.digest(dataset), "pictures": len(dataset.items)}
-
-
-def _machine(settings: EvaluationSettings) -> dict[str, Any]:
-    import torch
-
-    device = choose_device(settings.device)
-    name = torch.cuda.get_device_name(device) if device.type == "cuda" else platform.processor() or platform.machine()
-    return {"device": device.type, "name": name, "threads": torch.get_num_threads(), "system": platform.platform()}

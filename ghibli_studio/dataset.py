@@ -210,8 +210,8 @@ def photograph(project: Project, item: Item) -> Image.Image | None:
         source = open_image(path.read_bytes(), path.name)
     except OSError as error:
         raise StudioError(f"{path} of the data set is missing; import the pictures again") from error
-    styled = next(images(project, [item]))
-    return None if square(source, styled.width).tobytes() == styled.tobytes() else source
+    with Image.open(project.dataset / f"{item.id}.png") as styled:
+        return None if square(source, styled.width).tobytes() == styled.convert("RGB").tobytes() else source
 
 
 def set_captions(project: Project, captions: dict[str, str]) -> Dataset:

@@ -29,6 +29,7 @@ class Finding:
 def findings(workspace: Workspace) -> Iterator[Finding]:
     """Look at versions, device, weights, workspace, disk and port."""
     from ghibli_studio.generation import versions
+    from ghibli_studio.published import absent
 
     found = versions()
     yield Finding("versions", True, ", ".join(f"{name} {number}" for name, number in found.items()))
@@ -41,6 +42,7 @@ def findings(workspace: Workspace) -> Iterator[Finding]:
         f"{free / 2**30:.1f} GB free" + ("" if free >= MIN_FREE_BYTES else "; 1 GB is needed, free some space"),
     )
     yield _port()
+    yield Finding("evaluation", True, " ".join(absent()) or "the networks of published numbers are here")
 
 
 def _device() -> Finding:

@@ -8,8 +8,6 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal
 
-from ghibli_studio.features import INCEPTION
-
 if TYPE_CHECKING:
     from ghibli_studio.features import Network
 
@@ -69,15 +67,3 @@ METRICS = {metric.key: metric for metric in (
            "How far the whole picture is from the true styled picture of the same scene in CLIP: 1 minus the cosine.",
            "truth", "clip"),
 )}
-
-SETS = {"fid": "FID", "fid_infinity": "FID infinity", "kid": "KID", "diversity": "Diversity"}
-"""Numbers for a set of pictures; `evaluation` computes them."""
-
-
-def set_label(key: str, network: Network) -> str:
-    """What the number of a set is called: FID and KID belong to Inception, any other network's is a stand-in."""
-    name = SETS[key]
-    if key == "diversity" or network.name == INCEPTION:
-        return f"{name} ({network.name})"
-    own = {"fid": "FD", "fid_infinity": "FD infinity", "kid": "KD"}[key]
-    return f"{own} ({network.name}), a stand-in for {name}"

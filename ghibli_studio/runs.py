@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import json
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
@@ -18,7 +18,9 @@ from ghibli_studio.captions import fit
 from ghibli_studio.checkpoints import Checkpoint, read_checkpoint, write_checkpoint
 from ghibli_studio.config import GenerationSettings, RunConfig, StudioError
 from ghibli_studio.dataset import Dataset, Progress
+from ghibli_studio.energy import Meter, meter
 from ghibli_studio.files import append_line, write_atomic, write_json
+from ghibli_studio.machine import machine
 from ghibli_studio.noise import derived_seed
 from ghibli_studio.preparing import Prepared, prepare
 from ghibli_studio.training import Step, Validating
@@ -66,7 +68,7 @@ def execute(run: Run) -> Iterator[Event]:
 def _events(run: Run, dataset: Dataset) -> Iterator[Event]:
     config, checkpoint = run.config(), read_checkpoint(run)
     before = _forget_unfinished(run, checkpoint.epoch if checkpoint else None)
-    clock = Clock(_work(config, dataset), max((event.get("seconds", 0.0) for event in before), default=0.0))
+    clock = Clock(_work(config, dataset), before)
     for progress in prepare(run.project, dataset, config):
         if isinstance(progress, Progress):
             yield _stage(progress.what, progress.done, progress.total)
@@ -78,7 +80,7 @@ def _events(run: Run, dataset: Dataset) -> Iterator[Event]:
     attached = replace(prepared.base, host=adapter.attach(prepared.base.host, seed))
     try:
         keeper = _Keeper(run, config, prepared, attached, adapter, clock)
-        clock.start_work()
+        clock.start_work(meter(prepared.base.device))
         if checkpoint:
             adapter.load_state(checkpoint.adapter)
             clock.skip(checkpoint.epoch / config.adapter.num_train_epochs)
@@ -115,8 +117,8 @@ class _Keeper:
             yield {
                 "event": "step", "epoch": event.epoch, "step": event.step, "epochs": event.epochs, "loss": event.loss,
                 "learning_rate": event.learning_rate, "grad_norm": event.grad_norm,
-                "images_per_second": event.images_per_second, "peak_memory_bytes": event.peak_memory_bytes,
-                **self.clock.reading(),
+                "step_seconds": event.seconds, "images_per_second": event.images_per_second,
+                "peak_memory_bytes": event.peak_memory_bytes, **self.clock.reading(),
             }
         elif isinstance(event, Validating):
             self.clock.worked(len(self.config.training.validation_timesteps))
@@ -194,22 +196,33 @@ class _Keeper:
             "seconds": told["seconds"],
             "images_per_second": speeds[len(speeds) // 2],
             "peak_memory_bytes": max(event["peak_memory_bytes"] for event in steps),
+            "joules": told.get("joules"),
+            "energy_source": self.clock.meter and self.clock.meter.source,
             "trainable_parameters": sum(parameter.numel() for parameter in self.adapter.parameters()),
             "adapter_bytes": self.run.adapter_file.stat().st_size,
+            "validation_landmarks": [item.landmark for item in self.prepared.dataset.part("validation")],
+            "dataset": datasets.digest(self.prepared.dataset),
+            "base_model": self.prepared.base.digest,
+            "machine": machine(self.prepared.base.device, self.prepared.base.dtype),
+            "versions": generation.versions(),
         }
 
 
 class Clock:
-    """How much of a run is done, and how long the rest takes at the speed of this process."""
+    """How much of a run is done, what it cost, and how long the rest takes at the speed of this process."""
 
-    def __init__(self, total: float, seconds_before: float = 0.0):
-        self.total, self.seconds_before = total, seconds_before
+    def __init__(self, total: float, before: Sequence[Event] = ()):
+        self.total = total
+        read = [event for event in before if "seconds" in event]  # by an earlier process
+        self.seconds_before = max((event["seconds"] for event in read), default=0.0)
+        self.joules_before: float | None = read[-1].get("joules") if read else 0.0
         self.started = self.work_started = time.monotonic()
         self.skipped = self.done = 0.0
+        self.meter: Meter | None = None
 
-    def start_work(self) -> None:
-        """From now on the speed is measured; loading does not count."""
-        self.work_started = time.monotonic()
+    def start_work(self, meter: Meter | None = None) -> None:
+        """From now on speed and energy are measured; loading does not count."""
+        self.work_started, self.meter = time.monotonic(), meter
 
     def skip(self, share: float) -> None:
         """A share of the work was done by an earlier process."""
@@ -220,14 +233,20 @@ class Clock:
         self.done += passes
 
     def reading(self) -> Event:
-        """Seconds spent on the run so far, the share done, and the seconds left."""
+        """Seconds and joules spent on the run so far (None: not known), the share done, and the seconds left."""
         now, done = time.monotonic(), self.skipped + self.done
         left = (self.total - done) * (now - self.work_started) / self.done if self.done else None
         return {
             "seconds": round(self.seconds_before + now - self.started, 3),
+            "joules": self._joules(),
             "fraction": min(done / self.total, 1.0),
             "seconds_left": None if left is None else round(max(left, 0.0), 1),
         }
+
+    def _joules(self) -> float | None:
+        spent = self.meter.joules() if self.meter else None
+        known = spent is not None and self.joules_before is not None
+        return round(self.joules_before + spent, 3) if known else None
 
 
 def _work(config: RunConfig, dataset: Dataset) -> float:

@@ -16,7 +16,7 @@ from PIL import Image
 from ghibli_studio.config import StudioError
 from ghibli_studio.features import DEPTHS, pixels
 from ghibli_studio.images import open_image, square
-from ghibli_studio.metrics import METRICS, SETS, TASKS, Metric, set_label
+from ghibli_studio.metrics import METRICS, TASKS, Metric
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -24,8 +24,7 @@ if TYPE_CHECKING:
     from ghibli_studio.features import Clip, Seen
     from ghibli_studio.published import Inception, Perceptual
 
-__all__ = ["METRICS", "SETS", "TASKS", "Metric", "Picture", "Scored", "Scorer", "Subject", "peak_signal", "set_label",
-           "structure"]
+__all__ = ["METRICS", "TASKS", "Metric", "Picture", "Scored", "Scorer", "Subject", "peak_signal", "structure"]
 
 Picture = Path | Image.Image
 BATCH = 16
@@ -124,9 +123,7 @@ class Scorer:
         }
 
     def label(self, key: str) -> str:
-        """A metric's or a set's name with the network that it is computed with here."""
-        if key in SETS:
-            return set_label(key, (self.inception or self.clip).network)
+        """A metric's name with the network that it is computed with here."""
         metric = METRICS[key]
         if metric.needs == "perceptual" and self.perceptual is None:
             return f"{metric.name} stand-in ({self.clip.name})"

@@ -60,6 +60,8 @@ class Step:
     learning_rate: float
     grad_norm: float
     """Before clipping."""
+    seconds: float
+    """Time that the step took."""
     images_per_second: float
     peak_memory_bytes: int
 
@@ -232,8 +234,11 @@ def train(
             optimizer.step()
             optimizer.zero_grad()
             value, norm = loss.item(), float(norm)
-            speed = len(chosen) / (time.perf_counter() - started)
-            yield Step(epoch, step + 1, (step + 1) / steps, value, rate, norm, speed, peak_memory(base.device))
+            took = time.perf_counter() - started
+            yield Step(
+                epoch, step + 1, (step + 1) / steps, value, rate, norm, took, len(chosen) / took,
+                peak_memory(base.device),
+            )
         yield from _validated(base, validation_set, settings, epoch, epoch * steps, optimizer)
 
 

@@ -67,7 +67,7 @@ def variants_of_runs(project: Project, run_ids: Sequence[str], *, base: bool = T
 def variant_of_file(name: str, file: Path) -> Variant:
     """An adapter from a file of any place; raises StudioError for a file that is none."""
     recipe, method = adapters.recipe_of(file), adapters.open_file(file).method
-    return Variant(name.strip() or file.stem, method, file.absolute(), run=recipe.get("run"), epoch=recipe.get("epoch"))
+    return Variant(name.strip() or file.stem, method, file.absolute(), epoch=recipe.get("epoch"))
 
 
 def strength_sweep(project: Project, compared: Sequence[Variant]) -> list[Variant]:

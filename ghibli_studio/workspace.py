@@ -207,6 +207,11 @@ class Project:
         """The blind study: `study.db`, and `key.db` with the origins."""
         return self.folder / "study"
 
+    @property
+    def report_file(self) -> Path:
+        """The report as a page; `report.json` beside it has the same as values."""
+        return self.folder / "report.html"
+
     def cache_file(self, name: str) -> Path:
         """Something that can be computed again."""
         return self.folder / "cache" / name

@@ -107,12 +107,20 @@ def _each(kind: str, what: str, strata: Sequence[Stratum], labels: Iterable[str]
 def _ids(views: Sequence[View], screens: Sequence[Sequence[View]]) -> Iterator[Test]:
     """Ids in their order, on each screen and among all; and every letter of them by itself."""
     labels, ids = sorted({view.label for view in views}), {(view.token, view.label) for view in views}
-    on_screens = [[(view.token, view.label) for view in options] for options in screens]
+    on_screens = list(_met_first(screens))
     yield from _each("order of ids", "the ids of a screen in their order", on_screens, ORIGINS)
     yield from _each("order of ids", "all ids in their order", [sorted(ids)], labels)
     for at in range(min((len(token) for token, _ in ids), default=0)):
         letters = [(token[at], label) for token, label in ids]
         yield from _each("order of ids", f"letter {at + 1} of the ids", [letters], labels)
+
+
+def _met_first(screens: Sequence[Sequence[View]]) -> Iterator[Stratum]:
+    """The ids of each screen that no earlier one had: one that comes back is a leak by itself, and no new evidence."""
+    known: set[str] = set()
+    for options in screens:
+        yield [(view.token, view.label) for view in options if view.token not in known]
+        known |= {view.token for view in options}
 
 
 def _times(visits: Sequence[Visit], screens: Sequence[Sequence[View]]) -> Iterator[Test]:

@@ -42,13 +42,13 @@ def with_dataset(project, landmarks=LANDMARKS, others=OTHERS, trained=(), withou
     items = []
     for number, landmark in enumerate((*landmarks, *others), 1):
         held_out = landmark in landmarks and landmark not in trained
-        source = "" if landmark in without_photograph else f"{number:04d}.png"
+        source = f"{number:04d}.png"
         item = Item(f"{number:04d}", landmark, f"{landmark}, drawn", 5, "validation" if held_out else "train", source,
                     f"{landmark}.png", "0" * 64)
         items.append(item)
-        (project.dataset / f"{item.id}.png").write_bytes(png(f"{landmark} styled"))
-        if source:
-            (project.sources / source).write_bytes(png(f"{landmark} photograph"))
+        (project.dataset / f"{item.id}.png").write_bytes(png(f"{landmark} styled", 64))
+        styled = landmark in without_photograph  # then the styled picture itself is what came in
+        (project.sources / source).write_bytes(png(f"{landmark} {'styled' if styled else 'photograph'}", 64))
     write_json(project.manifest_file, to_json(Dataset("tiny", 32, 77, 0, tuple(items))))
     project.register()
     return project

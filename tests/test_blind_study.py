@@ -73,12 +73,12 @@ def test_all_pictures_of_a_study_are_the_projects_own(project):
     told = [(one.role, one.landmark, one.origin, one.data.read_bytes(), one.facts) for one in made]
     wanted = []
     for landmark in LANDMARKS:
-        wanted.append(("photo", landmark, None, png(f"{landmark} photograph"), {}))
-        wanted.append(("candidate", landmark, "original", png(f"{landmark} styled"), {"item": ids[landmark]}))
+        wanted.append(("photo", landmark, None, png(f"{landmark} photograph", 64), {}))
+        wanted.append(("candidate", landmark, "original", png(f"{landmark} styled", 64), {"item": ids[landmark]}))
         wanted += [("candidate", landmark, method, picture(landmark, method), recipe(landmark, method))
                    for method in ("lora", "ti")]
     roles = ["reference"] * 4 + ["practice"] * 3
-    wanted += [(role, other, "original", png(f"{other} styled"), {"item": ids[other]})
+    wanted += [(role, other, "original", png(f"{other} styled", 64), {"item": ids[other]})
                for role, other in zip(roles, OTHERS)]
     assert told == wanted
 

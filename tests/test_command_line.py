@@ -222,10 +222,61 @@ def test_cancelling_from_the_command_line(call, project):
     assert call("cancel", project.name, run.id) == (0, [{"event": "cancelled", "run": run.id}])
 
 
+def test_several_seeds_are_runs_that_differ_in_nothing_else(call, project):
+    code, lines = call("train", project.name, "--method", "lora", "--preset", "quick", "--epochs", "1", "--seed", "3",
+                       "--seeds", "2", "--set", "rank=2")
+    assert code == 0
+    assert [line["event"] for line in lines if line["event"] in ("run", "done")] == ["run", "done"] * 2
+    configs = [run.config() for run in project.runs()]
+    assert [config.training.seed for config in configs] == [3, 4]
+    assert configs[0].model_dump()["adapter"] == configs[1].model_dump()["adapter"]
+
+
+def test_a_failed_seed_does_not_stop_the_others(call, project, monkeypatch):
+    from ghibli_studio import jobs
+    from ghibli_studio.files import write_json
+
+    def end(run):
+        first = run.config().training.seed == 0
+        write_json(run.done_file, {"state": "failed", "message": "it did not work"} if first else {"state": "done"})
+
+    monkeypatch.setattr(jobs, "start", end)
+    code, lines = call("train", project.name, "--method", "lora", "--preset", "quick", "--seeds", "2")
+    assert (code, lines[-1]) == (1, {"event": "error", "message": "it did not work"})
+    assert [line["event"] for line in lines] == ["run", "run", "done", "error"]
+
+
+def test_an_interrupt_cancels_every_seed(call, project, monkeypatch):
+    from ghibli_studio import jobs
+
+    def interrupted(run):
+        raise KeyboardInterrupt
+        yield
+
+    cancelled = []
+    monkeypatch.setattr(jobs, "start", lambda run: None)
+    monkeypatch.setattr(jobs, "watch", interrupted)
+    monkeypatch.setattr(jobs, "cancel", lambda run: cancelled.append(run.config().training.seed))
+    code, _ = call("train", project.name, "--method", "lora", "--preset", "quick", "--seeds", "3")
+    assert (code, cancelled) == (130, [2, 1, 0])
+
+
+@pytest.mark.parametrize(
+    ("words", "sentence"),
+    [
+        (["--seeds", "0"], "seeds is 0; it is how many runs to queue, a whole number from 1 to 100"),
+        (["--seeds", "2", "--resume", "x"], "--resume goes on with one run; leave --seeds out"),
+    ],
+)
+def test_seeds_out_of_bounds_are_told(tell, project, words, sentence):
+    assert tell("train", project.name, "--method", "lora", *words) == (1, "", f"error: {sentence}\n")
+    assert project.runs() == []
+
+
 def test_doctor(call, monkeypatch):
     code, lines = call("doctor")
     names = [line["name"] for line in lines]
-    assert names == ["versions", "device", "miniature", "workspace", "disk", "port"]
+    assert names == ["versions", "device", "miniature", "workspace", "disk", "port", "evaluation"]
     assert lines[-1]["fine"] is True
     assert code == (0 if all(line["fine"] for line in lines) else 1)
 

@@ -12,9 +12,10 @@ from ghibli_studio import doctor
 from ghibli_studio.doctor import Finding, findings
 from ghibli_studio.generation import versions
 from ghibli_studio.miniature import WEIGHTS
+from ghibli_studio.published import absent
 from ghibli_studio.workspace import Workspace
 
-NAMES = ["versions", "device", "miniature", "workspace", "disk", "port"]
+NAMES = ["versions", "device", "miniature", "workspace", "disk", "port", "evaluation"]
 
 
 @pytest.fixture(autouse=True)
@@ -47,6 +48,7 @@ def test_all_is_well(workspace, look, plenty, free_port):
     assert found["workspace"] == Finding("workspace", True, f"{workspace.root}, projects: 0")
     assert found["disk"] == Finding("disk", True, "5.0 GB free")
     assert found["port"] == Finding("port", True, f"{free_port} is free for the page")
+    assert found["evaluation"] == Finding("evaluation", True, " ".join(absent()))
     workspace.project("a", new=True)
     assert look()["workspace"].message == f"{workspace.root}, projects: 0"
     workspace.project("a", new=True).register()

@@ -9,6 +9,8 @@ import pytest
 ROOT = Path(__file__).parent.parent
 PACKAGES = ("adapters", "ghibli_studio", "study")
 FILES = [*sorted(path for package in PACKAGES for path in (ROOT / package).rglob("*.py")), ROOT / "app.py"]
+STATISTICS = {"ghibli_studio/evaluation.py", "ghibli_studio/resampling.py"}
+PURE = {f"ghibli_studio/{name}.py" for name in ("evaluation", "resampling", "set_distances")}
 SCHEMA = ROOT / "study/schema.py"
 SQL = {
     f"study/{name}.py"
@@ -61,7 +63,7 @@ def test_a_room_knows_only_what_lies_below_it(path):
             assert not uses(path, package)
     if here.startswith("ghibli_studio/") and not here.startswith("ghibli_studio/ui/"):
         assert not uses(path, "ghibli_studio.ui")
-        assert not uses(path, "study") or here == "ghibli_studio/blind_study.py"
+        assert not uses(path, "study") or here == "ghibli_studio/blind_study.py" or statistics_only(path, here)
     if here.startswith("ghibli_studio/ui/"):
         assert not uses(path, "torch")
         assert not uses(path, "sqlite3")
@@ -71,6 +73,12 @@ def test_a_room_knows_only_what_lies_below_it(path):
         # the recipe trains a teacher long before there is a studio
         assert here in ("adapters/lora.py", "ghibli_studio/miniature/pretrain/teacher.py")
     assert not uses(path, "tests")
+
+
+def statistics_only(path, here):
+    """True for a room that borrows the study's tests, which are pure functions of numbers, and nothing else of it."""
+    borrowed = {name for name in imported(path) if name.split(".")[0] == "study"}
+    return here in STATISTICS and borrowed == {"study.statistics"}
 
 
 @pytest.mark.parametrize("path", FILES, ids=place)
@@ -95,6 +103,14 @@ def speaks_sql(path):
     """True if a text in the code is a statement of SQL."""
     texts = (node.value for node in ast.walk(ast.parse(path.read_text())) if isinstance(node, ast.Constant))
     return any(isinstance(text, str) and STATEMENT.match(text) for text in texts)
+
+
+@pytest.mark.parametrize("path", [path for path in FILES if place(path) in PURE], ids=place)
+def test_arithmetic_touches_no_file_and_no_network(path):
+    assert not any(uses(path, package) for package in ("pathlib", "os", "transformers", "torchvision", "diffusers"))
+    for room in ("workspace", "files", "features", "base_model", "generation"):
+        assert not uses(path, f"ghibli_studio.{room}")
+    assert "open(" not in path.read_text()
 
 
 @pytest.mark.parametrize("path", FILES, ids=place)

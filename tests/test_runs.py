@@ -7,7 +7,7 @@ import torch
 
 from adapters import methods, recipe_of
 from ghibli_studio import dataset as datasets
-from ghibli_studio import runs
+from ghibli_studio import dynamics, efficiency, runs
 from ghibli_studio.checkpoints import read_checkpoint
 from ghibli_studio.config import StudioError, preset
 from ghibli_studio.generation import read_recipe
@@ -58,6 +58,14 @@ def test_a_whole_run(project, method):
     assert metrics["seconds"] > 0
     assert metrics["images_per_second"] > 0
     assert metrics["peak_memory_bytes"] > 2**20
+    assert metrics["validation_landmarks"] == [item.landmark for item in datasets.load(project).part("validation")]
+    assert metrics["dataset"] == datasets.digest(datasets.load(project))
+    assert metrics["machine"]["device"] == "cpu"
+    assert metrics["machine"]["dtype"] == "float32"
+    assert metrics["versions"]["torch"] == torch.__version__.partition("+")[0]
+    pictures = [4, train - 4] * 2
+    speeds = [count / e["step_seconds"] for count, e in zip(pictures, of("step", events), strict=True)]
+    assert [e["images_per_second"] for e in of("step", events)] == pytest.approx(speeds)
     assert metrics["trainable_parameters"] == sum(t.numel() for t in read_checkpoint(run).adapter.values())
     recipe = recipe_of(run.adapter_file)
     assert (recipe["run"], recipe["epoch"]) == (run.id, best["epoch"])
@@ -65,6 +73,67 @@ def test_a_whole_run(project, method):
     files = run.epoch_adapter_files()
     assert {epoch: recipe_of(file)["epoch"] for epoch, file in files.items()} == {1: 1, 2: 2}
     assert files[best["epoch"]].read_bytes() == run.adapter_file.read_bytes()
+
+
+def stop_after_an_epoch(run):
+    """Iterate until the first trained epoch is told, and close."""
+    going = execute(run)
+    next(event for event in going if event["event"] == "epoch" and event["epoch"])
+    going.close()
+
+
+def test_what_runs_keep_is_enough_to_say_what_learning_cost_and_how_it_went(project):
+    done = [new_run(project, method, seed=seed) for seed in (0, 1) for method in ("lora", "ti")]
+    for run in done:
+        list(execute(run))
+    lora, ti = dynamics.describe(project.runs())
+    assert [one["seeds"] for one in (lora, ti)] == [[0, 1], [0, 1]]
+    assert (lora["pictures"], lora["landmarks"], lora["epochs"]) == (2, 2, [0, 1, 2])
+    assert lora["best"]["by_seed"] == [run.metrics()["best_epoch"] for run in (done[0], done[2])]
+    assert lora["overfitting"]["verdict"] == "cannot be said: 2 validation landmarks, 6 are the least"
+    cost = efficiency.describe(project.runs())
+    assert json.loads(json.dumps([lora, ti, cost], allow_nan=False)) == [lora, ti, cost]
+    assert len(cost["runs"]) == 4
+    assert all(one["seconds_per_step"] > 0 and one["machine"]["device"] == "cpu" for one in cost["runs"])
+    assert cost["target"] == max(run.metrics()["best_validation_loss"] for run in done)
+    assert not any("different" in warning or "differ" in warning for warning in cost["warnings"])
+
+
+class Ticking:
+    """A meter that has spent a joule more whenever it is asked."""
+
+    source = "a test's meter"
+
+    def __init__(self):
+        self.asked = 0
+
+    def joules(self):
+        self.asked += 1
+        return float(self.asked)
+
+
+def test_joules_are_in_events_and_metrics_and_go_on_after_a_kill(project, monkeypatch):
+    monkeypatch.setattr(runs, "meter", lambda device: Ticking())
+    run = new_run(project)
+    stop_after_an_epoch(run)
+    half = run.progress()[-1]["joules"]
+    list(execute(run))
+    told = [e["joules"] for e in run.progress() if "joules" in e]
+    assert told == sorted(told)
+    assert of("step", run.progress())[-1]["joules"] > half > 1.0
+    assert (run.metrics()["joules"], run.metrics()["energy_source"]) == (
+        of("epoch", run.progress())[-1]["joules"], "a test's meter"
+    )
+
+
+def test_without_a_meter_in_any_part_of_a_run_its_joules_are_not_known(project, monkeypatch):
+    monkeypatch.setattr(runs, "meter", lambda device: None)
+    run = new_run(project)
+    stop_after_an_epoch(run)
+    monkeypatch.setattr(runs, "meter", lambda device: Ticking())
+    list(execute(run))
+    assert {e["joules"] for e in run.progress() if "joules" in e} == {None}
+    assert run.metrics()["joules"] is None
 
 
 def test_the_base_models_validation_is_measured_once_for_all_methods(project):

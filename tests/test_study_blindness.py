@@ -22,8 +22,9 @@ from scipy.stats import mannwhitneyu
 
 from study import ORIGINS, StudyError, creating, images, schema
 from study.blindness import KINDS, Leak, audit, audit_draft, known, repository
-from study.blindness_chance import rank_sum
-from study.blindness_visit import label
+from study.blindness_chance import proven, rank_sum
+from study.blindness_chance import tests as chances
+from study.blindness_visit import Reply, Screen, View, Visit, label
 from study.definition import Definition
 from study.images import BlindImage, blind
 from study.serving import application
@@ -861,6 +862,19 @@ def test_strata_are_ranked_each_by_itself():
         away, variance = away + sum(own) - mean, variance + sum((one - mean) ** 2 for one in sums) / len(sums)
     expected = 2 * NormalDist().cdf(-abs(away) / variance**0.5)
     assert rank_sum(strata, "a") == pytest.approx(expected, rel=1e-9)
+
+
+@pytest.mark.parametrize(("comes_back", "found"), [(False, {"order of ids"}), (True, set())])
+def test_an_id_that_comes_back_counts_once(comes_back, found):
+    """That LoRA's come first is no chance with new ids on each of forty screens; with two ids in all it may be."""
+    def screen(number):
+        ids = {"lora": "0", "ti": "f"} if comes_back else {"lora": f"0{number}", "ti": f"f{number}"}
+        order = sorted(ids, reverse=number % 2 == 1)
+        replies = [Reply("GET", f"/study-img/{ids[origin]}", 200, (), b"", 0, 0.0) for origin in order]
+        return Screen(number, None, None, [View(*one) for one in zip(order, (1, 2), replies)], [])
+
+    visit = Visit([screen(number) for number in range(40)])
+    assert {test.kind for test in proven(chances([visit]))} == found
 
 
 def test_too_few_or_equal_values_are_not_tested():

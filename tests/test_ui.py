@@ -45,7 +45,7 @@ def fake_progress(run, epochs=1):
 def test_the_whole_page_can_be_built(project):
     page = build(project.workspace)
     names = {component.elem_id for component in page.blocks.values() if getattr(component, "elem_id", None)}
-    assert {"start-sample", "start-train", "start-draw", "project", "train", "cancel", "draw", "stop"} <= names
+    assert {"start-sample", "start-train", "start-draw", "project", "train", "seeds", "cancel", "draw", "stop"} <= names
     assert {"training-seed", "lora-rank", "ti-num_vectors", "draw-guidance_scale"} <= names
 
 
@@ -56,6 +56,21 @@ def test_train_queues_a_run_a_method_with_the_forms_values(project, no_processes
     assert [(c.method, c.preset, c.training.seed) for c in configs] == [("lora", "quick", 4), ("ti", "quick", 4)]
     assert (configs[0].adapter.rank, configs[1].adapter.num_vectors) == (3, 2)
     assert {c.base_model for c in configs} == {datasets.load(project).base_model}
+
+
+def test_train_queues_every_method_with_one_seed_before_the_next_seed(project, no_processes):
+    changes = {"training": {"seed": 4}}
+    runs = train_tab.submit(project.workspace, project.name, ["lora", "ti"], "quick", changes, 2.0)
+    assert [(run.config().method, run.config().training.seed) for run in runs] == [
+        ("lora", 4), ("ti", 4), ("lora", 5), ("ti", 5),
+    ]
+    names = train_tab.names_of(runs)
+    assert [name.split(",")[-1] for name in names] == [" seed 4", " seed 4", " seed 5", " seed 5"]
+    assert len(set(names)) == 4
+    assert train_tab.names_of(runs[:2]) == ["LoRA", "TI"]
+    with pytest.raises(StudioError, match="seeds is None; it is how many runs to queue"):
+        train_tab.submit(project.workspace, project.name, ["lora"], "quick", {}, None)
+    assert len(project.runs()) == 4
 
 
 @pytest.mark.parametrize(

@@ -10,7 +10,7 @@ import gradio as gr
 
 import adapters
 from ghibli_studio import jobs, pictures
-from ghibli_studio.ui import dataset_tab, generate_tab, parts, study_tab, train_tab
+from ghibli_studio.ui import dataset_tab, evaluate_tab, generate_tab, parts, study_tab, train_tab
 from ghibli_studio.workspace import Workspace
 
 REFRESH_SECONDS = 1.5  # a page that draws plots takes its share of the processor from the training
@@ -52,6 +52,8 @@ def build(workspace: Workspace, pilot_key: str = "") -> gr.Blocks:
                 training = train_tab.build(workspace, project)
             with gr.Tab("Generate", id="generate") as generate:
                 drawing = generate_tab.build(workspace, project)
+            with gr.Tab("Evaluate", id="evaluate-tab") as evaluating:
+                evaluate_tab.build(workspace, project, evaluating)
             with gr.Tab("Study", id="study") as study:
                 study_tab.build(workspace, project, study, pilot_key)
         seen, finished = gr.State(None), gr.State(None)

@@ -15,14 +15,12 @@ from gradio.utils import get_upload_folder
 
 from adapters import StudioError
 from ghibli_studio.files import explain_os_error
+from ghibli_studio.words import duration
 from study import StudyError
 
 FONT = ["ui-sans-serif", "system-ui", "sans-serif"]
 MONO = ["ui-monospace", "Menlo", "Consolas", "monospace"]
 
-# colours of a method's curves; readable on light and on dark ground
-COLOURS = {"lora": "#2f9e63", "ti": "#d0672f", "base": "#7a8794"}
-SPARE_COLOURS = ("#6374de", "#b05ab8", "#2497b4", "#bd9318")
 PALE = "55"  # alpha of the curves behind the smoothed ones
 
 CSS = """
@@ -45,7 +43,9 @@ CSS = """
 .strip .grid-wrap { min-height: 0; }
 #dataset-gallery .thumbnail-item { aspect-ratio: 2 / 1 !important; }
 @media (max-width: 640px) {
+  #tabs .tab-container button { padding: 0 .42rem; font-size: .85rem; }
   .gradio-container .main { padding: .6rem !important; }
+  #evaluate-pictures .grid-container { grid-template-columns: repeat(3, minmax(0, 1fr)) !important; }
   #dataset-gallery .grid-container { grid-template-columns: repeat(2, minmax(0, 1fr)) !important; }
   .strip .grid-container { grid-template-columns: repeat(4, minmax(0, 1fr)) !important; }
   .gallery-item, .thumbnail-item { min-width: 0 !important; width: 100% !important; }
@@ -53,11 +53,20 @@ CSS = """
 }
 #profile-plot .vega-embed { height: 300px !important; }
 .figures { display: grid; grid-template-columns: repeat(auto-fit, minmax(min(26rem, 100%), 1fr)); gap: 1rem; }
-.figure { margin: 0; } .figure .scroll { overflow-x: auto; }
+.answers { display: grid; gap: .35rem 1.2rem; margin: .4rem 0; } .answers dd { margin: 0 0 .3rem; font-weight: 600; }
+@media (min-width: 641px) { .answers { grid-template-columns: 17rem minmax(0, 1fr); } }
+.notes { margin: .3rem 0; padding-left: 1.1rem; font-size: .9rem; opacity: .85; }
+#evaluate-figures h3 { margin: 1.4rem 0 .4rem; }
+#evaluate-figures .figure:has(table) { grid-column: 1 / -1; }
+.figure { margin: 0; min-width: 0; } .figure .scroll { overflow-x: auto; }
 .figure svg { width: 100%; max-width: 34rem; height: auto; }
-.figure table { border-collapse: collapse; }
-#study-plots .figure :is(th, td) { padding: .25rem .9rem .25rem 0; text-align: left; border: 0 solid;
+.figure table { border-collapse: collapse; border: 0; }
+.figure :is(th, td) { padding: .25rem .9rem .25rem 0; text-align: left; border: 0 solid;
   border-bottom: 1px solid var(--border-color-primary); }
+.figure .n { text-align: right; font-variant-numeric: tabular-nums; }
+.legend { display: flex; flex-wrap: wrap; gap: .1rem 1rem; margin: .2rem 0 0; padding: 0; list-style: none; }
+.legend li { display: flex; align-items: center; margin: 0; }
+.legend svg { width: 1.8rem !important; height: .8rem !important; margin-right: .3rem; flex: none; }
 .card code { overflow-wrap: anywhere; }
 #study-link svg { width: 12rem; height: 12rem; }
 #pictures .grid-wrap { max-height: none; }
@@ -79,8 +88,7 @@ def friendly(function: Callable[..., Any]) -> Callable[..., Any]:
 
     def shown(error: StudioError | StudyError | OSError) -> gr.Error:
         sentence = explain_os_error(error, Path("the workspace")) if isinstance(error, OSError) else error
-        return gr.Error(html.escape(str(sentence)), duration=None, title="That did not work",
-                        print_exception=False)
+        return gr.Error(html.escape(str(sentence)), duration=None, title="That did not work", print_exception=False)
 
     if inspect.isgeneratorfunction(function):
 
@@ -106,16 +114,6 @@ def friendly(function: Callable[..., Any]) -> Callable[..., Any]:
 def served(path: Path) -> str:
     """A copy of the file where the page may fetch it; the workspace itself is never opened to the page."""
     return save_file_to_cache(path, cache_dir=get_upload_folder())
-
-
-def duration(seconds: float) -> str:
-    """`45 s`, `3 min 20 s` or `2 h 5 min`."""
-    seconds = round(seconds)
-    if seconds < 60:
-        return f"{seconds} s"
-    if seconds < 3600:
-        return f"{seconds // 60} min {seconds % 60} s"
-    return f"{seconds // 3600} h {seconds % 3600 // 60} min"
 
 
 def bar(fraction: float, what: str, seconds_left: float | None = None) -> str:

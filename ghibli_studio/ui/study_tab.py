@@ -7,23 +7,19 @@ from __future__ import annotations
 
 import shutil
 import tempfile
-from functools import lru_cache
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import gradio as gr
 
 from adapters import StudioError
-from ghibli_studio import blind_study
+from ghibli_studio import blind_study, study_figures
 from ghibli_studio import dataset as datasets
 from ghibli_studio.config import PAPER_LANDMARKS
-from ghibli_studio.ui import parts, study_results
+from ghibli_studio.ui import parts
 from ghibli_studio.ui.study_card import card, elsewhere, invitation, preview
 from ghibli_studio.ui.train_tab import chosen_project
 from ghibli_studio.workspace import Project, Workspace
-
-if TYPE_CHECKING:
-    from study.result import Result
 
 REFRESH_SECONDS = 3.0
 INSTRUMENTS = [
@@ -71,30 +67,15 @@ def study_view(project: Project | None, address: str, pilot_key: str) -> list[An
     ]
 
 
-def outcome(project: Project) -> Result:
-    """What came out of a closed study; StudyError while it is not closed."""
-    status = blind_study.study_of(project).status()
-    return _outcome(project.study, status.closed_at, status.places.get("complete"))
-
-
-@lru_cache(maxsize=4)  # the key is opened, and that is written down, once and not at every look
-def _outcome(folder: Path, closed_at: str | None, complete: int | None) -> Result:
-    """Somebody may withdraw after the closing, so the number of people who finished is part of the question."""
-    from study.result import result
-    from study.store import Store
-
-    return result(Store(folder))
-
-
 def results(project: Project) -> tuple[str, str]:
     """(findings in plain words as Markdown, plots as HTML) of a closed study; StudyError while it is not."""
-    found = outcome(project)
-    return found.text(), study_results.plots(found.values)
+    found = blind_study.outcome(project)
+    return found.text(), study_figures.plots(found.values)
 
 
 def exported(project: Project) -> str:
     """A ZIP of the tables, the codebook, the findings and a copy of the database; StudyError while it is open."""
-    files = outcome(project).files()
+    files = blind_study.outcome(project).files()
     with tempfile.TemporaryDirectory() as place:
         folder = blind_study.study_of(project).export(Path(place) / f"{project.name}-study", files)
         return parts.served(Path(shutil.make_archive(str(folder), "zip", folder)))

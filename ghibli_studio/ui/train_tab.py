@@ -14,7 +14,9 @@ from adapters import StudioError
 from ghibli_studio import curves, jobs
 from ghibli_studio import dataset as datasets
 from ghibli_studio.config import PRESETS, RunConfig, TrainingSettings, preset
+from ghibli_studio.figures import COLOURS, SPARE_COLOURS
 from ghibli_studio.jobs import Status
+from ghibli_studio.seeds import with_seeds
 from ghibli_studio.ui import forms, parts
 from ghibli_studio.workspace import Project, Run, Workspace
 
@@ -37,9 +39,13 @@ class Tab:
 
 
 def submit(
-    workspace: Workspace, name: str | None, methods: Sequence[str], preset_name: str, changes: dict[str, dict[str, Any]]
+    workspace: Workspace, name: str | None, methods: Sequence[str], preset_name: str,
+    changes: dict[str, dict[str, Any]], seeds: float | None = 1,
 ) -> list[Run]:
-    """Queue one run a method; `changes` are plain values by section (`training` or a method's name)."""
+    """Queue one run a method and seed; `changes` are plain values by section (`training` or a method's name).
+
+    All methods with one seed come before the next seed, so that there soon is something to compare.
+    """
     project = chosen_project(workspace, name)
     if not methods:
         raise StudioError("no method is chosen; tick at least one")
@@ -49,7 +55,8 @@ def submit(
         values = {f"training.{key}": value for key, value in changes.get("training", {}).items()}
         values |= {f"adapter.{key}": value for key, value in changes.get(method, {}).items()}
         configs.append(preset(preset_name, method, base_model=base, **values))
-    return [jobs.submit(project, config) for config in configs]
+    of_methods = [with_seeds(config, seeds) for config in configs]
+    return [jobs.submit(project, config) for of_seed in zip(*of_methods) for config in of_seed]
 
 
 def chosen_project(workspace: Workspace, name: str | None) -> Project:
@@ -60,22 +67,23 @@ def chosen_project(workspace: Workspace, name: str | None) -> Project:
 
 
 def names_of(runs: Sequence[Run]) -> list[str]:
-    """What each run is called in a plot: its method, with its time where a method comes twice."""
-    methods = [run.config().method for run in runs]
-    labels = {method: adapters.method(method).SHORT_LABEL for method in methods}
+    """What each run is called in a plot: its method, with its time and seed where a method comes twice."""
+    configs = [run.config() for run in runs]
+    methods = [config.method for config in configs]
+    labels = [adapters.method(method).SHORT_LABEL for method in methods]
     return [
-        labels[method] if methods.count(method) == 1 else f"{labels[method]} {run.id[9:15]}"
-        for method, run in zip(methods, runs)
+        label if methods.count(config.method) == 1 else f"{label} {run.id[9:15]}, seed {config.training.seed}"
+        for label, config, run in zip(labels, configs, runs)
     ]
 
 
 def colours(runs: Sequence[Run], names: Sequence[str]) -> dict[str, str]:
     """A colour for every series that a plot may show."""
-    found, spare = {"Base model": parts.COLOURS["base"]}, iter(parts.SPARE_COLOURS * len(runs))
+    found, spare = {"Base model": COLOURS["base"]}, iter(SPARE_COLOURS * len(runs))
     used = set()
     for run, name in zip(runs, names):
         method = run.config().method
-        colour = next(spare) if method in used or method not in parts.COLOURS else parts.COLOURS[method]
+        colour = next(spare) if method in used or method not in COLOURS else COLOURS[method]
         used.add(method)
         found |= {name: colour, f"{name}, smoothed": colour, f"{name}, each step": colour + parts.PALE}
     return found
@@ -177,6 +185,7 @@ def build(workspace: Workspace, project: gr.Dropdown) -> Tab:
                                       elem_id="methods")
             preset_name = gr.Radio([(PRESET_WORDS[name], name) for name in PRESETS], value="default", label="Preset",
                                    elem_id="preset")
+            seeds = gr.Number(1, label="Seeds", elem_id="seeds", info="Runs a method; several tell it from its luck.")
             sections: dict[str, dict[str, Any]] = {}
             with gr.Accordion("Settings for every method alike", open=False):
                 sections["training"] = forms.widgets(TrainingSettings, "training")
@@ -218,9 +227,9 @@ def build(workspace: Workspace, project: gr.Dropdown) -> Tab:
         return result
 
     @parts.friendly
-    def train(name: str | None, wanted: list[str], preset_: str, *values: Any) -> list[Any]:
+    def train(name: str | None, wanted: list[str], preset_: str, count: float | None, *values: Any) -> list[Any]:
         """Queue the runs; they go on when the page is closed."""
-        runs = submit(workspace, name, wanted, preset_, grouped(values))
+        runs = submit(workspace, name, wanted, preset_, grouped(values), count)
         ids = [run.id for run in workspace.project(name).runs()]
         return [gr.update(choices=ids, value=runs[0].id), gr.update(choices=ids, value=newest(workspace.project(name)))]
 
@@ -244,7 +253,7 @@ def build(workspace: Workspace, project: gr.Dropdown) -> Tab:
             filled += forms.shown(config.training if section == "training" else config.adapter, fields)
         return filled
 
-    go.click(train, [project, chosen, preset_name, *widgets], [which, shown], api_visibility="private")
+    go.click(train, [project, chosen, preset_name, seeds, *widgets], [which, shown], api_visibility="private")
     cancel.click(stop, [project, which], None, api_visibility="private")
     resume.click(again, [project, which], None, api_visibility="private")
     preset_name.change(refill, preset_name, widgets, show_progress="hidden", api_visibility="private")
@@ -256,8 +265,7 @@ def refresh(workspace: Workspace, name: str | None, which: str | None, shown: li
     """[what is seen now, updates of the live widgets]; what has no news is left alone, so that nothing flickers."""
     strips_count = len(adapters.methods())
     if not name:
-        text = parts.empty("No project yet. Make one in the Data set tab.")
-        return [None, text, *[gr.skip()] * (6 + strips_count)]
+        return [None, parts.empty("No project yet. Make one in the Data set tab."), *[gr.skip()] * (6 + strips_count)]
     project = workspace.project(name)
     runs, states, cards = overview(project)
     ids = [run.id for run in project.runs()]

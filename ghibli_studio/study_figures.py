@@ -1,19 +1,18 @@
-"""What the Study tab shows of a closed study: findings in plain words, and plots. No number is computed here."""
+"""The plots of a closed study, for the Study tab and the report. No number is computed here."""
 
 from __future__ import annotations
 
-import html
 from collections.abc import Iterator
 from typing import Any
 
-from ghibli_studio.ui import figures, parts
-from ghibli_studio.ui.figures import Bar
+from ghibli_studio import figures
+from ghibli_studio.figures import Bar
 
 TITLES = {"buy": "Would buy as artwork", "landmark": "Landmark well preserved", "style": "Closer in style"}
 NAMES = {"original": "Original", "lora": "LoRA", "ti": "Textual Inversion", "none": "None", "both": "Both",
          "neither": "Neither"}
 METHODS = ("lora", "ti")
-COLOURS = {**parts.COLOURS, "original": parts.SPARE_COLOURS[0]}
+COLOURS = {**figures.COLOURS, "original": figures.SPARE_COLOURS[0]}
 
 
 def plots(result: dict[str, Any]) -> str:
@@ -35,15 +34,15 @@ def _figures(result: dict[str, Any], everybody: dict[str, Any]) -> Iterator[str]
         bar = Bar("right", right["mean"], *(right["interval"] or (None, None)), COLOURS["original"])
         yield figures.intervals("Guessed which was LoRA's", [bar],
                                 f"{guess['people']} people; at 50 % the study was blind", mark=0.5)
-    yield _table("Quality of the answers", ["question", "repeats answered alike", "picked by position 1, 2, ...",
-                                            "median seconds"], _quality(everybody["questions"]))
+    heads = ["question", "repeats answered alike", "picked by position 1, 2, ...", "median seconds"]
+    yield figures.table("Quality of the answers", heads, _quality(everybody["questions"]))
     yield from _people(everybody["questions"])
 
 
 def _share(key: str, told: dict[str, Any], only: str) -> Bar:
     value = told["mean"] if "mean" in told else told["share"]
     interval = (told["interval"] if "mean" in told else told["wilson"]) or (None, None)
-    return Bar(NAMES[key] + (only if key in METHODS else ""), value, *interval, COLOURS.get(key, parts.COLOURS["base"]))
+    return Bar(NAMES[key] + (only if key in METHODS else ""), value, *interval, COLOURS.get(key, COLOURS["base"]))
 
 
 def _by_landmark(name: str, landmarks: dict[str, Any]) -> Iterator[str]:
@@ -82,12 +81,5 @@ def _people(questions: dict[str, Any]) -> Iterator[str]:
             continue
         most = max((one["answers"] for one in people), default=0)
         counts = [sum(one["lora"]["count"] == times for one in people) for times in range(most + 1)]
-        yield _table(f"{TITLES[name]}: how many people chose LoRA{_or_both(name)} so often, of {most} times",
-                     [str(times) for times in range(most + 1)], [[str(count) for count in counts]])
-
-
-def _table(title: str, heads: list[str], rows: Any) -> str:
-    head = "".join(f"<th scope='col'>{html.escape(one)}</th>" for one in heads)
-    body = "".join("<tr>" + "".join(f"<td>{html.escape(cell)}</td>" for cell in row) + "</tr>" for row in rows)
-    return (f'<figure class="figure"><figcaption>{html.escape(title)}</figcaption><div class="scroll"><table>'
-            f"<thead><tr>{head}</tr></thead><tbody>{body}</tbody></table></div></figure>")
+        yield figures.table(f"{TITLES[name]}: how many people chose LoRA{_or_both(name)} so often, of {most} times",
+                            [str(times) for times in range(most + 1)], [[str(count) for count in counts]])

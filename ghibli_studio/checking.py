@@ -116,6 +116,11 @@ def _pictures(collection: Collection, photos: Sequence[Photo]) -> Iterator[Findi
             "warning", "small", f"{len(small)} photographs are smaller than {collection.resolution} px and will be "
             f"enlarged (the smallest side is {least} px)", "use larger ones where there are any", _ids(small),
         )
+    if moved := [photo for photo in photos if photo.accepted and photo.accepted.centre != photo.centre]:
+        yield Finding(
+            "warning", "crop moved", f"the crop of {len(moved)} photographs was moved after the accepted picture was "
+            "drawn", "style them again, or leave them: the data set gets the crop that was styled", _ids(moved),
+        )
     for kind, chosen in (
         ("dark", [photo for photo in photos if photo.brightness < DARK]),
         ("bright", [photo for photo in photos if photo.brightness > BRIGHT]),

@@ -101,7 +101,9 @@ def _parsed(path: Path, inode: int, size: int, modified: int) -> Collection:
             raise StudioError(f"{path} is of another version than {VERSION}; gather the photographs again")
         photos = []
         for one in stored.pop("photos"):
-            attempts = tuple(Attempt(**attempt) for attempt in one.pop("attempts"))
+            attempts = tuple(
+                Attempt(**{**attempt, "centre": tuple(attempt["centre"])}) for attempt in one.pop("attempts")
+            )
             photos.append(Photo(**{**one, "attempts": attempts, "centre": tuple(one["centre"])}))
         lists = {name: tuple(stored.pop(name)) for name in ("problems", "notes")}
         return Collection(photos=tuple(photos), **lists, **stored)

@@ -58,10 +58,16 @@ def steps(image: Image.Image, centre: tuple[float, float], size: int) -> Steps:
     return Steps(image, image.crop(edges), crop(image, centre, size))
 
 
+def shown_size(size: tuple[int, int], side: int = PREVIEW_SIDE) -> tuple[int, int]:
+    """Width and height of `preview` of a picture of this size, px."""
+    scale = min(side / max(size), 1)
+    width, height = (max(round(length * scale), 1) for length in size)
+    return width, height
+
+
 def preview(image: Image.Image, centre: tuple[float, float], side: int = PREVIEW_SIDE) -> Image.Image:
     """The photograph at most `side` px wide and high: bright and framed what the crop keeps, dim what it cuts off."""
-    shown = image.copy()
-    shown.thumbnail((side, side), Image.Resampling.LANCZOS)
+    shown = image.resize(shown_size(image.size, side), Image.Resampling.LANCZOS)
     left, upper, right, lower = (round(edge) for edge in box(shown.size, centre))
     dimmed = ImageEnhance.Brightness(shown).enhance(DIMMED)
     dimmed.paste(shown.crop((left, upper, right, lower)), (left, upper))

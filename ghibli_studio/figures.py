@@ -104,7 +104,7 @@ def intervals(
                      'stroke="currentColor" stroke-dasharray="4 4" opacity=".7"/>')
     for place, bar in enumerate(bars):
         y = ROW * place + ROW / 2 + 4
-        parts.append(_beside(bar.label, y))
+        parts.append(beside(bar.label, y))
         if bar.value is None:
             parts.append(f'<text x="{LABEL + 6}" y="{y + 5:.1f}" opacity=".7">cannot be said</text>')
             continue
@@ -142,7 +142,7 @@ def table(title: str, heads: Sequence[str], rows: Iterable[Sequence[str]], note:
             f"<thead><tr>{head}</tr></thead><tbody>{body}</tbody></table></div></figure>")
 
 
-def _beside(label: str, y: float) -> str:
+def beside(label: str, y: float) -> str:
     """A row's label; one with a line break in it is set smaller, in two lines."""
     size = ' font-size="12"' if "\n" in label else ""
     rows = label.split("\n")[:2]

@@ -9,6 +9,7 @@ import errno
 import json
 import os
 import shutil
+from datetime import datetime
 from functools import lru_cache
 from pathlib import Path
 from typing import Any
@@ -43,6 +44,22 @@ def make_folder(path: Path) -> Path:
     except OSError as error:
         raise explain_os_error(error, path) from error
     return path
+
+
+def new_folder(parent: Path, suffix: str) -> Path:
+    """Create `<date>-<time><suffix>`, numbered where one second sees several."""
+    stamp = datetime.now().strftime("%Y%m%d-%H%M%S")
+    make_folder(parent)
+    for number in range(1, 1000):
+        folder = parent / (stamp + suffix + (f"-{number}" if number > 1 else ""))
+        try:
+            folder.mkdir()
+            return folder
+        except FileExistsError:
+            continue
+        except OSError as error:
+            raise explain_os_error(error, folder) from error
+    raise StudioError(f"{parent} already has 999 folders of this second; wait a moment and try again")
 
 
 def write_atomic(path: Path, data: bytes | str) -> None:

@@ -30,7 +30,7 @@ def finish(
 ) -> Iterator[Progress]:
     """Make the data set of the accepted photographs; the collection stays as it is, to go on with later.
 
-    A photograph whose crop was moved has its square as the source, so that the source's centre is what was styled.
+    Where the crop was moved, the square that was styled is the source, so that the source's centre is what was styled.
     Landmarks are whole on one side, `share` of the photographs to validation (see `splitting`). Raises StudioError if
     nothing was accepted, if a landmark was put on both sides, or if there is a data set and `replace` is not said.
     """
@@ -79,10 +79,11 @@ def _styled(project: Project, attempt: Attempt) -> Image.Image:
 
 
 def _source(project: Project, photo: Photo) -> tuple[bytes, str]:
-    """The photograph as it came, or its square where the crop was moved; and the file's ending."""
+    """The photograph as it came, or the square that was styled where it is not the middle; and the file's ending."""
     data = read_plain(project.collection.source(photo.file), photo.original)
     if hashlib.sha256(data).hexdigest() != photo.sha256:
         raise StudioError(f"{photo.original} was changed after it was gathered; gather it again")
-    if photo.centre == CENTRE:
+    centre = photo.accepted.centre  # the crop may have been moved since
+    if centre == CENTRE:
         return data, PurePosixPath(photo.file).suffix
-    return png_bytes(steps(open_image(data, photo.original), photo.centre, 1).square), ".png"
+    return png_bytes(steps(open_image(data, photo.original), centre, 1).square), ".png"

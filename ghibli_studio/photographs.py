@@ -33,6 +33,8 @@ class Attempt:
     num_inference_steps: int
     strength: float = 1.0
     """How strongly the adapter acted."""
+    centre: tuple[float, float] = (0.5, 0.5)
+    """Of the square that was styled."""
     sha256: str = ""
     """Of the file."""
 
@@ -84,6 +86,11 @@ class Photo:
         if self.chosen is not None:
             return "accepted"
         return "styled" if self.attempts else "new"
+
+    @property
+    def waiting(self) -> bool:
+        """Whether no attempt is of the crop as it is now."""
+        return all(attempt.centre != self.centre for attempt in self.attempts)
 
     @property
     def accepted(self) -> Attempt | None:

@@ -123,9 +123,10 @@ def style(
 ) -> Iterator[Progress]:
     """Style photographs, all but the rejected ones if no ids are given, and keep each picture as an attempt.
 
-    A photograph that has an attempt is passed over, so that a stopped batch goes on where it was; with `again` it gets
-    another one (from other noise if nothing else has changed). What is edited meanwhile counts for the photographs
-    that have not had their turn. The settings are remembered for the next batch; without any, the last ones count.
+    A photograph that has an attempt of its crop is passed over, so that a stopped batch goes on where it was; with
+    `again` it gets another one (from other noise if nothing else has changed). What is edited meanwhile counts for the
+    photographs that have not had their turn. The settings are remembered for the next batch; without any, the last ones
+    count.
     """
     collection = collections.load(project)
     settings = settings or batch_settings(collection)
@@ -134,7 +135,7 @@ def style(
     wanted = None if ids is None else list(ids)
     waiting = [
         photo.id for photo in collection.select(wanted)
-        if (again or not photo.attempts) and (wanted is not None or not photo.rejected)
+        if (again or photo.waiting) and (wanted is not None or not photo.rejected)
     ]
     yield from _batch(project, waiting, settings, {}, again)
 
@@ -209,7 +210,7 @@ def _planned(photo: Photo, batch: StyleSettings, other_noise: bool = False) -> A
     source = Path(batch.adapter_file).name if batch.source == "adapter" else batch.source
     planned = Attempt(
         "", prompt_of(photo), source, chosen.seed, chosen.denoising_strength, chosen.guidance_scale,
-        chosen.num_inference_steps, chosen.strength,
+        chosen.num_inference_steps, chosen.strength, photo.centre,
     )
     there = {_decided(old) for old in photo.attempts}
     while other_noise and _decided(planned) in there:

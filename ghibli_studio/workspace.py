@@ -15,7 +15,7 @@ from typing import Any
 
 from ghibli_studio.collection_folder import CollectionFolder
 from ghibli_studio.config import RunConfig, StudioError
-from ghibli_studio.files import explain_os_error, make_folder, read_json, read_lines, write_json
+from ghibli_studio.files import new_folder, read_json, read_lines, write_json
 
 NAME = re.compile(r"\w[\w .-]{0,63}")
 
@@ -200,7 +200,7 @@ class Project:
 
     def new_evaluation(self) -> Path:
         """Create the folder of a new comparison."""
-        return _new_folder(self.folder / "evaluations", "")
+        return new_folder(self.folder / "evaluations", "")
 
     @property
     def study(self) -> Path:
@@ -226,7 +226,7 @@ class Project:
 
     def new_image_set(self) -> Path:
         """Create the folder of a new generated set."""
-        return _new_folder(self.folder / "images", "")
+        return new_folder(self.folder / "images", "")
 
     def runs(self, method: str | None = None) -> list[Run]:
         """All runs, the oldest first; of one method if given."""
@@ -243,25 +243,9 @@ class Project:
 
     def new_run(self, config: RunConfig) -> Run:
         """Create a run's folder with its settings."""
-        run = Run(_new_folder(self.folder / "runs", f"-{config.method}"))
+        run = Run(new_folder(self.folder / "runs", f"-{config.method}"))
         write_json(run.config_file, config.model_dump(mode="json"))
         return run
-
-
-def _new_folder(parent: Path, suffix: str) -> Path:
-    """`<date>-<time><suffix>`, numbered where one second sees several."""
-    stamp = datetime.now().strftime("%Y%m%d-%H%M%S")
-    make_folder(parent)
-    for number in range(1, 1000):
-        folder = parent / (stamp + suffix + (f"-{number}" if number > 1 else ""))
-        try:
-            folder.mkdir()
-            return folder
-        except FileExistsError:
-            continue
-        except OSError as error:
-            raise explain_os_error(error, folder) from error
-    raise StudioError(f"{parent} already has 999 folders of this second; wait a moment and try again")
 
 
 @dataclass(frozen=True)

@@ -45,6 +45,7 @@ def style(project, id, *, accept=True):
     picture = square(collections.picture(project, photo), 64).transpose(Image.Transpose.FLIP_LEFT_RIGHT)
     data, file = png_bytes(picture), f"{id}-{len(photo.attempts) + 1}.png"
     write_atomic(project.collection.styled(file), data)
-    attempt = Attempt(file, "a prompt", "prompt", 3, 0.5, 5.0, 20, sha256=hashlib.sha256(data).hexdigest())
+    digest = hashlib.sha256(data).hexdigest()
+    attempt = Attempt(file, "a prompt", "prompt", 3, 0.5, 5.0, 20, centre=photo.centre, sha256=digest)
     collections.add_attempt(project, id, attempt)
     return collections.edit(project, id, chosen=len(photo.attempts)) if accept else collections.load(project)

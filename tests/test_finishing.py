@@ -63,6 +63,8 @@ def test_what_was_accepted_is_the_data_set(project, tiny_folder):
 def test_a_moved_crop_is_the_same_in_photograph_and_picture(project):
     """Whoever takes the source's centre, as training's comparisons do, sees what was styled."""
     collections.edit(project, "0003", centre=(0.0, 0.5))
+    style(project, "0003")
+    collections.edit(project, "0003", centre=(1.0, 0.5))  # moved again, but not styled again
     list(finish(project))
     dataset = datasets.load(project)
     photograph = collections.picture(project, collections.load(project).photo("0003"))

@@ -1,9 +1,11 @@
-"""The Data set tab: make the sample project or take in one's own pictures, look at them, mend their captions."""
+"""The Data set tab: make the sample project or take in one's own pictures, look at them, mend their captions.
+
+How photographs become a data set is `collection_tab`, what can be had of a finished one `set_panel`.
+"""
 
 from __future__ import annotations
 
 import html
-import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,8 +15,8 @@ import gradio as gr
 
 from adapters import StudioError
 from ghibli_studio import dataset as datasets
-from ghibli_studio.dataset import Dataset, Progress
-from ghibli_studio.ui import parts
+from ghibli_studio.dataset import Dataset
+from ghibli_studio.ui import building, collection_tab, parts, set_panel, style_photo_tab
 from ghibli_studio.workspace import Project, Workspace
 
 SAMPLE = "sample"
@@ -76,16 +78,16 @@ def thumbnails(project: Project, dataset: Dataset, page: int) -> list[tuple[Any,
 
 
 def view(workspace: Workspace, name: str | None, page: float = 1) -> list[Any]:
-    """Updates of (forms, summary, gallery, page slider, table, save button) for a project."""
+    """Updates of (forms, summary, gallery, page slider, table, save button, panel) for a project."""
     hidden, forms = gr.update(visible=False), gr.update(open=True)
     if not name:
         text = "No project yet. Make the sample project, or take in your own pictures: both are just above."
-        return [forms, parts.empty(text), hidden, hidden, hidden, hidden]
+        return [forms, parts.empty(text), hidden, hidden, hidden, hidden, hidden]
     project = workspace.project(name)
     try:
         dataset = datasets.load(project)
     except StudioError as error:
-        return [forms, parts.empty(str(error)), hidden, hidden, hidden, hidden]
+        return [forms, parts.empty(str(error)), hidden, hidden, hidden, hidden, hidden]
     pages = -(-len(dataset.items) // PAGE)
     page = min(max(int(page), 1), pages)
     rows = [[item.id, item.landmark, item.split, item.tokens, item.caption] for item in dataset.items]
@@ -95,16 +97,8 @@ def view(workspace: Workspace, name: str | None, page: float = 1) -> list[Any]:
         gr.update(value=thumbnails(project, dataset, page), visible=True),
         gr.update(value=page, maximum=max(pages, 2), visible=pages > 1),
         gr.update(value=rows, visible=True),
-        gr.update(visible=True),
+        gr.update(visible=True), gr.update(visible=True),
     ]
-
-
-def follow(progress: Iterator[Progress]) -> Iterator[str]:
-    """A progress bar with the time left, as HTML, whenever there is something new to see."""
-    started = time.monotonic()
-    for step in progress:
-        left = (time.monotonic() - started) / step.done * (step.total - step.done) if step.done else None
-        yield parts.bar(step.done / max(step.total, 1), step.what, left)
 
 
 def save_captions(workspace: Workspace, name: str, rows: Sequence[Sequence[Any]]) -> Dataset:
@@ -113,7 +107,20 @@ def save_captions(workspace: Workspace, name: str, rows: Sequence[Sequence[Any]]
 
 
 def build(workspace: Workspace, project: gr.Dropdown) -> Tab:
-    """Lay the tab out and wire it."""
+    """Lay the tab out and wire it: the finished set, the way to it from photographs, and a single photograph."""
+    with gr.Tabs(elem_id="ways"):
+        with gr.Tab("The set", id="set"):
+            tab = _finished_set(workspace, project)
+        with gr.Tab("From photographs", id="photographs") as steps:
+            finished = collection_tab.build(workspace, project, steps)
+        with gr.Tab("One photograph", id="one"):
+            style_photo_tab.build(workspace)
+    finished.success(parts.friendly(lambda name: view(workspace, name)), project, tab.view, **building.QUIET)
+    return tab
+
+
+def _finished_set(workspace: Workspace, project: gr.Dropdown) -> Tab:
+    """The data set as it is: made, taken in, looked at, mended, handed on."""
     from ghibli_studio.importing import import_pictures
     from ghibli_studio.sample import make_sample
 
@@ -144,7 +151,8 @@ def build(workspace: Workspace, project: gr.Dropdown) -> Tab:
                          static_columns=[0, 1, 2, 3], visible=False, max_height=420, label="Captions",
                          elem_id="captions", type="array", column_widths=[70, 170, 110, 90, 720])
     save = gr.Button("Save the captions", visible=False, elem_id="save-captions")
-    shown = [new, overview, gallery, page, table, save]
+    panel = set_panel.build(workspace, project)
+    shown = [new, overview, gallery, page, table, save, panel]
 
     def finished(name: str) -> list[Any]:
         chosen = gr.update(choices=workspace.projects(), value=name)
@@ -156,7 +164,7 @@ def build(workspace: Workspace, project: gr.Dropdown) -> Tab:
     @parts.friendly
     def make(name: str, replace: bool = False) -> Iterator[list[Any]]:
         """Make the sample project; the progress is told as it goes."""
-        for bar in follow(make_sample(workspace.project(name.strip(), new=True), replace=replace)):
+        for bar in building.follow(None, make_sample(workspace.project(name.strip(), new=True), replace=replace)):
             yield nothing(bar)
         yield finished(name.strip())
 
@@ -175,7 +183,7 @@ def build(workspace: Workspace, project: gr.Dropdown) -> Tab:
             raise StudioError("no pictures are chosen; drop some files above, or name a folder on this machine")
         source = [Path(upload) for upload in uploads] if uploads else Path(path.strip())
         made = workspace.project(name.strip(), new=True)
-        for bar in follow(import_pictures(made, source, spec.strip(), replace=replace)):
+        for bar in building.follow(None, import_pictures(made, source, spec.strip(), replace=replace)):
             yield nothing(bar)
         yield finished(name.strip())
 

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import gradio as gr
-from gradio.processing_utils import save_file_to_cache
+from gradio.processing_utils import save_bytes_to_cache, save_file_to_cache
 from gradio.utils import get_upload_folder
 
 from adapters import StudioError
@@ -46,6 +46,7 @@ CSS = """
   #tabs .tab-container button { padding: 0 .42rem; font-size: .85rem; }
   .gradio-container .main { padding: .6rem !important; }
   #evaluate-pictures .grid-container { grid-template-columns: repeat(3, minmax(0, 1fr)) !important; }
+  :is(#style-gallery, #gather-gallery) .grid-container { grid-template-columns: repeat(2, minmax(0, 1fr)) !important; }
   #dataset-gallery .grid-container { grid-template-columns: repeat(2, minmax(0, 1fr)) !important; }
   .strip .grid-container { grid-template-columns: repeat(4, minmax(0, 1fr)) !important; }
   .gallery-item, .thumbnail-item { min-width: 0 !important; width: 100% !important; }
@@ -56,6 +57,11 @@ CSS = """
 .answers { display: grid; gap: .35rem 1.2rem; margin: .4rem 0; } .answers dd { margin: 0 0 .3rem; font-weight: 600; }
 @media (min-width: 641px) { .answers { grid-template-columns: 17rem minmax(0, 1fr); } }
 .notes { margin: .3rem 0; padding-left: 1.1rem; font-size: .9rem; opacity: .85; }
+.findings { margin: .3rem 0; padding-left: 0; list-style: none; } .findings li { margin: .3rem 0; }
+#prompts-table td { vertical-align: top; }
+#crop-preview img { cursor: crosshair; }
+#style-gallery .thumbnail-item { aspect-ratio: 2 / 1 !important; }
+#gather-gallery .thumbnail-item { aspect-ratio: 1 !important; }
 #evaluate-figures h3 { margin: 1.4rem 0 .4rem; }
 #evaluate-figures .figure:has(table) { grid-column: 1 / -1; }
 .figure { margin: 0; min-width: 0; } .figure .scroll { overflow-x: auto; }
@@ -114,6 +120,11 @@ def friendly(function: Callable[..., Any]) -> Callable[..., Any]:
 def served(path: Path) -> str:
     """A copy of the file where the page may fetch it; the workspace itself is never opened to the page."""
     return save_file_to_cache(path, cache_dir=get_upload_folder())
+
+
+def served_bytes(data: bytes, name: str) -> str:
+    """The same for a file that is not on the disk yet; the same bytes get the same place."""
+    return save_bytes_to_cache(data, name, cache_dir=get_upload_folder())
 
 
 def bar(fraction: float, what: str, seconds_left: float | None = None) -> str:

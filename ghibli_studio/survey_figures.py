@@ -1,0 +1,51 @@
+"""What a set of pictures is like, drawn: bars of how many, by the side of the split they are on."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from ghibli_studio.figures import COLOURS, LABEL, ROW, WIDTH, beside, drawing, table
+from ghibli_studio.survey import Bin, Survey
+
+SIDES = {"train": ("to train on", COLOURS["lora"]), "validation": ("to validate on", COLOURS["ti"]),
+         "undecided": ("not decided", COLOURS["base"])}
+
+
+def survey_figures(survey: Survey) -> list[str]:
+    """The figures of a survey as HTML, the table first; those without a picture are left out."""
+    drawn = {
+        "Shorter side as it came": survey.sizes, "Tokens of the prompts": survey.tokens,
+        "Brightness, 0 is black and 1 white": survey.brightness, "Landmarks": survey.landmarks,
+    }
+    return [table("The set in numbers", ("", ""), survey.rows)] + [
+        bars(title, bins) for title, bins in drawn.items() if any(_counts(one) for one in bins)
+    ]
+
+
+def bars(title: str, bins: Sequence[Bin]) -> str:
+    """Stacked bars of counts; empty ones at either end are left out."""
+    full = [index for index, one in enumerate(bins) if sum(_counts(one))]
+    shown = bins[full[0] : full[-1] + 1]
+    most = max(sum(_counts(one)) for one in shown)
+    room = WIDTH - LABEL - 44
+    parts = []
+    for row, one in enumerate(shown):
+        y, left = ROW * row + ROW / 2 + 4, float(LABEL)
+        parts.append(beside(one.label, y))
+        for count, (_, colour) in zip(_counts(one), SIDES.values()):
+            width = room * count / most
+            parts.append(f'<rect x="{left:.1f}" y="{y - 8:.1f}" width="{width:.1f}" height="16" fill="{colour}"/>')
+            left += width
+        parts.append(f'<text x="{left + 6:.1f}" y="{y + 5:.1f}">{sum(_counts(one))}</text>')
+    used = [side for index, side in enumerate(SIDES) if any(_counts(one)[index] for one in shown)]
+    legend = "".join(
+        f'<li><svg viewBox="0 0 18 8" aria-hidden="true"><rect width="18" height="8" fill="{colour}"/></svg>{name}</li>'
+        for name, colour in (SIDES[side] for side in used)
+    )
+    spoken = "; ".join(f"{one.label}: {sum(_counts(one))}" for one in shown)
+    height = ROW * len(shown) + 8
+    return drawing(title, "", f"{title}: {spoken}", WIDTH, height, "".join(parts), f'<ul class="legend">{legend}</ul>')
+
+
+def _counts(one: Bin) -> tuple[int, int, int]:
+    return one.train, one.validation, one.undecided

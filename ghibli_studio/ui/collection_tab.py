@@ -1,0 +1,46 @@
+"""From photographs to a data set, in five steps; each shows the project anew when it is opened."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import gradio as gr
+
+from ghibli_studio.ui import building, crop_step, finish_step, parts, photographs_step, prompts_step, style_step
+from ghibli_studio.ui.building import Step
+from ghibli_studio.workspace import Workspace
+
+NAMES = ("1 Add", "2 Prompts", "3 Crop", "4 Style", "5 Finish")
+
+
+def build(workspace: Workspace, project: gr.Dropdown, tab: gr.Tab) -> Any:
+    """Lay the steps out and wire them; returns the event after which there is a new data set."""
+    steps: list[Step] = []
+    tabs = []
+    with gr.Tabs(elem_id="steps"):
+        for name, room in zip(NAMES, (photographs_step, prompts_step, crop_step, style_step)):
+            with gr.Tab(name, id=name) as one:
+                steps.append(room.build(workspace, project))
+            tabs.append(one)
+        with gr.Tab(NAMES[-1], id=NAMES[-1]) as one:
+            last, finished = finish_step.build(workspace, project)
+            steps.append(last)
+        tabs.append(one)
+    open_step = gr.State(0)
+    outputs = [widget for step in steps for widget in step.outputs]
+
+    @parts.friendly
+    def shown(name: str | None, number: int) -> list[Any]:
+        """Updates of the open step; the others are made when they are opened, since their pictures take time."""
+        of = workspace.project(name) if name else None
+        return [update for index, step in enumerate(steps)
+                for update in (step.view(of) if index == number else [gr.skip()] * len(step.outputs))]
+
+    def opening(number: int) -> Any:
+        return parts.friendly(lambda name: [number, *steps[number].view(workspace.project(name) if name else None)])
+
+    for number, (one, step) in enumerate(zip(tabs, steps)):
+        one.select(opening(number), project, [open_step, *step.outputs], **building.QUIET)
+    tab.select(shown, [project, open_step], outputs, **building.QUIET)
+    project.change(shown, [project, open_step], outputs, **building.QUIET)
+    return finished

@@ -97,5 +97,5 @@ def refuse_to_overwrite(project: Project, replace: bool) -> None:
     """Raise StudioError if there is a data set and nobody said to replace it."""
     if datasets.exists(project) and not replace:
         raise StudioError(
-            f"project {project.name!r} has a data set already; choose another project, or replace it (--replace)"
+            f"project {project.name!r} has a data set already; choose another project, or tick Replace (--replace)"
         )

@@ -4,19 +4,22 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from ghibli_studio.figures import COLOURS, LABEL, ROW, WIDTH, beside, drawing, table
+from ghibli_studio.figures import COLOURS, LABEL, ROW, WIDTH, beside, drawing, short, table
 from ghibli_studio.survey import Bin, Survey
 
+LETTERS = 19  # of a landmark's name; capitals are wide
 SIDES = {"train": ("to train on", COLOURS["lora"]), "validation": ("to validate on", COLOURS["ti"]),
          "undecided": ("not decided", COLOURS["base"])}
 
 
 def survey_figures(survey: Survey) -> list[str]:
-    """The figures of a survey as HTML, the table first; those without a picture are left out."""
+    """The figures of a survey as HTML, the table first; those that would tell nothing are left out."""
     drawn = {
         "Shorter side as it came": survey.sizes, "Tokens of the prompts": survey.tokens,
-        "Brightness, 0 is black and 1 white": survey.brightness, "Landmarks": survey.landmarks,
+        "Brightness, 0 is black and 1 white": survey.brightness,
     }
+    if any(sum(_counts(one)) > 1 for one in survey.landmarks[:-1]):  # the last one is that of all others
+        drawn["Landmarks"] = survey.landmarks
     return [table("The set in numbers", ("", ""), survey.rows)] + [
         bars(title, bins) for title, bins in drawn.items() if any(_counts(one) for one in bins)
     ]
@@ -31,7 +34,7 @@ def bars(title: str, bins: Sequence[Bin]) -> str:
     parts = []
     for row, one in enumerate(shown):
         y, left = ROW * row + ROW / 2 + 4, float(LABEL)
-        parts.append(beside(one.label, y))
+        parts.append(beside(short(one.label, LETTERS), y))
         for count, (_, colour) in zip(_counts(one), SIDES.values()):
             width = room * count / most
             parts.append(f'<rect x="{left:.1f}" y="{y - 8:.1f}" width="{width:.1f}" height="16" fill="{colour}"/>')

@@ -12,11 +12,13 @@ from pathlib import Path
 
 import pytest
 
+from ghibli_studio import collection as collections
 from ghibli_studio import dataset as datasets
 from ghibli_studio.config import PAPER_LANDMARKS
 from ghibli_studio.generation import read_recipe
 from ghibli_studio.pictures import load_set
 from ghibli_studio.workspace import Workspace
+from tests.collection_project import encoded, scene
 from tests.conftest import CHROMIUM
 
 ROOT = Path(__file__).parent.parent
@@ -117,6 +119,78 @@ def test_a_newcomers_way_from_nothing_to_pictures(browser, tmp_path):
         for run in project.runs():
             metrics = run.metrics()
             assert metrics["best_validation_loss"] < metrics["base_validation_loss"]
+
+
+def test_photographs_become_a_data_set_step_by_step(browser, tmp_path):
+    """Gathered, described, cropped, styled, one rejected, split and finished, and exported."""
+    root, folder = tmp_path / "workspace", tmp_path / "photographs"
+    folder.mkdir()
+    for number, name in enumerate(("Big Ben", "Petra", "Colosseum", "Taj Mahal"), 1):
+        (folder / f"{name}.png").write_bytes(encoded(scene(number, (320, 240))))
+    with studio(root, tmp_path / "log.txt") as address, opened(browser, address) as page:
+        def typed(widget, text):
+            page.fill(f"{widget} input, {widget} textarea", text)
+            page.keyboard.press("Tab")
+            page.wait_for_timeout(500)
+
+        def counted(number, what):
+            facts = "document.querySelector('#style-counts').innerText"
+            page.wait_for_function(f"/{number}\\s+{what}/.test({facts})", timeout=3 * MINUTE)
+
+        tab(page, "From photographs")
+        page.get_by_role("radio", name="A folder on this machine").check()
+        typed("#gather-folder", str(folder))
+        page.click("#gather")
+        page.wait_for_selector("#gather-gallery img >> nth=3", timeout=MINUTE)
+
+        tab(page, "2 Prompts")
+        page.locator("#prompts-table [data-row='0'][data-col='2']").first.dblclick(timeout=MINUTE)
+        page.keyboard.type("London, England")
+        page.keyboard.press("Enter")
+        project = Workspace(root).project("my-style")
+        for _ in range(100):
+            page.wait_for_timeout(100)
+            if collections.load(project).photo("0001").location == "London, England":
+                break
+
+        tab(page, "3 Crop")
+        preview = page.locator("#crop-preview img")
+        preview.wait_for(timeout=MINUTE)
+        room = preview.bounding_box()  # the picture in it is 320 px wide; 16 of them from its left edge
+        preview.click(position={"x": room["width"] / 2 - 144, "y": room["height"] / 2})
+        page.wait_for_function("document.querySelector('#crop-place input').value < 0.1", timeout=MINUTE)
+
+        tab(page, "4 Style")
+        page.wait_for_selector("#style-gallery img >> nth=3", timeout=MINUTE)
+        page.click("#style-go")
+        counted(4, "styled")
+        page.wait_for_function("!document.querySelector('#style-progress .bar')", timeout=MINUTE)
+        page.locator("#style-gallery button").nth(1).click()
+        page.click("#style-reject", timeout=MINUTE)
+        counted(1, "rejected")
+        page.click("#style-accept-all")
+        counted(3, "accepted")
+
+        tab(page, "5 Finish")
+        page.click("#finish-lot", timeout=MINUTE)
+        page.wait_for_selector("#finish-aside .token", timeout=MINUTE)
+        page.click("#finish")
+        page.locator(".toast-body").filter(has_text="The data set is made").wait_for(timeout=MINUTE)
+
+        tab(page, "The set")
+        page.wait_for_selector("#dataset-summary .facts", timeout=MINUTE)
+        page.get_by_role("button", name="Export for other programs").click()
+        page.click("#export-go")
+        page.wait_for_selector("#export-made a", timeout=MINUTE)
+
+    kept = collections.load(project)
+    assert kept.photo("0001").location == "London, England"
+    assert kept.photo("0001").centre == pytest.approx((0.05, 0.5), abs=0.01)
+    assert [photo.state for photo in kept.photos] == ["accepted", "rejected", "accepted", "accepted"]
+    dataset = datasets.load(project)
+    assert [item.landmark for item in dataset.items] == ["Big Ben", "Petra", "Taj Mahal"]
+    assert len(dataset.part("validation")) == 1
+    assert dataset.items[0].caption == "Big Ben, London, England"
 
 
 def test_wrong_input_is_told_in_the_page(browser, tmp_path, project):

@@ -187,7 +187,7 @@ def test_a_data_set_is_not_overwritten_unless_asked(tell, project, tiny_folder):
     sample = ["sample", project.name, "--count", "2", "--base-model", str(tiny_folder)]
     code, _, err = tell(*sample)
     assert code == 1
-    assert "has a data set already; choose another project, or replace it (--replace)" in err
+    assert "has a data set already; choose another project, or tick Replace (--replace)" in err
     assert tell(*sample, "--replace")[0] == 0
 
 

@@ -424,7 +424,7 @@ def test_a_data_set_is_not_overwritten_unasked(take, workspace, tmp_path):
     before = tree(workspace.root)
     with pytest.raises(StudioError) as told:
         take(root)
-    assert str(told.value) == "project 'p' has a data set already; choose another project, or replace it (--replace)"
+    assert str(told.value) == "project 'p' has a data set already; choose another project, or tick Replace (--replace)"
     assert tree(workspace.root) == before
 
 
@@ -436,7 +436,7 @@ def test_a_data_set_that_a_kill_left_aside_is_not_overwritten_unasked(take, work
     project.dataset.rename(project.replaced("dataset"))
     with pytest.raises(StudioError) as told:
         take(root)
-    assert str(told.value) == "project 'p' has a data set already; choose another project, or replace it (--replace)"
+    assert str(told.value) == "project 'p' has a data set already; choose another project, or tick Replace (--replace)"
     assert tree(workspace.root) == before
 
 
@@ -453,7 +453,7 @@ def test_what_was_made_meanwhile_is_not_overwritten_unasked(take, workspace, tmp
     monkeypatch.setattr(importing, "open_shelf", meanwhile)
     with pytest.raises(StudioError) as told:
         take(root)
-    assert str(told.value) == "project 'p' has a data set already; choose another project, or replace it (--replace)"
+    assert str(told.value) == "project 'p' has a data set already; choose another project, or tick Replace (--replace)"
     assert made == [tree(workspace.root)]
 
 

@@ -115,7 +115,7 @@ def test_a_data_set_is_not_overwritten_unasked(project, tiny_folder, inline):
     with pytest.raises(StudioError) as told:
         next(make_sample(project, str(tiny_folder), count=2))
     assert str(told.value) == (
-        "project 'sample' has a data set already; choose another project, or replace it (--replace)"
+        "project 'sample' has a data set already; choose another project, or tick Replace (--replace)"
     )
     assert tree(project.folder) == before
     list(make_sample(project, str(tiny_folder), count=2, replace=True))
@@ -138,7 +138,7 @@ def test_what_was_made_while_it_was_drawn_is_not_overwritten_unasked(workspace, 
     before = tree(workspace.root)
     with pytest.raises(StudioError) as told:
         list(drawing)
-    assert str(told.value) == "project 'p' has a data set already; choose another project, or replace it (--replace)"
+    assert str(told.value) == "project 'p' has a data set already; choose another project, or tick Replace (--replace)"
     assert tree(workspace.root) == before
 
 

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import gradio as gr
 
 from ghibli_studio import collection as collections
+from ghibli_studio import dataset as datasets
 from ghibli_studio.collection import Collection
 from ghibli_studio.dataset import VALIDATION_SHARE
 from ghibli_studio.ui import building, parts
@@ -98,9 +99,8 @@ def build(workspace: Workspace, project: gr.Dropdown) -> tuple[Step, Any]:
         with gr.Accordion("The photographs in numbers", open=False):
             figures = gr.HTML(elem_id="finish-figures", padding=False)
         with gr.Accordion("Contact sheet", open=False), gr.Column():
-            with gr.Row(equal_height=True):
-                page = gr.Number(1, precision=0, label="Page", elem_id="sheet-page", min_width=90)
-                show = gr.Button("Show", elem_id="sheet-show", min_width=120)
+            page = gr.Number(1, precision=0, label="Page", elem_id="sheet-page")
+            show = gr.Button("Show", elem_id="sheet-show")
             sheet = gr.Image(show_label=False, interactive=False, elem_id="sheet", visible=False, format="png",
                              buttons=["download", "fullscreen"])
     outputs = [first, box, findings, aside, figures]
@@ -123,6 +123,10 @@ def build(workspace: Workspace, project: gr.Dropdown) -> tuple[Step, Any]:
         work = finishing.finish(of, seed=int(number or 0), share=float(part or 0), replace=over)
         for bar in building.follow(None, work):
             yield [gr.update(value=bar, visible=True), *[gr.skip()] * len(outputs)]
+        dataset = datasets.load(of)
+        train, validation = len(dataset.part("train")), len(dataset.part("validation"))
+        gr.Info(f"The data set is made: {train} pictures to train on, {validation} of other landmarks to validate on. "
+                "Look at it under The set; then train.")
         yield [gr.update(value="", visible=False), *view(of)]
 
     @parts.friendly

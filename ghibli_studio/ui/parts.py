@@ -58,6 +58,7 @@ CSS = """
 @media (min-width: 641px) { .answers { grid-template-columns: 17rem minmax(0, 1fr); } }
 .notes { margin: .3rem 0; padding-left: 1.1rem; font-size: .9rem; opacity: .85; }
 .findings { margin: .3rem 0; padding-left: 0; list-style: none; } .findings li { margin: .3rem 0; }
+#evaluate-pictures .grid-wrap { min-height: 0; }
 #prompts-table td { vertical-align: top; }
 #crop-preview img { cursor: crosshair; }
 #style-gallery .thumbnail-item { aspect-ratio: 2 / 1 !important; }
@@ -66,7 +67,7 @@ CSS = """
 #evaluate-figures .figure:has(table) { grid-column: 1 / -1; }
 .figure { margin: 0; min-width: 0; } .figure .scroll { overflow-x: auto; }
 .figure svg { width: 100%; max-width: 34rem; height: auto; }
-.figure table { border-collapse: collapse; border: 0; }
+.figure table { border-collapse: collapse; border: 0 !important; }
 .figure :is(th, td) { padding: .25rem .9rem .25rem 0; text-align: left; border: 0 solid;
   border-bottom: 1px solid var(--border-color-primary); }
 .figure .n { text-align: right; font-variant-numeric: tabular-nums; }

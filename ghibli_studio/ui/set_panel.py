@@ -37,9 +37,8 @@ def build(workspace: Workspace, project: gr.Dropdown) -> gr.Column:
             count = gr.Button("Count", elem_id="set-count")
             numbers = gr.HTML(elem_id="set-numbers", padding=False)
         with gr.Accordion("Contact sheet", open=False), gr.Column():
-            with gr.Row(equal_height=True):
-                page = gr.Number(1, precision=0, label="Page", elem_id="set-sheet-page", min_width=90)
-                show = gr.Button("Show", elem_id="set-sheet-show", min_width=120)
+            page = gr.Number(1, precision=0, label="Page", elem_id="set-sheet-page")
+            show = gr.Button("Show", elem_id="set-sheet-show")
             sheet = gr.Image(show_label=False, interactive=False, visible=False, elem_id="set-sheet", format="png",
                              buttons=["download", "fullscreen"])
         with gr.Accordion("Export for other programs", open=False, elem_id="export"), gr.Column():

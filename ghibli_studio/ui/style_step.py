@@ -16,6 +16,7 @@ from ghibli_studio.workspace import Project, Workspace
 
 MAIN = ("source", "adapter_file", "denoising_strength")
 OWN = tuple(PhotographStyling.model_fields)
+MARKS = {"new": "○", "styled": "◐", "accepted": "✓", "rejected": "✗"}
 OWN_FIRST = ("prompt", "denoising_strength", "seed")
 TO_DECIDE = "Choose a picture above to compare it with its photograph, and accept or reject it."
 
@@ -29,7 +30,7 @@ def pictures_view(project: Project, state: str, number: float) -> list[Any]:
     """Updates of (counts, gallery, page, ids on the page)."""
     collection = collections.load(project)
     photos, page = building.page_of(building.of_state(collection, state), number)
-    shown = [(building.pair(project, photo), f"{building.label(photo)} · {photo.state}") for photo in photos]
+    shown = [(building.pair(project, photo), f"{MARKS[photo.state]} {building.label(photo)}") for photo in photos]
     counts = {building.SHOWN[name]: len(building.of_state(collection, name)) for name in building.SHOWN}
     return [parts.facts(counts), gr.update(value=shown), page, [photo.id for photo in photos]]
 
@@ -121,8 +122,9 @@ def build(workspace: Workspace, project: gr.Dropdown) -> Step:
                 all_good = gr.Button("Accept all that are styled", elem_id="style-accept-all")
         state = gr.Dropdown([(text, name) for name, text in building.SHOWN.items()], value="all", label="Show",
                             elem_id="style-state")
-        gallery = gr.Gallery(label="Photograph and styled picture", columns=6, height="auto", object_fit="contain",
-                             allow_preview=False, elem_id="style-gallery", buttons=[])
+        gallery = gr.Gallery(label="Photograph | styled: ○ not yet, ◐ to be looked at, ✓ accepted, ✗ rejected",
+                             columns=6, height="auto", object_fit="contain", allow_preview=False,
+                             elem_id="style-gallery", buttons=[])
         page = gr.Slider(1, 2, 1, step=1, label="Page", visible=False, elem_id="style-page")
         nothing = gr.HTML(parts.empty(TO_DECIDE), elem_id="style-nothing", padding=False)
         with gr.Column(visible=False, elem_id="style-detail") as looked_at:
@@ -136,6 +138,7 @@ def build(workspace: Workspace, project: gr.Dropdown) -> Step:
                         accept = gr.Button("Accept", variant="primary", elem_id="style-accept", min_width=110)
                         reject = gr.Button("Reject", elem_id="style-reject", min_width=110)
                         redo = gr.Button("Draw another", elem_id="style-redo", min_width=130)
+                    redoing = gr.HTML(elem_id="redo-progress", padding=False, visible=False)
                 with gr.Column(scale=2, min_width=280):
                     gr.Markdown("**For this photograph alone.** Empty: as for all.")
                     own = forms.widgets(PhotographStyling, "own", OWN_FIRST)
@@ -224,9 +227,9 @@ def build(workspace: Workspace, project: gr.Dropdown) -> Step:
     everything = {"outputs": [progress, failed, *pictures]}
     styling_all = go.click(styled, [*asked, again, *fields.values()], **everything, **building.COMPUTING)
     again_one = redo.click(redone, [project, chosen, state, page, *own.values(), *fields.values()],
-                           [progress, *details, *pictures], **building.COMPUTING)
-    stopped = stop.click(lambda: gr.update(value="", visible=False), None, progress, cancels=[styling_all, again_one],
-                         **building.QUIET)
+                           [redoing, *details, *pictures], **building.COMPUTING)
+    stopped = stop.click(lambda: [gr.update(value="", visible=False)] * 2, None, [progress, redoing],
+                         cancels=[styling_all, again_one], **building.QUIET)
     stopped.then(looked, asked, pictures, **building.QUIET)
     for event in (state.input, page.release):
         event(looked, asked, pictures, **building.QUIET)

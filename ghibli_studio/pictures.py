@@ -14,14 +14,19 @@ from typing import TYPE_CHECKING, Any
 
 import adapters
 from ghibli_studio import base_model, generation, jobs
+from ghibli_studio import collection as collections
 from ghibli_studio import dataset as datasets
 from ghibli_studio.config import GenerationSettings, StudioError
+from ghibli_studio.crops import crop
 from ghibli_studio.files import read_json, write_atomic, write_json
 from ghibli_studio.generation import BASE, Loaded
 from ghibli_studio.images import open_image
+from ghibli_studio.miniature import STYLE_TEACHER
 from ghibli_studio.workspace import Project, Run, Workspace
 
 if TYPE_CHECKING:
+    from PIL import Image
+
     from ghibli_studio.base_model import BaseModel
 
 MAX_PROMPTS = 500
@@ -221,25 +226,38 @@ def on_base(model: BaseModel, file: Path | None) -> AbstractContextManager[Loade
 
 
 def _photograph_by_hash(project: Project, told: dict[str, Any]) -> generation.Photograph:
-    """The very photograph that a picture was drawn from, among the project's sources."""
-    for path in sorted(project.sources.glob("*")):
-        with suppress(StudioError):
-            start = generation.Photograph(open_image(path.read_bytes(), path.name), told["denoising_strength"])
-            if start.sha256 == told["sha256"]:
-                return start
+    """The very photograph that a picture was drawn from, among the project's."""
+    for image in _photographs(project):
+        start = generation.Photograph(image, told["denoising_strength"])
+        if start.sha256 == told["sha256"]:
+            return start
     raise StudioError(
         f"project {project.name!r} has no photograph with the hash {told['sha256'][:12]}, from which the picture was "
         "drawn; it was deleted, or uploaded for that one picture"
     )
 
 
+def _photographs(project: Project) -> Iterator[Image.Image]:
+    """Those of the data set, then the squares of the collection that were styled; what cannot be read is left out."""
+    for path in sorted(project.sources.glob("*")):
+        with suppress(StudioError):
+            yield open_image(path.read_bytes(), path.name)
+    collection = collections.load(project) if collections.exists(project) else None
+    for photo in collection.photos if collection else ():
+        with suppress(StudioError):
+            image = collections.picture(project, photo)
+            for centre in {attempt.centre for attempt in photo.attempts}:
+                yield crop(image, centre, collection.resolution)
+
+
 def _adapter_by_hash(project: Project, identity: dict[str, Any]) -> Path:
-    """The very file that a picture was drawn with, among those of the project's runs."""
+    """The very file that a picture was drawn with: the embedded style teacher, or one of the project's runs."""
     wanted = identity.get("sha256", "of a run that was still training")
-    for run in project.runs(identity["method"]):
-        for path in (run.adapter_file, *run.epoch_adapter_files().values()):
-            if path.is_file() and hashlib.sha256(path.read_bytes()).hexdigest() == wanted:
-                return path
+    runs = project.runs(identity["method"])
+    trained = (path for run in runs for path in (run.adapter_file, *run.epoch_adapter_files().values()))
+    for path in (STYLE_TEACHER, *trained):
+        if path.is_file() and hashlib.sha256(path.read_bytes()).hexdigest() == wanted:
+            return path
     raise StudioError(
         f"project {project.name!r} has no adapter with the hash {wanted[:12]}, with which the picture was drawn "
         f"(run {identity.get('run')}); it was deleted or trained elsewhere"

@@ -246,3 +246,13 @@ def test_a_picture_in_words_alone_is_drawn_again_from_its_recipe(gathered, tiny_
     *_, again = pictures.reproduce(gathered, file)
     assert again.recipe == first.recipe
     assert again.image.tobytes() == first.image.tobytes()
+
+
+def test_a_styled_picture_can_be_drawn_again_from_its_recipe(gathered):
+    """The crop is found by what it shows, wherever it was moved to since."""
+    list(styling.style(gathered, ["0002"], FEW))
+    attempt = collections.load(gathered).photo("0002").attempts[0]
+    collections.edit(gathered, "0002", centre=(0.0, 0.5))
+    file = gathered.collection.styled(attempt.file)
+    *_, last = pictures.reproduce(gathered, file)
+    assert generation.to_png(last.image, last.recipe) == file.read_bytes()

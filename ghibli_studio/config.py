@@ -40,7 +40,9 @@ class TrainingSettings(Settings):
     seed: int = Field(0, ge=0, lt=2**31)
     """Decides the order of pictures, the noise, the time steps and the adapter's first values."""
     train_batch_size: int = Field(4, ge=1, le=1024)
-    """Pictures in one step."""
+    """Pictures that go through the model at once."""
+    gradient_accumulation_steps: int = Field(1, ge=1, le=1024)
+    """Batches whose gradients are added up before a step: a large batch in the memory of a small one."""
     timestep_sampling: Literal["uniform", "logit_normal", "cubic"] = "cubic"
     """Which noise levels are trained most: all alike, the middle ones, or the noisiest ones (they decide the style)."""
     snr_gamma: float | None = Field(0.1, gt=0, le=1000)
@@ -49,10 +51,22 @@ class TrainingSettings(Settings):
     """Decoupled weight decay of AdamW."""
     max_grad_norm: float = Field(1.0, gt=0, le=1e6)
     """Longer gradients are shortened to this norm."""
+    noise_offset: float = Field(0, ge=0, le=1)
+    """How much of the noise is the same all over a picture, so that very dark and bright ones are learned too."""
+    caption_dropout: float = Field(0, ge=0, lt=1)
+    """Share of the pictures that are shown with the trigger alone, so that the style does not hang on other words."""
+    random_flip: bool = False
+    """Show half of the pictures turned left to right; clocks and letters turn too, so it is off."""
+    ema_decay: float | None = Field(None, gt=0, lt=1)
+    """Validate and keep a running average of what is trained, such as 0.99. Empty: what the last step left."""
+    early_stopping_patience: int | None = Field(None, ge=1, le=10_000)
+    """Stop after so many epochs in a row that were not better than the best before, beyond chance. Empty: never."""
     validation_timesteps: tuple[int, ...] = (50, 150, 250, 400, 550, 700, 850, 950)
     """The fixed ladder of noise levels on which every validation picture is measured after each epoch."""
     sample_prompt: str = Field("", max_length=2000)
     """What the sample picture after each epoch shows. Empty: the first validation picture's prompt."""
+    sample_every: int = Field(1, ge=0, le=10_000)
+    """Draw the sample picture after every so many epochs, and after the last one; 0 draws none."""
     long_captions: Literal["refuse", "cut"] = "refuse"
     """What to do when a caption has more tokens than the model reads."""
     device: Device = "auto"
@@ -61,6 +75,12 @@ class TrainingSettings(Settings):
     """Auto: half precision where GPU or processor computes in it, else float32."""
     attention: Attention = "sdpa"
     """PyTorch's own attention, or xformers (needs a CUDA GPU)."""
+    gradient_checkpointing: bool = False
+    """Compute parts twice rather than keep them: much less memory, a third more time."""
+    compile: bool = False
+    """Let torch.compile build faster code for the UNet first: it takes a minute or more, and pays on a GPU."""
+    num_processes: int = Field(1, ge=1, le=64)
+    """Processes of this machine that train together, one a GPU; each takes its own train_batch_size of every step."""
 
     @field_validator("validation_timesteps")
     @classmethod

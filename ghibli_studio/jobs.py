@@ -23,6 +23,7 @@ from filelock import FileLock, Timeout
 
 from ghibli_studio.config import RunConfig, StudioError
 from ghibli_studio.files import explain_os_error, make_folder, read_json, write_atomic, write_json
+from ghibli_studio.processes import assist, interpreter, place
 from ghibli_studio.workspace import Project, Run, Workspace
 
 State = Literal["waiting", "running", "done", "cancelled", "failed", "interrupted"]
@@ -84,7 +85,7 @@ def start(run: Run) -> None:
     try:
         with run.log_file.open("ab") as log:
             process = subprocess.Popen(
-                [sys.executable, "-m", "ghibli_studio.jobs", str(run.folder.absolute())],
+                [*interpreter(run), "-m", "ghibli_studio.jobs", str(run.folder.absolute())],
                 stdin=subprocess.DEVNULL, stdout=log, stderr=log, cwd=Path(__file__).parent.parent,
                 env={**CHILD_ENVIRONMENT, **os.environ},
                 start_new_session=True,  # outlives the page's server and its terminal
@@ -232,6 +233,8 @@ class _Cancelled(Exception):
 def main(folder: str) -> int:
     """The child process: wait for the turn, do the run, write `done.json` last."""
     run = Run(Path(folder))
+    if place().number:
+        return assist(run)
     for name in (signal.SIGINT, signal.SIGTERM):
         signal.signal(name, _raise_cancelled)
     try:
@@ -243,6 +246,9 @@ def main(folder: str) -> int:
         _end(run, {"state": "done"})
         return 0
     except _Cancelled:
+        if place().count > 1 and not run.cancel_file.exists():  # torchrun ends all where one has ended
+            _end(run, {"state": "failed", "message": f"another process of the run ended; why is in {run.log_file}"})
+            return 1
         _end(run, {"state": "cancelled"})
         return 130
     except StudioError as error:

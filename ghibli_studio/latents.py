@@ -6,15 +6,19 @@ import hashlib
 from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING
 
+from PIL.Image import Transpose
+
 from ghibli_studio import dataset as datasets
 from ghibli_studio.base_model import BaseModel
+from ghibli_studio.cached import cached
 from ghibli_studio.dataset import Dataset, Item, Progress
-from ghibli_studio.files import write_atomic
 from ghibli_studio.workspace import Project
 
 if TYPE_CHECKING:
     from PIL import Image
     from torch import Tensor
+
+FLIP_LEFT_RIGHT = Transpose.FLIP_LEFT_RIGHT
 
 
 def to_tensor(images: Sequence[Image.Image]) -> Tensor:
@@ -35,30 +39,20 @@ def encode_images(base: BaseModel, images: Sequence[Image.Image]) -> Tensor:
         return base.vae.encode(pixels).latent_dist.mean.float().cpu() * base.vae.config.scaling_factor
 
 
-def cached_latents(base: BaseModel, project: Project, dataset: Dataset) -> Iterator[Progress | dict[str, Tensor]]:
-    """Latents of every item by id; the last event is the result. Reads the cache where nothing has changed."""
-    from safetensors import SafetensorError
-    from safetensors.torch import load_file, save
+def cached_latents(
+    base: BaseModel, project: Project, dataset: Dataset, *, mirrored: bool = False
+) -> Iterator[Progress | dict[str, Tensor]]:
+    """Latents of every item by id, or of the items turned left to right; the last event is the result.
 
+    Reads the cache where nothing has changed; see `cached`.
+    """
     datasets.refuse_other_size(dataset, base.description)
     facts = (base.digest, base.vae.config.scaling_factor, str(base.dtype), datasets.digest(dataset))
-    key = hashlib.sha256(repr(facts).encode()).hexdigest()[:16]
-    path = project.cache_file(f"latents-{key}.safetensors")
-    if path.exists():
-        try:
-            yield load_file(path)
-            return
-        except SafetensorError:
-            path.unlink()  # cut short by something other than this program: make it again
-    found: dict[str, Tensor] = {}
-    for batch in _batches(dataset.items, 4):
-        latents = encode_images(base, list(datasets.images(project, batch)))
-        found.update({item.id: latent.contiguous() for item, latent in zip(batch, latents)})
-        yield Progress(len(found), len(dataset.items), "encoding pictures")
-    write_atomic(path, save(found))
-    yield found
+    key = hashlib.sha256(repr((*facts, "mirrored") if mirrored else facts).encode()).hexdigest()[:16]
 
+    def encode(items: Sequence[Item]) -> Tensor:
+        images = datasets.images(project, items)
+        return encode_images(base, [image.transpose(FLIP_LEFT_RIGHT) if mirrored else image for image in images])
 
-def _batches(items: Sequence[Item], size: int) -> Iterator[Sequence[Item]]:
-    for start in range(0, len(items), size):
-        yield items[start : start + size]
+    for event in cached(project, f"latents-{key}", dataset.items, encode, "encoding pictures"):
+        yield event if isinstance(event, Progress) else {item.id: one for item, one in zip(dataset.items, event)}

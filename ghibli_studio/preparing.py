@@ -6,23 +6,28 @@ What does not change between runs is computed once and kept in the project's cac
 from __future__ import annotations
 
 import hashlib
+import time
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from ghibli_studio import base_model, training
 from ghibli_studio import dataset as datasets
-from ghibli_studio.base_model import BaseModel
+from ghibli_studio.base_model import BaseModel, token_ids
+from ghibli_studio.cached import POLL_SECONDS, cached
 from ghibli_studio.captions import fit
 from ghibli_studio.config import RunConfig, TrainingSettings
-from ghibli_studio.dataset import Dataset, Item, Progress
+from ghibli_studio.dataset import Dataset, Item, Progress, Split
 from ghibli_studio.files import read_json, write_json
 from ghibli_studio.latents import cached_latents
+from ghibli_studio.processes import place
 from ghibli_studio.training import Examples, Validating, Validation
 from ghibli_studio.workspace import Project
 
 if TYPE_CHECKING:
     from torch import Tensor
+
+    from adapters import Adapter
 
 
 @dataclass(frozen=True)
@@ -35,13 +40,6 @@ class Prepared:
     """By item id, (channels, height, width)."""
     base_validation: Validation
     """Of the bare model, asked for its plain style."""
-
-    def examples(self, items: Sequence[Item], dress: Callable[[str], str], extra: int) -> Examples:
-        """The items' latents with their captions dressed, which takes `extra` tokens.
-
-        A caption too long for that was allowed to be cut, else the run would not have come so far.
-        """
-        return _examples(self.base, items, self.latents, dress, extra)
 
 
 def prepare(project: Project, dataset: Dataset, config: RunConfig) -> Iterator[Progress | Prepared]:
@@ -68,14 +66,45 @@ def prepare(project: Project, dataset: Dataset, config: RunConfig) -> Iterator[P
             yield Prepared(base, dataset, latents, event)
 
 
+def examples(
+    prepared: Prepared, project: Project, side: Split, adapter: Adapter, settings: TrainingSettings
+) -> Iterator[Progress | Examples]:
+    """One side of the data set as an adapter learns it: captions dressed; the last event is the result.
+
+    A caption too long for that was allowed to be cut, else the run would not have come so far. What changes neither
+    with the adapter nor in training is kept on disk: text states, and for `random_flip` the mirrored latents.
+    """
+    base, items = prepared.base, prepared.dataset.part(side)
+    extra = adapter.trigger_tokens(base.host.tokenizer)
+    made = _examples(base, items, prepared.latents, adapter.caption, extra)
+    if side == "train" and settings.random_flip:
+        for event in cached_latents(base, project, prepared.dataset, mirrored=True):
+            if isinstance(event, Progress):
+                yield event
+            else:
+                made = replace(made, mirrored=[event[item.id] for item in items])
+    if side == "train" and not adapter.changes_text:
+        words = [*made.captions, made.wordless]
+        key = hashlib.sha256(repr((base.digest, str(base.dtype), words)).encode()).hexdigest()[:16]
+
+        def encode(captions: Sequence[str]) -> Tensor:
+            ids = token_ids(base.host, captions, base.description.token_limit)
+            return training.text_states(base, ids).cpu()
+
+        for event in cached(project, f"text-{key}", words, encode, "encoding prompts", batch_size=32):
+            if isinstance(event, Progress):
+                yield event
+            else:
+                made = replace(made, states=event)
+    yield made
+
+
 def _examples(
     base: BaseModel, items: Sequence[Item], latents: dict[str, Tensor], dress: Callable[[str], str], extra: int
 ) -> Examples:
-    import torch
-
     room = base.description.token_limit - extra
     captions = [dress(fit(base.host.tokenizer, item.caption, room)) for item in items]
-    return Examples(torch.stack([latents[item.id] for item in items]), captions)
+    return Examples([latents[item.id] for item in items], captions, dress(""))
 
 
 def _base_validation(
@@ -85,6 +114,9 @@ def _base_validation(
     facts = (base.digest, str(base.dtype), base.device.type, datasets.digest(dataset), settings.validation_timesteps)
     key = hashlib.sha256(repr((facts, plain.captions)).encode()).hexdigest()[:16]
     path = project.cache_file(f"base-validation-{key}.json")
+    while place().number and not path.exists():  # process 0 measures it for all
+        yield Validating(0, len(plain.latents))
+        time.sleep(POLL_SECONDS)
     if path.exists():
         yield Validation(settings.validation_timesteps, tuple(tuple(row) for row in read_json(path)))
         return

@@ -6,8 +6,8 @@ Yields one JSON object an event, which is also a line of `progress.jsonl`. Proce
 from __future__ import annotations
 
 import json
-import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
+from contextlib import ExitStack
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
@@ -16,21 +16,21 @@ from ghibli_studio import base_model, generation, training
 from ghibli_studio import dataset as datasets
 from ghibli_studio.captions import fit
 from ghibli_studio.checkpoints import Checkpoint, read_checkpoint, write_checkpoint
+from ghibli_studio.clock import Clock, Event
 from ghibli_studio.config import GenerationSettings, RunConfig, StudioError
 from ghibli_studio.dataset import Dataset, Progress
-from ghibli_studio.energy import Meter, meter
+from ghibli_studio.energy import meter
 from ghibli_studio.files import append_line, write_atomic, write_json
 from ghibli_studio.machine import machine
 from ghibli_studio.noise import derived_seed
-from ghibli_studio.preparing import Prepared, prepare
-from ghibli_studio.training import Step, Validating
+from ghibli_studio.preparing import Prepared, examples, prepare
+from ghibli_studio.training import Examples, Step, Stopped, Validating
 from ghibli_studio.workspace import Run
 
 if TYPE_CHECKING:
     from adapters import Adapter
     from ghibli_studio.base_model import BaseModel
 
-Event = dict[str, Any]
 SAMPLE_STEPS = 12
 PASSES_PER_STEP = 3  # a training step goes forward, and back at twice the cost
 
@@ -65,37 +65,78 @@ def execute(run: Run) -> Iterator[Event]:
         yield event
 
 
+def assist(run: Run) -> None:
+    """Do a share of every step of a run that another process executes and keeps; nothing is written but caches."""
+    with ExitStack() as stack:
+        *_, ready = _ready(run, check(run), read_checkpoint(run), stack)
+        for _ in ready.training():
+            pass
+
+
+@dataclass(frozen=True)
+class _Ready:
+    """Everything is loaded, and the adapter is attached."""
+
+    config: RunConfig
+    prepared: Prepared
+    attached: BaseModel
+    """The base model with the adapter on it."""
+    adapter: Adapter
+    sides: tuple[Examples, Examples]
+    checkpoint: Checkpoint | None
+
+    def training(self) -> Iterator[training.Event]:
+        """The loop, from the start or after the checkpoint."""
+        done = self.checkpoint
+        return training.train(
+            self.attached, self.adapter, *self.sides, self.config, finished_epochs=done.epoch if done else 0,
+            optimizer_state=done.optimizer if done else None,
+        )
+
+
+def _ready(run: Run, dataset: Dataset, checkpoint: Checkpoint | None, stack: ExitStack) -> Iterator[Progress | _Ready]:
+    """Load, encode, attach; the last event is the result. The adapter is detached when the stack is closed."""
+    config, project = run.config(), run.project
+    for event in prepare(project, dataset, config):
+        if isinstance(event, Progress):
+            yield event
+        else:
+            prepared = event
+    adapter = adapters.build(config.method, config.adapter)
+    seed = derived_seed(config.training.seed, "adapter", 0) % 2**31
+    attached = replace(prepared.base, host=adapter.attach(prepared.base.host, seed))
+    stack.callback(adapter.detach)
+    sides = []
+    for side in ("train", "validation"):
+        for event in examples(replace(prepared, base=attached), project, side, adapter, config.training):
+            if isinstance(event, Progress):
+                yield event
+            else:
+                sides.append(event)
+    if checkpoint:
+        adapter.load_state(checkpoint.adapter)
+    yield _Ready(config, prepared, attached, adapter, tuple(sides), checkpoint)
+
+
 def _events(run: Run, dataset: Dataset) -> Iterator[Event]:
     config, checkpoint = run.config(), read_checkpoint(run)
     before = _forget_unfinished(run, checkpoint.epoch if checkpoint else None)
     clock = Clock(_work(config, dataset), before)
-    for progress in prepare(run.project, dataset, config):
-        if isinstance(progress, Progress):
-            yield _stage(progress.what, progress.done, progress.total)
-        else:
-            prepared = progress
-    adapter = adapters.build(config.method, config.adapter)
-    extra = adapter.trigger_tokens(prepared.base.host.tokenizer)
-    seed = derived_seed(config.training.seed, "adapter", 0) % 2**31
-    attached = replace(prepared.base, host=adapter.attach(prepared.base.host, seed))
-    try:
-        keeper = _Keeper(run, config, prepared, attached, adapter, clock)
-        clock.start_work(meter(prepared.base.device))
+    with ExitStack() as stack:
+        for event in _ready(run, dataset, checkpoint, stack):
+            if isinstance(event, Progress):
+                yield _stage(event.what, event.done, event.total)
+            else:
+                ready = event
+        keeper = _Keeper(run, config, ready.prepared, ready.attached, ready.adapter, clock)
+        clock.start_work(meter(ready.prepared.base.device))
         if checkpoint:
-            adapter.load_state(checkpoint.adapter)
             clock.skip(checkpoint.epoch / config.adapter.num_train_epochs)
             keeper.keep(checkpoint.event)
             if checkpoint.event not in before:  # killed between the checkpoint and its line
                 yield checkpoint.event
-        for event in training.train(
-            attached, adapter, prepared.examples(dataset.part("train"), adapter.caption, extra),
-            prepared.examples(dataset.part("validation"), adapter.caption, extra), config,
-            finished_epochs=checkpoint.epoch if checkpoint else 0,
-            optimizer_state=checkpoint.optimizer if checkpoint else None,
-        ):
+        for event in ready.training():
             yield from keeper.told(event)
-    finally:
-        adapter.detach()
 
 
 @dataclass(frozen=True)
@@ -123,8 +164,11 @@ class _Keeper:
         elif isinstance(event, Validating):
             self.clock.worked(len(self.config.training.validation_timesteps))
             yield {**_stage("validating", event.done, event.total), **self.clock.reading()}
+        elif isinstance(event, Stopped):
+            yield {"event": "stopped_early", "epoch": event.epoch, "patience": event.patience}
         else:
-            yield from self.sample(event.epoch)
+            if self.sampled(event.epoch):
+                yield from self.sample(event.epoch)
             told = {
                 "event": "epoch", "epoch": event.epoch, "step": event.step,
                 "validation_loss": event.validation.loss, "per_timestep": event.validation.per_timestep,
@@ -136,6 +180,11 @@ class _Keeper:
                 write_checkpoint(self.run, state)
                 self.keep(told)
             yield told
+
+    def sampled(self, epoch: int) -> bool:
+        """Whether the epoch has a sample picture."""
+        every = self.config.training.sample_every
+        return every > 0 and (epoch % every == 0 or epoch == self.config.adapter.num_train_epochs)
 
     def keep(self, told: Event) -> None:
         """Put what follows from an epoch's checkpoint on disk; done again after a kill it gives the same files."""
@@ -206,47 +255,6 @@ class _Keeper:
             "machine": machine(self.prepared.base.device, self.prepared.base.dtype),
             "versions": generation.versions(),
         }
-
-
-class Clock:
-    """How much of a run is done, what it cost, and how long the rest takes at the speed of this process."""
-
-    def __init__(self, total: float, before: Sequence[Event] = ()):
-        self.total = total
-        read = [event for event in before if "seconds" in event]  # by an earlier process
-        self.seconds_before = max((event["seconds"] for event in read), default=0.0)
-        self.joules_before: float | None = read[-1].get("joules") if read else 0.0
-        self.started = self.work_started = time.monotonic()
-        self.skipped = self.done = 0.0
-        self.meter: Meter | None = None
-
-    def start_work(self, meter: Meter | None = None) -> None:
-        """From now on speed and energy are measured; loading does not count."""
-        self.work_started, self.meter = time.monotonic(), meter
-
-    def skip(self, share: float) -> None:
-        """A share of the work was done by an earlier process."""
-        self.skipped = share * self.total
-
-    def worked(self, passes: float) -> None:
-        """Some more is done, counted in passes of one picture through the UNet."""
-        self.done += passes
-
-    def reading(self) -> Event:
-        """Seconds and joules spent on the run so far (None: not known), the share done, and the seconds left."""
-        now, done = time.monotonic(), self.skipped + self.done
-        left = (self.total - done) * (now - self.work_started) / self.done if self.done else None
-        return {
-            "seconds": round(self.seconds_before + now - self.started, 3),
-            "joules": self._joules(),
-            "fraction": min(done / self.total, 1.0),
-            "seconds_left": None if left is None else round(max(left, 0.0), 1),
-        }
-
-    def _joules(self) -> float | None:
-        spent = self.meter.joules() if self.meter else None
-        known = spent is not None and self.joules_before is not None
-        return round(self.joules_before + spent, 3) if known else None
 
 
 def _work(config: RunConfig, dataset: Dataset) -> float:

@@ -178,3 +178,39 @@ def test_a_full_disk_still_has_room_for_the_last_word(project, monkeypatch):
     assert status(run).message.startswith("the disk is full (")
     assert status(run).message.endswith("choose another --workspace. What was finished before is kept")
     assert not run.reserve_file.exists()
+
+
+@pytest.mark.parametrize("method", ["lora", "ti"])
+def test_two_processes_learn_what_one_learns_with_the_double_batch(project, method):
+    """Through torchrun and accelerate; within float noise, since sums are added in another order."""
+    alike = {"mixed_precision": "no", **({"lora_dropout": 0} if method == "lora" else {})}
+    alone = jobs.submit(project, config(project, method, train_batch_size=4, num_train_epochs=2, **alike))
+    assert wait_until(alone, ended).state == "done"
+    halves = {"train_batch_size": 2, "num_processes": 2, "num_train_epochs": 2}
+    both = jobs.submit(project, config(project, method, **halves, **alike))
+    assert wait_until(both, ended, 180).state == "done"
+
+    def told(run, kind, name):
+        return [event[name] for event in run.progress() if event["event"] == kind]
+
+    assert told(both, "step", "loss") == pytest.approx(told(alone, "step", "loss"), rel=1e-4)
+    assert told(both, "step", "grad_norm") == pytest.approx(told(alone, "step", "grad_norm"), rel=1e-3)
+    assert told(both, "epoch", "validation_loss") == pytest.approx(told(alone, "epoch", "validation_loss"), rel=1e-4)
+    assert [len(losses) for losses in told(both, "epoch", "per_picture")] == [
+        len(losses) for losses in told(alone, "epoch", "per_picture")]
+
+
+def test_two_processes_are_cancelled_and_resumed_like_one(project):
+    run = jobs.submit(project, config(project, num_processes=2, num_train_epochs=5000))
+    wait_until(run, lambda now: epochs_done(now) >= 1, 180)
+    pid = read_json(run.job_file)["pid"]
+    assert jobs.cancel(run).state == "cancelled"
+    deadline = time.monotonic() + 30
+    while psutil.pid_exists(pid) and time.monotonic() < deadline:  # until torchrun has seen it
+        time.sleep(0.1)
+    assert not psutil.pid_exists(pid)
+    before = epochs_done(status(run))
+    jobs.start(run)
+    wait_until(run, lambda now: epochs_done(now) > before, 180)
+    jobs.cancel(run)
+    assert status(run).state == "cancelled"

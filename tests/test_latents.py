@@ -12,6 +12,7 @@ from ghibli_studio import latents as room
 from ghibli_studio.config import StudioError
 from ghibli_studio.dataset import Progress, load, set_captions
 from ghibli_studio.latents import cached_latents, encode_images, to_tensor
+from ghibli_studio.processes import Place
 
 
 def cached(base, project):
@@ -124,3 +125,46 @@ def test_stopped_in_the_middle_nothing_is_kept(tiny, project):
     next(encoding)
     encoding.close()
     assert list(project.folder.glob("cache/*")) == []
+
+
+def test_mirrored_latents_are_those_of_mirrored_pictures(tiny, project):
+    usual, _ = cached(tiny, project)
+    *_, mirrored = cached_latents(tiny, project, load(project), mirrored=True)
+    item = load(project).items[2]
+    (picture,) = datasets.images(project, [item])
+    alone = encode_images(tiny, [picture.transpose(Image.Transpose.FLIP_LEFT_RIGHT)])[0]
+    assert torch.allclose(mirrored[item.id], alone, atol=1e-5)
+    assert not torch.allclose(usual[item.id], alone, atol=1e-2)
+
+
+def test_shards_that_are_finished_stay(tiny, project, count, monkeypatch):
+    """Stopped in the second shard, the first is not computed again; several processes take turns."""
+    from ghibli_studio import cached as cache
+
+    monkeypatch.setattr(cache, "SHARD", 3)
+    encoding = cached_latents(tiny, project, load(project))
+    for _ in range(2):
+        next(encoding)
+    encoding.close()
+    assert count() == 6
+    assert len(list(project.folder.glob("cache/latents-*"))) == 1
+    found, _ = cached(tiny, project)
+    assert count() == 6 + 5
+    assert len(found) == 8
+
+
+def test_processes_share_the_shards(tiny, project, count, monkeypatch):
+    from ghibli_studio import cached as cache
+
+    monkeypatch.setattr(cache, "SHARD", 3)
+    monkeypatch.setattr(cache, "place", lambda: Place(1, 2))
+    second = cached_latents(tiny, project, load(project))
+    told = [next(second), next(second)]
+    assert count() == 3, "the shard in the middle is the second process's"
+    assert told[-1].what == "encoding pictures (other processes)"
+    monkeypatch.setattr(cache, "place", lambda: Place(0, 2))
+    first = cached_latents(tiny, project, load(project))
+    *_, found = first
+    assert count() == 8
+    *_, same = second
+    assert all(torch.equal(found[name], same[name]) for name in found)

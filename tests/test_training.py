@@ -9,6 +9,7 @@ from adapters import build, methods
 from ghibli_studio import base_model, training
 from ghibli_studio.config import StudioError, preset
 from ghibli_studio.noise import generator, noise_levels
+from ghibli_studio.stopping import better
 from ghibli_studio.training import Epoch, Examples, Step, Validating, Validation, train, validate
 
 SMALL = {"lora": {"rank": 2}, "ti": {"num_vectors": 2}}
@@ -20,7 +21,8 @@ def config(method="lora", **changes):
 
 def examples(tiny, count, dress=str):
     latents = torch.randn((count, *tiny.description.latent_shape), generator=torch.Generator().manual_seed(8))
-    return Examples(latents, [dress(f"landmark {index}, on a hill") for index in range(count)])
+    return Examples(latents, [dress(f"landmark {index}, on a hill") for index in range(count)], dress(""),
+                    mirrored=latents.flip(-1))
 
 
 def run(tiny, chosen, *, after=0, adapter_state=None, optimizer_state=None):
@@ -236,3 +238,127 @@ def test_stopping_to_iterate_stops_training(tiny):
     going.close()
     assert all(torch.equal(value, state[name]) for name, value in adapter.state().items())
     adapter.detach()
+
+
+OPTIONS = {
+    "noise_offset": {"noise_offset": 0.1}, "caption_dropout": {"caption_dropout": 0.5}, "flip": {"random_flip": True},
+    "ema": {"ema_decay": 0.9}, "accumulation": {"gradient_accumulation_steps": 2},
+    "checkpointing": {"gradient_checkpointing": True}, "patience": {"early_stopping_patience": 5},
+}
+
+
+@pytest.mark.parametrize("method", sorted(methods()))
+@pytest.mark.parametrize("changes", OPTIONS.values(), ids=OPTIONS)
+def test_with_every_option_a_resumed_training_goes_on_bit_for_bit(tiny, method, changes):
+    whole, states = run(tiny, config(method, **changes))
+    first = next(e for e in whole if isinstance(e, Epoch) and e.epoch == 1)
+    rest, resumed = run(
+        tiny, config(method, **changes), after=1, adapter_state=states[1], optimizer_state=first.optimizer_state
+    )
+    assert steps(rest) == steps(whole)[len(steps(whole)) // 2 :]
+    assert validations(rest) == validations(whole)[2:]
+    assert all(torch.equal(states[2][name], resumed[2][name]) for name in states[2])
+
+
+@pytest.mark.parametrize("changes", OPTIONS.values(), ids=OPTIONS)
+def test_every_option_is_the_same_for_both_methods(tiny, monkeypatch, changes):
+    """Equal footing, call by call, whatever is switched on: only the text differs."""
+    seen = {name: seen_by_the_unet(tiny, config(name, **changes), monkeypatch)[0] for name in methods()}
+    reference = seen.pop("lora")
+    for calls in seen.values():
+        trained = [[call for call in side if call[0] and call[1]] for side in (reference, calls)]
+        assert len(trained[0]) == len(trained[1]) > 0
+        for left, right in zip(*trained):
+            assert torch.equal(left[2], right[2])
+            assert torch.equal(left[3], right[3])
+
+
+@pytest.mark.parametrize("method", sorted(methods()))
+def test_accumulated_batches_are_one_large_batch(tiny, method):
+    plain = {"lora_dropout": 0} if method == "lora" else {}
+    large, one = run(tiny, config(method, **plain).changed(training=config(train_batch_size=4).training.model_dump()))
+    small, other = run(tiny, config(method, gradient_accumulation_steps=2, **plain))
+    assert [e.step for e in small if isinstance(e, Step)] == [1, 2, 3, 4]
+    for left, right in zip(steps(large), steps(small), strict=True):
+        assert left == pytest.approx(right, rel=1e-4)
+    assert all(torch.allclose(one[2][name], other[2][name], atol=1e-5) for name in one[2])
+
+
+@pytest.mark.parametrize("method", sorted(methods()))
+def test_keeping_less_and_computing_twice_gives_the_same_numbers(tiny, method):
+    usual, _ = run(tiny, config(method))
+    again, _ = run(tiny, config(method, gradient_checkpointing=True))
+    assert [step[3] for step in steps(again)] == pytest.approx([step[3] for step in steps(usual)], rel=1e-5)
+    assert not tiny.host.unet.is_gradient_checkpointing
+
+
+def test_a_mirrored_picture_is_shown_half_of_the_time(tiny, monkeypatch):
+    flipped = config(random_flip=True, noise_offset=0)
+    rows = []
+    from ghibli_studio import batches
+
+    latents = batches.Batches._latents
+    monkeypatch.setattr(batches.Batches, "_latents", lambda self, i, flip: rows.append(flip) or latents(self, i, flip))
+    run(tiny, flipped)
+    assert 0 < sum(rows) < len(rows) == 10
+    usual, _ = run(tiny, config())
+    turned, _ = run(tiny, flipped)
+    assert steps(usual) != steps(turned)
+    assert validations(usual)[0] == validations(turned)[0]
+
+
+def test_dropped_words_leave_the_trigger(tiny, monkeypatch):
+    seen = []
+    from ghibli_studio import batches
+
+    encode = batches.Batches.encode
+    monkeypatch.setattr(batches.Batches, "encode", lambda self, rows: seen.append(rows.tolist()) or encode(self, rows))
+    chosen = config("ti", caption_dropout=0.6)
+    run(tiny, chosen)
+    rows = [row for step in seen for row in step]
+    assert len(rows) == 10
+    assert 5 in rows, "the row behind those of the five captions"
+    assert set(rows) - {5}
+    adapter = build("ti", chosen.adapter)
+    assert examples(tiny, 5, adapter.caption).wordless == adapter.caption("") == "<ghiblivis> <ghiblivis>_1"
+
+
+def test_noise_offset_moves_whole_pictures(tiny, monkeypatch):
+    """The noise of a channel has a mean of its own, and no other draw changes."""
+    plain, shifted = (seen_by_the_unet(tiny, config(noise_offset=share), monkeypatch)[0] for share in (0, 1.0))
+    for left, right in zip(plain, shifted):
+        difference = right[2] - left[2]
+        assert torch.equal(left[3], right[3])
+        assert difference.std((2, 3)).max() < 1e-5
+    trained = [right[2] - left[2] for left, right in zip(plain, shifted) if left[1]]
+    assert all(difference.abs().max() > 0.01 for difference in trained)
+
+
+@pytest.mark.parametrize("method", sorted(methods()))
+def test_the_average_is_validated_and_training_goes_on_from_the_parameters(tiny, method):
+    """The decay counts up from 1/10 (the first step is taken whole): by hand from the states of an unaveraged run."""
+    usual, states = run(tiny, config(method, train_batch_size=5, max_grad_norm=1e6))
+    averaged, shadows = run(tiny, config(method, train_batch_size=5, max_grad_norm=1e6, ema_decay=0.9))
+    assert steps(usual) == steps(averaged)
+    name = next(iter(states[1]))
+    torch.testing.assert_close(shadows[1][name], states[1][name])
+    decay = 2 / 11
+    torch.testing.assert_close(shadows[2][name], decay * states[1][name] + (1 - decay) * states[2][name])
+    assert validations(usual)[2] != validations(averaged)[2]
+
+
+def test_training_stops_when_epochs_are_no_longer_better(tiny):
+    chosen = config(num_train_epochs=9, learning_rate=1e-7, early_stopping_patience=2)
+    events, _ = run(tiny, chosen)
+    assert events[-1] == training.Stopped(2, 2)
+    assert [e.epoch for e in events if isinstance(e, Epoch)] == [0, 1, 2]
+    last = [e for e in events if isinstance(e, Epoch)][-1]
+    again, _ = run(tiny, chosen, after=2, optimizer_state=last.optimizer_state)
+    assert again == [training.Stopped(2, 2)]
+
+
+@pytest.mark.parametrize(("new", "before", "told"), [
+    ((1.0, 2.0, 3.0), (1.1, 2.1, 3.11), True), ((1.0, 2.0, 3.0), (0.9, 2.2, 3.0), False),
+    ((1.0, 2.0, 3.0), (1.0, 2.0, 3.0), False), ((1.0,), (1.1,), True), ((1.2, 2.1, 3.2), (1.1, 2.0, 3.1), False)])
+def test_better_is_beyond_chance(new, before, told):
+    assert better(new, before) is told

@@ -1,0 +1,105 @@
+"""What a step learns from: which pictures, which noise, which time steps, and who of several processes takes which.
+
+Everything is drawn for the whole step from seeds of its own and then shared out, so that the same step comes out
+whether one process takes it at once, one after the other in small batches, or several side by side.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from ghibli_studio import base_model
+from ghibli_studio.base_model import BaseModel, token_ids
+from ghibli_studio.config import TrainingSettings
+from ghibli_studio.noise import draw_timesteps, epoch_order, generator
+from ghibli_studio.validation import Examples
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+
+@dataclass(frozen=True)
+class Batch:
+    """Pictures that go through the UNet at once."""
+
+    latents: Tensor
+    """(pictures, channels, height, width), float32."""
+    noise: Tensor
+    """The same shape."""
+    timesteps: Tensor
+    """(pictures,)."""
+    rows: Tensor
+    """(pictures,): which of the token ids are theirs; on the CPU."""
+    share: float
+    """Of the pictures of the step, 0..1."""
+
+
+class Batches:
+    """The steps of every epoch, for one process of several."""
+
+    def __init__(self, base: BaseModel, examples: Examples, settings: TrainingSettings, place: int, places: int):
+        self.base, self.examples, self.settings = base, examples, settings
+        self.place, self.places = place, places
+        self.size = settings.train_batch_size * settings.gradient_accumulation_steps * places
+        self.count = len(examples.latents)
+        self.steps = -(-self.count // self.size)
+        # the last row is that of no words, for pictures whose own are dropped
+        words = [*examples.captions, *([examples.wordless] if settings.caption_dropout else [])]
+        self.ids = token_ids(base.host, words, base.description.token_limit)
+        self.time_steps = base.scheduler_config.get("num_train_timesteps", 1000)
+        # each process drops other inputs of its share
+        self.dropout = f"dropout/{place}" if place else "dropout"
+
+    def pictures_of_step(self, index: int) -> int:
+        """Pictures in a step of an epoch, counted from 0; the last one may have fewer."""
+        return min(self.size, self.count - index * self.size)
+
+    def encode(self, rows: Tensor) -> Tensor:
+        """Text states of these rows, with gradient."""
+        return base_model.encode(self.base.host, self.ids[rows])
+
+    def epoch(self, number: int) -> Iterator[list[Batch]]:
+        """The steps of an epoch, counted from 1, each as the batches of this process."""
+        for index, chosen in enumerate(epoch_order(self.count, self.size, self.settings.seed, number)):
+            yield self._step((number - 1) * self.steps + index, chosen)
+
+    def _step(self, step: int, chosen: Sequence[int]) -> list[Batch]:
+        import torch
+
+        settings, source = self.settings, generator(self.settings.seed, "step", step)
+        clean = torch.stack([self._latents(index, flip) for index, flip in zip(chosen, self._flips(step, len(chosen)))])
+        noise = torch.randn(clean.shape, generator=source)
+        timesteps = draw_timesteps(settings.timestep_sampling, len(chosen), self.time_steps, source)
+        if settings.noise_offset:
+            # a little of every picture's noise is the same all over, so that it learns dark and bright ones
+            offset = torch.randn((*clean.shape[:2], 1, 1), generator=generator(settings.seed, "offset", step))
+            noise = noise + settings.noise_offset * offset
+        rows = torch.tensor(chosen)
+        if settings.caption_dropout:
+            lot = torch.rand(len(chosen), generator=generator(settings.seed, "captions", step))
+            rows = rows.where(lot >= settings.caption_dropout, torch.tensor(len(self.ids) - 1))
+        device = self.base.device
+        return [
+            Batch(*(part[start:end].to(device, non_blocking=True) for part in (clean, noise, timesteps)),
+                  rows[start:end], (end - start) / len(chosen))
+            for start, end in self._shares(len(chosen))
+        ]
+
+    def _latents(self, index: int, flip: bool) -> Tensor:
+        return (self.examples.mirrored if flip else self.examples.latents)[index]
+
+    def _flips(self, step: int, count: int) -> list[bool]:
+        import torch
+
+        if not self.settings.random_flip:
+            return [False] * count
+        return (torch.rand(count, generator=generator(self.settings.seed, "flip", step)) < 0.5).tolist()
+
+    def _shares(self, count: int) -> list[tuple[int, int]]:
+        """From where to where in the step's pictures this process's batches go; none where the pictures are too few."""
+        edges = [count * part // self.places for part in range(self.places + 1)]
+        first, last = edges[self.place], edges[self.place + 1]
+        size = self.settings.train_batch_size
+        return [(start, min(start + size, last)) for start in range(first, last, size)]

@@ -6,6 +6,7 @@ whether one process takes it at once, one after the other in small batches, or s
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
@@ -44,7 +45,8 @@ class Batches:
         self.place, self.places = place, places
         self.size = settings.train_batch_size * settings.gradient_accumulation_steps * places
         self.count = len(examples.latents)
-        self.steps = -(-self.count // self.size)
+        self.shapes = [tuple(latents.shape) for latents in examples.latents]
+        self.steps = sum(-(-count // self.size) for count in Counter(self.shapes).values())
         # the last row is that of no words, for pictures whose own are dropped
         words = [*examples.captions, *([examples.wordless] if settings.caption_dropout else [])]
         self.ids = token_ids(base.host, words, base.description.token_limit)
@@ -52,18 +54,14 @@ class Batches:
         # each process drops other inputs of its share
         self.dropout = f"dropout/{place}" if place else "dropout"
 
-    def pictures_of_step(self, index: int) -> int:
-        """Pictures in a step of an epoch, counted from 0; the last one may have fewer."""
-        return min(self.size, self.count - index * self.size)
-
     def encode(self, rows: Tensor) -> Tensor:
         """Text states of these rows, with gradient."""
         return base_model.encode(self.base.host, self.ids[rows])
 
-    def epoch(self, number: int) -> Iterator[list[Batch]]:
-        """The steps of an epoch, counted from 1, each as the batches of this process."""
-        for index, chosen in enumerate(epoch_order(self.count, self.size, self.settings.seed, number)):
-            yield self._step((number - 1) * self.steps + index, chosen)
+    def epoch(self, number: int) -> Iterator[tuple[list[Batch], int]]:
+        """The steps of an epoch, counted from 1: the batches of this process, and the pictures of all together."""
+        for index, chosen in enumerate(epoch_order(self.count, self.size, self.settings.seed, number, self.shapes)):
+            yield self._step((number - 1) * self.steps + index, chosen), len(chosen)
 
     def _step(self, step: int, chosen: Sequence[int]) -> list[Batch]:
         import torch

@@ -57,6 +57,8 @@ class TrainingSettings(Settings):
     """Share of the pictures that are shown with the trigger alone, so that the style does not hang on other words."""
     random_flip: bool = False
     """Show half of the pictures turned left to right; clocks and letters turn too, so it is off."""
+    aspect_buckets: bool = False
+    """Learn from your whole pictures rather than their squares, those of one shape together; validation stays."""
     ema_decay: float | None = Field(None, gt=0, lt=1)
     """Validate and keep a running average of what is trained, such as 0.99. Empty: what the last step left."""
     early_stopping_patience: int | None = Field(None, ge=1, le=10_000)

@@ -203,15 +203,29 @@ def images(project: Project, items: Sequence[Item]) -> Iterator[Image.Image]:
 
 def photograph(project: Project, item: Item) -> Image.Image | None:
     """The photograph behind a styled picture, upright RGB; None where the picture itself is what came in."""
+    source = _source(project, item)
+    return None if source is None or _is_cut_from(project, item, source) else source
+
+
+def uncut(project: Project, item: Item) -> Image.Image | None:
+    """The whole picture that the square was cut out of, upright RGB; None where the source is another picture."""
+    source = _source(project, item)
+    return source if source is not None and _is_cut_from(project, item, source) else None
+
+
+def _source(project: Project, item: Item) -> Image.Image | None:
     if not item.source:
         return None
     path = project.sources / item.source
     try:
-        source = open_image(path.read_bytes(), path.name)
+        return open_image(path.read_bytes(), path.name)
     except OSError as error:
         raise StudioError(f"{path} of the data set is missing; import the pictures again") from error
-    with Image.open(project.dataset / f"{item.id}.png") as styled:
-        return None if square(source, styled.width).tobytes() == styled.convert("RGB").tobytes() else source
+
+
+def _is_cut_from(project: Project, item: Item, source: Image.Image) -> bool:
+    with Image.open(project.dataset / f"{item.id}.png") as picture:
+        return square(source, picture.width).tobytes() == picture.convert("RGB").tobytes()
 
 
 def set_captions(project: Project, captions: dict[str, str]) -> Dataset:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 from PIL.Image import Transpose
 
+from ghibli_studio import buckets
 from ghibli_studio import dataset as datasets
 from ghibli_studio.base_model import BaseModel
 from ghibli_studio.cached import cached
@@ -40,19 +41,27 @@ def encode_images(base: BaseModel, images: Sequence[Image.Image]) -> Tensor:
 
 
 def cached_latents(
-    base: BaseModel, project: Project, dataset: Dataset, *, mirrored: bool = False
+    base: BaseModel, project: Project, dataset: Dataset, *, mirrored: bool = False, uncut: bool = False
 ) -> Iterator[Progress | dict[str, Tensor]]:
-    """Latents of every item by id, or of the items turned left to right; the last event is the result.
+    """Latents of every item by id; the last event is the result. Reads the cache where nothing has changed.
 
-    Reads the cache where nothing has changed; see `cached`.
+    Of the items turned left to right if `mirrored`, and if `uncut` of the whole pictures that they were cut from, each
+    in its bucket (see `buckets`); an item whose source is another picture stays as it is.
     """
     datasets.refuse_other_size(dataset, base.description)
-    facts = (base.digest, base.vae.config.scaling_factor, str(base.dtype), datasets.digest(dataset))
-    key = hashlib.sha256(repr((*facts, "mirrored") if mirrored else facts).encode()).hexdigest()[:16]
+    facts = [base.digest, base.vae.config.scaling_factor, str(base.dtype), datasets.digest(dataset)]
+    facts += [name for name, wanted in (("mirrored", mirrored), ("uncut", uncut)) if wanted]
+    key = hashlib.sha256(repr(tuple(facts)).encode()).hexdigest()[:16]
+    shapes = buckets.sizes(dataset.resolution, buckets.step_of(base)) if uncut else []
 
     def encode(items: Sequence[Item]) -> Tensor:
-        images = datasets.images(project, items)
-        return encode_images(base, [image.transpose(FLIP_LEFT_RIGHT) if mirrored else image for image in images])
+        images = []
+        for item, image in zip(items, datasets.images(project, items)):
+            whole = datasets.uncut(project, item) if uncut else None
+            shown = image if whole is None else buckets.fitted(whole, shapes)
+            images.append(shown.transpose(FLIP_LEFT_RIGHT) if mirrored else shown)
+        return encode_images(base, images)
 
-    for event in cached(project, f"latents-{key}", dataset.items, encode, "encoding pictures"):
+    size = 1 if uncut else 4  # pictures of several sizes cannot go through at once
+    for event in cached(project, f"latents-{key}", dataset.items, encode, "encoding pictures", size):
         yield event if isinstance(event, Progress) else {item.id: one for item, one in zip(dataset.items, event)}

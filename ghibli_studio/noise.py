@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import hashlib
 import math
-from typing import TYPE_CHECKING
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
 
 from adapters import AdapterSettings
 from ghibli_studio.base_model import BaseModel
@@ -85,9 +86,19 @@ def learning_rate_at(step: int, total: int, settings: AdapterSettings) -> float:
     return settings.learning_rate * 0.5 * (1 + math.cos(math.pi * (step - warmup) / max(total - warmup, 1)))
 
 
-def epoch_order(count: int, batch_size: int, seed: int, epoch: int) -> list[list[int]]:
-    """The pictures of each step of an epoch; every picture once, the last batch may be smaller."""
+def epoch_order(count: int, batch_size: int, seed: int, epoch: int, shapes: Sequence[Any] = ()) -> list[list[int]]:
+    """The pictures of each step of an epoch; every picture once, the last batch may be smaller.
+
+    With `shapes`, one a picture, those of a batch are of one shape; every shape may have a smaller last batch.
+    """
     import torch
 
-    order = torch.randperm(count, generator=generator(seed, "order", epoch)).tolist()
-    return [order[i : i + batch_size] for i in range(0, count, batch_size)]
+    source = generator(seed, "order", epoch)
+    order = torch.randperm(count, generator=source).tolist()
+    groups: dict[Any, list[int]] = {}
+    for index in order:
+        groups.setdefault(shapes[index] if shapes else None, []).append(index)
+    batches = [group[i : i + batch_size] for group in groups.values() for i in range(0, len(group), batch_size)]
+    if len(groups) == 1:
+        return batches
+    return [batches[index] for index in torch.randperm(len(batches), generator=source).tolist()]

@@ -38,6 +38,8 @@ class Optimiser:
             self.parameters, lr=config.adapter.learning_rate, weight_decay=self.settings.adam_weight_decay,
             fused=base.device.type in ("cpu", "cuda"),
         ))
+        self.raw: Sequence[Tensor] = self.parameters
+        """The parameters that training goes on from, also while the average stands in their place."""
         decay = self.settings.ema_decay
         self.average = None if decay is None else EMAModel(self.parameters, decay=decay)
 
@@ -65,12 +67,14 @@ class Optimiser:
         if self.average is None:
             yield
             return
-        self.average.store(self.parameters)
+        self.raw = [parameter.detach().clone() for parameter in self.parameters]
         self.average.copy_to(self.parameters)
         try:
             yield
         finally:
-            self.average.restore(self.parameters)
+            for parameter, raw in zip(self.parameters, self.raw):
+                parameter.data.copy_(raw)
+            self.raw = self.parameters
 
     def state(self) -> dict[str, Tensor]:
         """Everything to go on from, by flat names."""
@@ -81,7 +85,7 @@ class Optimiser:
             for index, state in self.adamw.optimizer.state_dict()["state"].items() for name, value in state.items()
         }
         if self.average is not None:
-            flat |= {f"{RAW}{index}": one.detach().clone() for index, one in enumerate(self.parameters)}
+            flat |= {f"{RAW}{index}": one.detach().clone() for index, one in enumerate(self.raw)}
             flat |= {f"{AVERAGE}{index}": one.clone() for index, one in enumerate(self.average.shadow_params)}
             flat[f"{AVERAGE}steps"] = torch.tensor(self.average.optimization_step)
         return flat

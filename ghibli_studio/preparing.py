@@ -72,17 +72,20 @@ def examples(
     """One side of the data set as an adapter learns it: captions dressed; the last event is the result.
 
     A caption too long for that was allowed to be cut, else the run would not have come so far. What changes neither
-    with the adapter nor in training is kept on disk: text states, and for `random_flip` the mirrored latents.
+    with the adapter nor in training is kept on disk: text states, and latents of mirrored or uncut pictures.
     """
     base, items = prepared.base, prepared.dataset.part(side)
     extra = adapter.trigger_tokens(base.host.tokenizer)
     made = _examples(base, items, prepared.latents, adapter.caption, extra)
-    if side == "train" and settings.random_flip:
-        for event in cached_latents(base, project, prepared.dataset, mirrored=True):
+    uncut = settings.aspect_buckets
+    for name, wanted in (("latents", uncut), ("mirrored", settings.random_flip)) if side == "train" else ():
+        if not wanted:
+            continue
+        for event in cached_latents(base, project, prepared.dataset, mirrored=name == "mirrored", uncut=uncut):
             if isinstance(event, Progress):
                 yield event
             else:
-                made = replace(made, mirrored=[event[item.id] for item in items])
+                made = replace(made, **{name: [event[item.id] for item in items]})
     if side == "train" and not adapter.changes_text:
         words = [*made.captions, made.wordless]
         key = hashlib.sha256(repr((base.digest, str(base.dtype), words)).encode()).hexdigest()[:16]

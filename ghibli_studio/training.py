@@ -158,12 +158,13 @@ def train(
                 rate = learning_rate_at(step, epochs * batches.steps, config.adapter)
                 torch.manual_seed(derived_seed(settings.seed, batches.dropout, step))
                 losses = []
-                for batch in upcoming:
+                shares, pictures = upcoming
+                for batch in shares:
                     loss = loss_of(batch)
                     accelerator.backward(loss)
                     losses.append(loss.detach())
                 norm = optimiser.step(rate)
-                upcoming = next(steps, [])  # drawn while a GPU still computes
+                upcoming = next(steps, ([], 0))  # drawn while a GPU still computes
                 value = _together(accelerator, losses)
                 if not torch.isfinite(value):
                     raise StudioError(
@@ -174,7 +175,7 @@ def train(
                 took = time.perf_counter() - started
                 yield Step(
                     epoch, step + 1, (step + 1) / batches.steps, value, rate, norm, took,
-                    batches.pictures_of_step(index) / took, peak_memory(base.device),
+                    pictures / took, peak_memory(base.device),
                 )
             yield from validated(epoch)
 

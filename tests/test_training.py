@@ -6,9 +6,9 @@ import pytest
 import torch
 
 from adapters import build, methods
-from ghibli_studio import base_model, training
+from ghibli_studio import base_model, stopping, training
 from ghibli_studio.config import StudioError, preset
-from ghibli_studio.noise import generator, noise_levels
+from ghibli_studio.noise import epoch_order, generator, noise_levels
 from ghibli_studio.stopping import better
 from ghibli_studio.training import Epoch, Examples, Step, Validating, Validation, train, validate
 
@@ -16,7 +16,7 @@ SMALL = {"lora": {"rank": 2}, "ti": {"num_vectors": 2}}
 
 
 def config(method="lora", **changes):
-    return preset("quick", method, train_batch_size=2, num_train_epochs=2, **SMALL[method], **changes)
+    return preset("quick", method, **{"train_batch_size": 2, "num_train_epochs": 2, **SMALL[method], **changes})
 
 
 def examples(tiny, count, dress=str):
@@ -276,7 +276,7 @@ def test_every_option_is_the_same_for_both_methods(tiny, monkeypatch, changes):
 @pytest.mark.parametrize("method", sorted(methods()))
 def test_accumulated_batches_are_one_large_batch(tiny, method):
     plain = {"lora_dropout": 0} if method == "lora" else {}
-    large, one = run(tiny, config(method, **plain).changed(training=config(train_batch_size=4).training.model_dump()))
+    large, one = run(tiny, config(method, train_batch_size=4, **plain))
     small, other = run(tiny, config(method, gradient_accumulation_steps=2, **plain))
     assert [e.step for e in small if isinstance(e, Step)] == [1, 2, 3, 4]
     for left, right in zip(steps(large), steps(small), strict=True):
@@ -347,8 +347,9 @@ def test_the_average_is_validated_and_training_goes_on_from_the_parameters(tiny,
     assert validations(usual)[2] != validations(averaged)[2]
 
 
-def test_training_stops_when_epochs_are_no_longer_better(tiny):
-    chosen = config(num_train_epochs=9, learning_rate=1e-7, early_stopping_patience=2)
+def test_training_stops_when_epochs_are_no_longer_better(tiny, monkeypatch):
+    monkeypatch.setattr(stopping, "better", lambda new, before: False)
+    chosen = config(num_train_epochs=9, early_stopping_patience=2)
     events, _ = run(tiny, chosen)
     assert events[-1] == training.Stopped(2, 2)
     assert [e.epoch for e in events if isinstance(e, Epoch)] == [0, 1, 2]
@@ -362,3 +363,41 @@ def test_training_stops_when_epochs_are_no_longer_better(tiny):
     ((1.0, 2.0, 3.0), (1.0, 2.0, 3.0), False), ((1.0,), (1.1,), True), ((1.2, 2.1, 3.2), (1.1, 2.0, 3.1), False)])
 def test_better_is_beyond_chance(new, before, told):
     assert better(new, before) is told
+
+
+def test_uncut_pictures_of_one_shape_go_together(tiny):
+    wide, tall = torch.randn(3, 4, 8, 16), torch.randn(2, 4, 16, 8)
+    adapter = build("lora", config().adapter)
+    attached = dataclasses.replace(tiny, host=adapter.attach(tiny.host, 1))
+    some = examples(tiny, 5, adapter.caption)
+    mixed = dataclasses.replace(some, latents=[*wide, *tall])
+    events = list(train(attached, adapter, mixed, examples(tiny, 2, adapter.caption), config()))
+    adapter.detach()
+    assert [e.step for e in events if isinstance(e, Step)] == [1, 2, 3, 4, 5, 6]
+    assert [e.epochs for e in events if isinstance(e, Step)][2] == 1
+
+
+def test_an_order_of_shapes_takes_every_picture_once():
+    shapes = ["a", "b", "a", "b", "b", "a", "a"]
+    for epoch in (1, 2):
+        order = epoch_order(7, 2, 0, epoch, shapes)
+        assert sorted(index for batch in order for index in batch) == list(range(7))
+        assert sorted(len(batch) for batch in order) == [1, 2, 2, 2]
+        assert all(len({shapes[index] for index in batch}) == 1 for batch in order)
+    assert epoch_order(7, 2, 0, 1, shapes) != epoch_order(7, 2, 0, 2, shapes)
+    assert epoch_order(7, 2, 0, 1, ["a"] * 7) == epoch_order(7, 2, 0, 1)
+
+
+@pytest.mark.parametrize("method", sorted(methods()))
+def test_compiled_the_numbers_stay(tiny, method, monkeypatch):
+    """Traced by torch.compile; its own code generator, which takes minutes, is left to PyTorch's tests."""
+    compiled = []
+    compile_module = torch.nn.Module.compile
+    monkeypatch.setattr(torch.nn.Module, "compile", lambda module: compiled.append(module) or compile_module(
+        module, backend="eager"))
+    chosen = {"num_train_epochs": 1, "train_batch_size": 5}
+    usual, _ = run(tiny, config(method, **chosen))
+    traced, _ = run(tiny, config(method, compile=True, **chosen))
+    assert compiled == [tiny.host.unet]
+    assert [step[3] for step in steps(traced)] == pytest.approx([step[3] for step in steps(usual)], rel=1e-5)
+    assert tiny.host.unet._compiled_call_impl is None

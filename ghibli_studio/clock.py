@@ -27,9 +27,9 @@ class Clock:
         """From now on speed and energy are measured; loading does not count."""
         self.work_started, self.meter = time.monotonic(), meter
 
-    def skip(self, share: float) -> None:
-        """A share of the work was done by an earlier process."""
-        self.skipped = share * self.total
+    def skip(self, passes: float) -> None:
+        """So much was done by an earlier process."""
+        self.skipped = passes
 
     def worked(self, passes: float) -> None:
         """Some more is done, counted in passes of one picture through the UNet."""

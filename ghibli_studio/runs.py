@@ -6,7 +6,7 @@ Yields one JSON object an event, which is also a line of `progress.jsonl`. Proce
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
@@ -121,7 +121,7 @@ def _ready(run: Run, dataset: Dataset, checkpoint: Checkpoint | None, stack: Exi
 def _events(run: Run, dataset: Dataset) -> Iterator[Event]:
     config, checkpoint = run.config(), read_checkpoint(run)
     before = _forget_unfinished(run, checkpoint.epoch if checkpoint else None)
-    clock = Clock(_work(config, dataset), before)
+    clock = Clock(_work(config, dataset, config.adapter.num_train_epochs), before)
     with ExitStack() as stack:
         for event in _ready(run, dataset, checkpoint, stack):
             if isinstance(event, Progress):
@@ -131,7 +131,7 @@ def _events(run: Run, dataset: Dataset) -> Iterator[Event]:
         keeper = _Keeper(run, config, ready.prepared, ready.attached, ready.adapter, clock)
         clock.start_work(meter(ready.prepared.base.device))
         if checkpoint:
-            clock.skip(checkpoint.epoch / config.adapter.num_train_epochs)
+            clock.skip(_work(config, dataset, checkpoint.epoch))
             keeper.keep(checkpoint.event)
             if checkpoint.event not in before:  # killed between the checkpoint and its line
                 yield checkpoint.event
@@ -154,7 +154,7 @@ class _Keeper:
     def told(self, event: training.Event) -> Iterator[Event]:
         """The events of one thing that the loop did; an epoch is on disk before its event."""
         if isinstance(event, Step):
-            self.clock.worked(PASSES_PER_STEP * self.config.training.train_batch_size)
+            self.clock.worked(PASSES_PER_STEP * event.pictures)
             yield {
                 "event": "step", "epoch": event.epoch, "step": event.step, "epochs": event.epochs, "loss": event.loss,
                 "learning_rate": event.learning_rate, "grad_norm": event.grad_norm,
@@ -167,7 +167,7 @@ class _Keeper:
         elif isinstance(event, Stopped):
             yield {"event": "stopped_early", "epoch": event.epoch, "patience": event.patience}
         else:
-            if self.sampled(event.epoch):
+            if has_sample(self.config, event.epoch):
                 yield from self.sample(event.epoch)
             told = {
                 "event": "epoch", "epoch": event.epoch, "step": event.step,
@@ -180,11 +180,6 @@ class _Keeper:
                 write_checkpoint(self.run, state)
                 self.keep(told)
             yield told
-
-    def sampled(self, epoch: int) -> bool:
-        """Whether the epoch has a sample picture."""
-        every = self.config.training.sample_every
-        return every > 0 and (epoch % every == 0 or epoch == self.config.adapter.num_train_epochs)
 
     def keep(self, told: Event) -> None:
         """Put what follows from an epoch's checkpoint on disk; done again after a kill it gives the same files."""
@@ -244,6 +239,7 @@ class _Keeper:
             "steps": told["step"],
             "seconds": told["seconds"],
             "images_per_second": speeds[len(speeds) // 2],
+            "compile_seconds": _compile_seconds(steps) if self.config.training.compile else None,
             "peak_memory_bytes": max(event["peak_memory_bytes"] for event in steps),
             "joules": told.get("joules"),
             "energy_source": self.clock.meter and self.clock.meter.source,
@@ -257,11 +253,23 @@ class _Keeper:
         }
 
 
-def _work(config: RunConfig, dataset: Dataset) -> float:
-    """The whole run in passes of one picture through the UNet."""
-    epochs = config.adapter.num_train_epochs
-    checking = len(dataset.part("validation")) * len(config.training.validation_timesteps) + 2 * SAMPLE_STEPS
-    return epochs * len(dataset.part("train")) * PASSES_PER_STEP + (epochs + 1) * checking
+def _compile_seconds(steps: Sequence[Event]) -> float:
+    """What the first step took beyond a usual one: torch.compile builds its code in it."""
+    took = [event["step_seconds"] for event in steps]
+    return round(max(took[0] - sorted(took)[len(took) // 2], 0.0), 3)
+
+
+def has_sample(config: RunConfig, epoch: int) -> bool:
+    """Whether a sample picture is drawn after an epoch."""
+    every = config.training.sample_every
+    return every > 0 and (epoch % every == 0 or epoch == config.adapter.num_train_epochs)
+
+
+def _work(config: RunConfig, dataset: Dataset, epochs: int) -> float:
+    """The run up to and with these epochs, in passes of one picture through the UNet."""
+    checking = len(dataset.part("validation")) * len(config.training.validation_timesteps)
+    samples = sum(has_sample(config, epoch) for epoch in range(epochs + 1))
+    return epochs * len(dataset.part("train")) * PASSES_PER_STEP + (epochs + 1) * checking + 2 * SAMPLE_STEPS * samples
 
 
 def _stage(what: str, done: int, total: int) -> Event:

@@ -59,6 +59,8 @@ class Step:
     """Time that the step took."""
     images_per_second: float
     peak_memory_bytes: int
+    pictures: int
+    """Learned from in this step."""
 
 
 @dataclass(frozen=True)
@@ -175,7 +177,7 @@ def train(
                 took = time.perf_counter() - started
                 yield Step(
                     epoch, step + 1, (step + 1) / batches.steps, value, rate, norm, took,
-                    pictures / took, peak_memory(base.device),
+                    pictures / took, peak_memory(base.device), pictures,
                 )
             yield from validated(epoch)
 

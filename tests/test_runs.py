@@ -242,3 +242,53 @@ def test_the_sample_prompt_can_be_chosen(project):
     run = new_run(project, sample_prompt="Petra, a temple", num_train_epochs=1)
     list(execute(run))
     assert read_recipe(run.sample_file(1))["prompt"] == "Petra, a temple"
+
+
+def test_counters_are_right_after_the_second_resumption(project):
+    whole = new_run(project, num_train_epochs=3)
+    expected = list(execute(whole))
+    run = new_run(project, num_train_epochs=3)
+    for _ in range(2):
+        going = execute(run)
+        for event in going:
+            if event["event"] == "step" and event["epoch"] == (read_checkpoint(run).epoch + 1 if read_checkpoint(run)
+                                                               else 2):
+                break
+        going.close()
+    assert read_checkpoint(run).epoch in (1, 2)
+    list(execute(run))
+    assert numbers(run.progress()) == numbers(expected)
+    told, wanted = run.metrics(), whole.metrics()
+    assert {name: told[name] for name in ("steps", "epochs", "best_epoch", "last_validation_loss")} == {
+        name: wanted[name] for name in ("steps", "epochs", "best_epoch", "last_validation_loss")}
+    assert of("epoch", run.progress())[-1]["fraction"] == pytest.approx(1.0)
+    assert len(list(run.checkpoints.iterdir())) == 1
+
+
+@pytest.mark.parametrize(("every", "drawn"), [(0, []), (1, [0, 1, 2, 3]), (2, [0, 2, 3])])
+def test_samples_are_drawn_every_so_many_epochs_and_last(project, every, drawn):
+    run = new_run(project, num_train_epochs=3, sample_every=every)
+    events = list(execute(run))
+    assert [event["epoch"] for event in of("sample", events)] == drawn
+    assert [file.name for file in run.samples()] == [f"epoch-{epoch:03d}.png" for epoch in drawn]
+    assert of("epoch", events)[-1]["fraction"] == pytest.approx(1.0)
+
+
+def test_a_run_that_stops_early_is_done_and_says_so(project, monkeypatch):
+    from ghibli_studio import stopping
+
+    monkeypatch.setattr(stopping, "better", lambda new, before: False)
+    run = new_run(project, num_train_epochs=9, early_stopping_patience=1)
+    events = list(execute(run))
+    assert events[-1] == {"event": "stopped_early", "epoch": 1, "patience": 1}
+    assert run.metrics()["epochs"] == 1
+    assert not of("step", list(execute(run)))
+
+
+@pytest.mark.parametrize("method", sorted(methods()))
+def test_a_run_with_every_option_is_kept_whole(project, method):
+    run = new_run(project, method, random_flip=True, caption_dropout=0.3, ema_decay=0.5, aspect_buckets=True)
+    list(execute(run))
+    assert run.metrics()["epochs"] == 2
+    names = {path.name.split("-")[0] for path in project.cache_file("").iterdir()}
+    assert names == {"latents", "base"} | ({"text"} if method == "lora" else set())

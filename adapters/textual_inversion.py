@@ -6,10 +6,10 @@ The vectors are parameters of their own behind the frozen embedding table (after
 The negative word. Guidance (Ho & Salimans 2022, arXiv:2207.12598) steers from the prediction without a caption towards
 the one with it, and both should be those of one distribution: the style's pictures. A LoRA gets there by itself when
 captions are dropped in training. Textual Inversion cannot, since the empty prompt has no word to learn, so it drops to
-a second word, which is learned on the same loss; in drawing it leads the negative prompt. Its vectors begin as the tokens
-that end and fill the empty prompt, so untrained, or at strength 0, it is the empty prompt. (DreamArtist, Dong et al.
-2022, arXiv:2211.11337, learns a negative word too, but by guidance inside the loss, which is another loss than LoRA's
-and twice the work.) diffusers loads a file of one word; a file with both is given to it word by word:
+a second word, which is learned on the same loss; in drawing it leads the negative prompt. Its vectors begin as the
+tokens that end and fill the empty prompt, so untrained, or at strength 0, it is the empty prompt. (DreamArtist, Dong et
+al. 2022, arXiv:2211.11337, learns a negative word too, but with guidance inside the loss, which is another loss than
+LoRA's and twice the work.) diffusers loads a file of one word; one with both is given to it word by word:
 `pipe.load_textual_inversion({word: vectors})`.
 """
 

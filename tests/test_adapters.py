@@ -33,8 +33,9 @@ def method_of(name):
 
 
 def made(name, **changes):
-    small = SMALL.get(method_of(name), {})
-    return build(method_of(name), method(method_of(name)).SETTINGS.checked({**small, **VARIANTS.get(name, {}), **changes}))
+    method_name = method_of(name)
+    values = {**SMALL.get(method_name, {}), **VARIANTS.get(name, {}), **changes}
+    return build(method_name, method(method_name).SETTINGS.checked(values))
 
 
 def weights(host: Host):

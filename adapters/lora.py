@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 from pydantic import Field, model_validator
 
 from adapters.base import AdapterSettings, Host, StudioError, match_state, with_trigger
-from adapters.lora_files import TEXT, TEXT_MODEL, UNET, described, of_the_layout, with_text_model
+from adapters.lora_files import TEXT, UNET, described, name_in, of_the_layout, saved_name
 
 if TYPE_CHECKING:
     from peft import LoraConfig
@@ -184,7 +184,7 @@ class LoraAdapter:
         strength = self._strength
         self.set_strength(1.0)
         state = {
-            with_text_model(prefix + name): tensor.detach().clone()
+            saved_name(prefix + name): tensor.detach().clone()
             for prefix, module in self._attached().items()
             for name, tensor in get_peft_model_state_dict(module, adapter_name=PEFT_NAME).items()
         }
@@ -195,14 +195,15 @@ class LoraAdapter:
         """Take over saved matrices; raises StudioError where names or shapes differ."""
         from peft.utils import set_peft_model_state_dict
 
-        state = {with_text_model(name): tensor for name, tensor in state.items()}
+        state = {saved_name(name): tensor for name, tensor in state.items()}
         match_state(self.state(), state)
         strength = self._strength
         self.set_strength(1.0)
         for prefix, module in self._attached().items():
-            own = {name.removeprefix(prefix): tensor for name, tensor in state.items() if name.startswith(prefix)}
-            if not hasattr(module, "text_model"):
-                own = {name.removeprefix(TEXT_MODEL): tensor for name, tensor in own.items()}
+            own = {
+                name_in(module, name.removeprefix(prefix)): tensor
+                for name, tensor in state.items() if name.startswith(prefix)
+            }
             set_peft_model_state_dict(module, own, adapter_name=PEFT_NAME)
         self.set_strength(strength)
 

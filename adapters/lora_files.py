@@ -16,7 +16,7 @@ from adapters.base import StudioError
 
 UNET, TEXT = "unet.", "text_encoder."
 TEXT_MODEL = "text_model."
-DOWN, UP, MAGNITUDE = ".lora_A.weight", ".lora_B.weight", ".lora_magnitude_vector"
+DOWN, UP, LENGTHS, WEIGHT = ".lora_A.weight", ".lora_B.weight", ".lora_magnitude_vector", ".weight"
 HEADER = "lora_adapter_metadata"
 
 Shapes = dict[str, tuple[int, ...]]
@@ -25,17 +25,28 @@ Shapes = dict[str, tuple[int, ...]]
 def of_the_layout(shapes: Shapes) -> bool:
     """True if every tensor is an update of the UNet or the text encoder by its name."""
     return bool(shapes) and all(
-        name.startswith((UNET, TEXT)) and name.endswith((DOWN, UP, MAGNITUDE)) for name in shapes
+        name.startswith((UNET, TEXT)) and name.endswith((DOWN, UP, LENGTHS, LENGTHS + WEIGHT)) for name in shapes
     )
 
 
-def with_text_model(name: str) -> str:
-    """A tensor's name with the text encoder's inner `text_model.`, which transformers 5 has dropped from its modules.
+def saved_name(name: str) -> str:
+    """A tensor's name in a file; only the text encoder's differ from peft's own.
 
-    Files keep it, so that programs with an older transformers find the layers; newer ones take it off themselves.
+    They keep the inner `text_model.`, which transformers 5 has dropped from its modules, so that programs with an older
+    one find the layers; newer ones take it off themselves. DoRA's lengths end in `.weight` there, since transformers 5
+    does not find them by peft's name and puts the untrained ones in their place, with no more than a warning.
     """
-    bare = name.removeprefix(TEXT)
-    return name if bare == name or bare.startswith(TEXT_MODEL) else TEXT + TEXT_MODEL + bare
+    if not name.startswith(TEXT):
+        return name
+    bare = name.removeprefix(TEXT).removeprefix(TEXT_MODEL)
+    return TEXT + TEXT_MODEL + (bare + WEIGHT if bare.endswith(LENGTHS) else bare)
+
+
+def name_in(module: Any, name: str) -> str:
+    """What peft calls a tensor of the file inside this UNet or text encoder; the part's prefix is off already."""
+    if name.endswith(LENGTHS + WEIGHT):
+        name = name.removesuffix(WEIGHT)
+    return name if hasattr(module, "text_model") else name.removeprefix(TEXT_MODEL)
 
 
 def described(shapes: Shapes, metadata: dict[str, str]) -> dict[str, Any]:
@@ -57,7 +68,7 @@ def described(shapes: Shapes, metadata: dict[str, str]) -> dict[str, Any]:
         "rank": rank,
         "lora_alpha": _alpha(rank, ranks, metadata),
         "target_modules": _of_rank(unet, rank),
-        "use_dora": any(name.endswith(MAGNITUDE) for name in shapes),
+        "use_dora": any(LENGTHS in name for name in shapes),
     }
     if conv_rank:
         values |= {"conv_rank": conv_rank, "conv_modules": _of_rank(unet, conv_rank)}

@@ -84,6 +84,9 @@ class TextualInversionAdapter:
     """`num_vectors` new word vectors; UNet, text encoder and embedding table stay as they are."""
 
     method = NAME
+    # The states before the new word do not depend on it (the mask is causal) and could be kept from step to step. That
+    # would save 2 to 3 % of a step of the miniature, where the text encoder takes 7 % and the words before the trigger
+    # are 34 of 77 tokens, and under 1 % with Stable Diffusion 1.5: not worth a text encoder's forward pass of our own.
     changes_text = True
 
     def __init__(self, settings: TextualInversionSettings):

@@ -50,7 +50,7 @@ class LoraSettings(AdapterSettings):
     text_encoder_modules: tuple[str, ...] = ("q_proj", "k_proj", "v_proj", "out_proj")
     """The text encoder's layers that get an update where text_encoder_rank is above 0."""
     use_dora: bool = False
-    """DoRA: also learn the length of every row of a weight, apart from its direction. Often better, always slower."""
+    """DoRA: also learn the length of every row of a weight, apart from its direction; a step does more work."""
     trigger: str = Field("ghibli style", max_length=60)
     """Words at the end of every prompt that call the style."""
 

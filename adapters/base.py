@@ -82,7 +82,8 @@ class Adapter(Protocol):
     """A small trainable part grafted onto a frozen Stable Diffusion.
 
     The contract, tested on every method: base weights stay bit-identical, plain captions encode unchanged while the
-    adapter is attached, equal seeds give equal losses, the state round-trips, and detaching restores the base.
+    adapter is attached (unless it is the text encoder that is grafted on), equal seeds give equal losses, the state
+    round-trips, and detaching restores the base.
     """
 
     method: str
@@ -108,6 +109,12 @@ class Adapter(Protocol):
 
     def caption(self, text: str) -> str:
         """The prompt with the method's trigger at the end."""
+
+    def unconditional(self, text: str = "") -> str:
+        """What guidance steers away from: the negative prompt `text`, with the method's negative word if it has one.
+
+        In training the same words stand for a caption that is dropped.
+        """
 
     def trigger_tokens(self, tokenizer: Any) -> int:
         """Tokens that the trigger adds to a prompt, told by the base model's own tokenizer."""

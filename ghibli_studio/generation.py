@@ -81,6 +81,10 @@ class Loaded:
             return with_trigger(prompt, self.style_words)
         return self.base.description.plain_caption(prompt)
 
+    def unconditional(self, negative_prompt: str) -> str:
+        """What guidance steers away from: the negative prompt, with the adapter's negative word if it has one."""
+        return negative_prompt if self.adapter is None else self.adapter.unconditional(negative_prompt)
+
 
 @contextmanager
 def with_adapter(base: BaseModel, path: Path) -> Iterator[Loaded]:
@@ -168,7 +172,7 @@ def draw(
         clean = encode_images(base, [square(photograph.image, description.resolution)]).to(base.device)
         latents = scheduler.add_noise(clean, noise, timesteps[:1])
     with torch.no_grad():
-        texts = [settings.negative_prompt, caption] if guided else [caption]
+        texts = [loaded.unconditional(settings.negative_prompt), caption] if guided else [caption]
         states = encode(base.host, token_ids(base.host, texts, description.token_limit))
         for index, timestep in enumerate(timesteps):
             noisy = scheduler.scale_model_input(latents, timestep).to(base.dtype).expand(len(texts), -1, -1, -1)
@@ -203,6 +207,8 @@ def recipe_for(
         started["photograph"] = {"sha256": photograph.sha256, "denoising_strength": photograph.denoising_strength}
     if loaded.adapter is None and loaded.style_words is not None:
         started["style_words"] = loaded.style_words
+    if (unconditional := loaded.unconditional(settings.negative_prompt)) != settings.negative_prompt:
+        started["negative_caption"] = unconditional
     return {
         "prompt": prompt,
         "caption": caption,

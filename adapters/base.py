@@ -76,6 +76,11 @@ class AdapterSettings(Settings):
     num_train_epochs: int = Field(10, ge=1, le=10_000)
     """How often every training picture is seen."""
 
+    @property
+    def learns_without_prompt(self) -> bool:
+        """True if part of the adapter learns only from pictures that are shown without a prompt."""
+        return False
+
 
 @runtime_checkable
 class Adapter(Protocol):

@@ -46,7 +46,12 @@ class TextualInversionSettings(AdapterSettings):
     """The new word, at the end of every prompt."""
 
     negative_vectors: int = Field(0, ge=0, le=64)
-    """Tokens of a second word, for the negative prompt, learned where captions are dropped. 0: there is none."""
+    """Tokens of a second word, for the negative prompt; unconditional_dropout says how often it learns. 0: none."""
+
+    @property
+    def learns_without_prompt(self) -> bool:
+        """True where there is a negative word."""
+        return self.negative_vectors > 0
 
     @field_validator("placeholder_token")
     @classmethod

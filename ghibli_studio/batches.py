@@ -47,9 +47,7 @@ class Batches:
         self.count = len(examples.latents)
         self.shapes = [tuple(latents.shape) for latents in examples.latents]
         self.steps = sum(-(-count // self.size) for count in Counter(self.shapes).values())
-        # the last row is that of no words, for pictures whose own are dropped
-        words = [*examples.captions, *([examples.wordless] if settings.caption_dropout else [])]
-        self.ids = token_ids(base.host, words, base.description.token_limit)
+        self.ids = token_ids(base.host, examples.prompts(settings), base.description.token_limit)
         self.time_steps = base.scheduler_config.get("num_train_timesteps", 1000)
         # each process drops other inputs of its share
         self.dropout = f"dropout/{place}" if place else "dropout"
@@ -77,7 +75,10 @@ class Batches:
         rows = torch.tensor(chosen)
         if settings.caption_dropout:
             lot = torch.rand(len(chosen), generator=generator(settings.seed, "captions", step))
-            rows = rows.where(lot >= settings.caption_dropout, torch.tensor(len(self.ids) - 1))
+            rows = rows.where(lot >= settings.caption_dropout, torch.tensor(self.count))
+        if settings.unconditional_dropout:
+            lot = torch.rand(len(chosen), generator=generator(settings.seed, "prompts", step))
+            rows = rows.where(lot >= settings.unconditional_dropout, torch.tensor(self.count + 1))
         device = self.base.device
         return [
             Batch(*(part[start:end].to(device, non_blocking=True) for part in (clean, noise, timesteps)),

@@ -55,6 +55,8 @@ class TrainingSettings(Settings):
     """How much of the noise is the same all over a picture, so that very dark and bright ones are learned too."""
     caption_dropout: float = Field(0, ge=0, lt=1)
     """Share of the pictures that are shown with the trigger alone, so that the style does not hang on other words."""
+    unconditional_dropout: float = Field(0, ge=0, lt=1)
+    """Share of the pictures that are shown without a prompt, such as 0.1; guidance steers away from what they teach."""
     random_flip: bool = False
     """Show half of the pictures turned left to right; clocks and letters turn too, so it is off."""
     aspect_buckets: bool = False
@@ -115,6 +117,15 @@ class RunConfig(Settings):
             settings = adapters.method(values.get("method", "")).SETTINGS
             values = {**values, "adapter": settings.checked(values["adapter"])}
         return values
+
+    @model_validator(mode="after")
+    def _all_of_it_can_learn(self) -> RunConfig:
+        if self.adapter.learns_without_prompt and not self.training.unconditional_dropout:
+            raise ValueError(
+                "unconditional_dropout is 0, and a negative word learns only from pictures without a prompt; set it to "
+                "0.1, or negative_vectors to 0"
+            )
+        return self
 
 
 PRESETS: dict[str, dict[str, Any]] = {

@@ -77,6 +77,7 @@ def examples(
     base, items = prepared.base, prepared.dataset.part(side)
     extra = adapter.trigger_tokens(base.host.tokenizer)
     made = _examples(base, items, prepared.latents, adapter.caption, extra)
+    made = replace(made, promptless=adapter.unconditional())
     uncut = settings.aspect_buckets
     for name, wanted in (("latents", uncut), ("mirrored", settings.random_flip)) if side == "train" else ():
         if not wanted:
@@ -87,7 +88,7 @@ def examples(
             else:
                 made = replace(made, **{name: [event[item.id] for item in items]})
     if side == "train" and not adapter.changes_text:
-        words = [*made.captions, made.wordless]
+        words = made.prompts(settings)
         key = hashlib.sha256(repr((base.digest, str(base.dtype), words)).encode()).hexdigest()[:16]
 
         def encode(captions: Sequence[str]) -> Tensor:

@@ -25,10 +25,17 @@ class Examples:
     """One prompt a picture, dressed for the model: with its trigger, or in the bare model's plain style."""
     wordless: str = ""
     """What is left of a prompt when the picture's own words are dropped: the trigger."""
+    promptless: str = ""
+    """What a picture is shown with that is shown without a prompt: nothing, or the adapter's negative word."""
     states: Sequence[Tensor] = ()
-    """Text states (limit, width) of the captions and of the wordless one, where the adapter leaves them alone."""
+    """Text states (limit, width) of all `prompts`, where the adapter leaves them alone."""
     mirrored: Sequence[Tensor] = ()
     """The latents of the pictures turned left to right; needed for `random_flip` alone."""
+
+    def prompts(self, settings: TrainingSettings) -> list[str]:
+        """All that training encodes: the captions and, where words or prompts are dropped, what is left of them."""
+        dropped = settings.caption_dropout or settings.unconditional_dropout
+        return [*self.captions, *([self.wordless, self.promptless] if dropped else [])]
 
 
 @dataclass(frozen=True)

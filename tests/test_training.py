@@ -19,9 +19,9 @@ def config(method="lora", **changes):
     return preset("quick", method, **{"train_batch_size": 2, "num_train_epochs": 2, **SMALL[method], **changes})
 
 
-def examples(tiny, count, dress=str):
+def examples(tiny, count, dress=str, promptless=""):
     latents = torch.randn((count, *tiny.description.latent_shape), generator=torch.Generator().manual_seed(8))
-    return Examples(latents, [dress(f"landmark {index}, on a hill") for index in range(count)], dress(""),
+    return Examples(latents, [dress(f"landmark {index}, on a hill") for index in range(count)], dress(""), promptless,
                     mirrored=latents.flip(-1))
 
 
@@ -34,7 +34,8 @@ def run(tiny, chosen, *, after=0, adapter_state=None, optimizer_state=None):
     events, states = [], {}
     try:
         for event in train(
-            attached, adapter, examples(tiny, 5, adapter.caption), examples(tiny, 3, adapter.caption), chosen,
+            attached, adapter, examples(tiny, 5, adapter.caption, adapter.unconditional()),
+            examples(tiny, 3, adapter.caption), chosen,
             finished_epochs=after, optimizer_state=optimizer_state,
         ):
             events.append(event)
@@ -242,6 +243,7 @@ def test_stopping_to_iterate_stops_training(tiny):
 
 OPTIONS = {
     "noise_offset": {"noise_offset": 0.1}, "caption_dropout": {"caption_dropout": 0.5}, "flip": {"random_flip": True},
+    "prompts": {"unconditional_dropout": 0.5},
     "ema": {"ema_decay": 0.9}, "accumulation": {"gradient_accumulation_steps": 2},
     "checkpointing": {"gradient_checkpointing": True}, "patience": {"early_stopping_patience": 5},
 }
@@ -321,6 +323,35 @@ def test_dropped_words_leave_the_trigger(tiny, monkeypatch):
     assert set(rows) - {5}
     adapter = build("ti", chosen.adapter)
     assert examples(tiny, 5, adapter.caption).wordless == adapter.caption("") == "<ghiblivis> <ghiblivis>_1"
+
+
+@pytest.mark.parametrize(("method", "more"), [("lora", {}), ("ti", {}), ("ti", {"negative_vectors": 2})])
+def test_dropped_prompts_train_what_guidance_steers_away_from(tiny, monkeypatch, method, more):
+    """The same pictures for every method; they leave nothing of the prompt but a negative word, which learns there."""
+    from ghibli_studio import batches
+
+    taken, step = [], batches.Batches._step
+
+    def watched(self, *where):
+        made = step(self, *where)
+        taken.extend(batch.rows.tolist() for batch in made)
+        return made
+
+    monkeypatch.setattr(batches.Batches, "_step", watched)
+    chosen = config(method, unconditional_dropout=0.5, **more)
+    adapter = build(method, chosen.adapter)
+    adapter.attach(tiny.host, 1)
+    before = adapter.state()
+    adapter.detach()
+    _, states = run(tiny, chosen)
+    assert taken == [[6, 6], [1, 3], [6], [6, 6], [0, 4], [1]]  # 6: behind five captions and the one without words
+    assert adapter.unconditional() == ("<ghiblivis-negative> <ghiblivis-negative>_1" if more else "")
+    assert all(not torch.equal(states[2][name], before[name]) for name in before if "lora_A" not in name)
+
+
+def test_a_negative_word_needs_pictures_without_a_prompt():
+    with pytest.raises(StudioError, match="unconditional_dropout is 0, and a negative word learns only"):
+        config("ti", negative_vectors=2)
 
 
 def test_noise_offset_moves_whole_pictures(tiny, monkeypatch):

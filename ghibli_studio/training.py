@@ -10,7 +10,7 @@ from __future__ import annotations
 import resource
 import sys
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -112,6 +112,10 @@ class Epoch:
 Event = Step | Validating | Epoch
 
 
+class Diverged(StudioError):
+    """The loss is no number any more."""
+
+
 def peak_memory(device: torch.device) -> int:
     """The most memory held so far, bytes: of the GPU, or of this process on a CPU."""
     import torch
@@ -176,11 +180,13 @@ def train(
     *,
     finished_epochs: int = 0,
     optimizer_state: dict[str, Tensor] | None = None,
+    rate: Callable[[int], float] | None = None,
 ) -> Iterator[Event]:
     """Train an adapter that is attached to `base.host`; stop iterating to stop training.
 
     Validates before the first step (unless it goes on after `finished_epochs`) and after each epoch. To go on, attach,
-    load the adapter's state of that epoch, and give the optimizer's.
+    load the adapter's state of that epoch, and give the optimizer's. `rate` gives the learning rate of a step, counted
+    from 0, in place of the schedule. Raises Diverged where the loss is no number any more.
     """
     import torch
 
@@ -209,9 +215,9 @@ def train(
         for index, chosen in enumerate(epoch_order(len(latents), settings.train_batch_size, settings.seed, epoch)):
             started = time.perf_counter()
             step = (epoch - 1) * steps + index
-            rate = learning_rate_at(step, epochs * steps, config.adapter)
+            learning_rate = rate(step) if rate else learning_rate_at(step, epochs * steps, config.adapter)
             for group in optimizer.param_groups:
-                group["lr"] = rate
+                group["lr"] = learning_rate
             source = generator(settings.seed, "step", step)
             torch.manual_seed(derived_seed(settings.seed, "dropout", step))
             clean = latents[chosen]
@@ -225,7 +231,7 @@ def train(
             error = (prediction - prediction_target(clean, noise, alpha_bar, kind)).pow(2).mean((1, 2, 3))
             loss = (error * min_snr_weight(alpha_bar.flatten(), settings.snr_gamma, kind)).mean()
             if not torch.isfinite(loss):
-                raise StudioError(
+                raise Diverged(
                     f"the loss became {loss.item()} at step {step + 1}; "
                     f"learning_rate {config.adapter.learning_rate} is too high, try a tenth of it"
                 )
@@ -236,8 +242,8 @@ def train(
             value, norm = loss.item(), float(norm)
             took = time.perf_counter() - started
             yield Step(
-                epoch, step + 1, (step + 1) / steps, value, rate, norm, took, len(chosen) / took,
-                peak_memory(base.device),
+                epoch, step + 1, (step + 1) / steps, value, learning_rate, norm, took,
+                len(chosen) / took, peak_memory(base.device),
             )
         yield from _validated(base, validation_set, settings, epoch, epoch * steps, optimizer)
 

@@ -82,7 +82,8 @@ def belongs(name: str, method: str) -> bool:
 def refuse_unknown(name: str, methods: Sequence[str]) -> None:
     """Raise StudioError unless one of the methods has the setting."""
     if not any(belongs(name, method) for method in methods):
-        known = [*TrainingSettings.model_fields, *(f for m in methods for f in adapters.method(m).SETTINGS.model_fields)]
+        own = [field for method in methods for field in adapters.method(method).SETTINGS.model_fields]
+        known = [*TrainingSettings.model_fields, *own]
         near = difflib.get_close_matches(name.rpartition(".")[2], known, n=1, cutoff=0.5)
         hint = f"did you mean {near[0]!r}?" if near and near[0] != name else "take one that it has"
         raise StudioError(f"{' and '.join(methods)} has no setting {name!r}; {hint}")

@@ -14,7 +14,7 @@ from ghibli_studio.workspace import Run
 MOST_SEEDS = 100
 SEEDS_END = 2**31
 MOST_TOLD = 3
-"""Settings that a name tells."""
+"""Settings that a name tells, besides the seed."""
 
 
 @dataclass(frozen=True)
@@ -118,7 +118,8 @@ def _named(runs: Sequence[Run], also: Sequence[str], apart: Callable[[Run], str]
     for name, own in zip(names, settings):
         others = [other for label, other in zip(names, settings) if label == name]
         differ = [key for key in own if any(other.get(key) != own[key] for other in others)]
-        words = ", ".join(f"{key.rpartition('.')[2].replace('_', ' ')} {own[key]}" for key in differ[:MOST_TOLD])
+        told = [key for key in differ if key not in also][:MOST_TOLD] + [key for key in differ if key in also]
+        words = ", ".join(f"{key.rpartition('.')[2].replace('_', ' ')} {own[key]}" for key in told)
         result.append(f"{name} ({words})" if words else name)
     return [name if result.count(name) == 1 else f"{name}, {apart(run)}" for name, run in zip(result, runs)]
 

@@ -85,8 +85,9 @@ def refuse_unknown(name: str, methods: Sequence[str]) -> None:
         own = [field for method in methods for field in adapters.method(method).SETTINGS.model_fields]
         known = [*TrainingSettings.model_fields, *own]
         near = difflib.get_close_matches(name.rpartition(".")[2], known, n=1, cutoff=0.5)
-        hint = f"did you mean {near[0]!r}?" if near and near[0] != name else "take one that it has"
-        raise StudioError(f"{' and '.join(methods)} has no setting {name!r}; {hint}")
+        hint = f"did you mean {near[0]!r}?" if near and near[0] != name else f"known are {', '.join(known)}"
+        who = f"{' and '.join(methods)} {'has' if len(methods) == 1 else 'have'}"
+        raise StudioError(f"{who} no setting {name!r}; {hint}")
 
 
 def for_each(values: Mapping[str, Any], methods: Sequence[str]) -> dict[str, dict[str, Any]]:

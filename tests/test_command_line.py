@@ -264,7 +264,12 @@ def test_an_interrupt_cancels_every_seed(call, project, monkeypatch):
 @pytest.mark.parametrize(
     ("words", "sentence"),
     [
-        (["--seeds", "0"], "seeds is 0; it is how many runs to queue, a whole number from 1 to 100"),
+        (["--seeds", "0"], "seeds is 0; it is how many runs to queue, a whole number from 1 to 100, "
+         "or the seeds themselves, as 1,5,9"),
+        (["--grid", "rank=2,4", "--resume", "x"], "--resume goes on with one run; leave --grid out"),
+        (["--grid", "rnk=4"], "lora has no setting 'rnk'; did you mean 'rank'?"),
+        (["--grid", "rank=0,4"], "rank is 0; it must be greater than or equal to 1"),
+        (["--grid", "rank"], "grid 'rank' does not say NAME=VALUES; write it as rank=4,8,16"),
         (["--seeds", "2", "--resume", "x"], "--resume goes on with one run; leave --seeds out"),
     ],
 )

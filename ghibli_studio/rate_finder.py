@@ -28,6 +28,10 @@ DIVERGED = 1.5
 """The test ends where the smoothed loss is so many times its lowest."""
 SETTLED = 5
 """Steps before it may end: the average of the first ones says little."""
+REACHED = 0.9
+"""Share of the deepest fall that counts as the bottom: what follows is flat, and its lowest point is chance."""
+LEAST_FALL = 0.5
+"""Percent; a smaller fall is none."""
 
 
 class RateSearch(Settings):
@@ -37,7 +41,7 @@ class RateSearch(Settings):
     """Learning rate of the first step."""
     highest_rate: float = Field(1.0, gt=0, le=10)
     """Learning rate of the last step, unless the loss has grown too much before."""
-    search_steps: int = Field(60, ge=10, le=1000)
+    search_steps: int = Field(50, ge=10, le=1000)
     """Steps from the lowest to the highest; each is done twice."""
 
     @model_validator(mode="after")
@@ -76,7 +80,7 @@ class RateRange:
     diverged: bool
     """The loss grew too much before the highest rate was reached."""
     suggestion: float | None
-    """Where the loss falls fastest, rounded to two digits; None where it never fell."""
+    """See `suggested`, rounded to two digits; None where the loss never fell."""
 
     @property
     def words(self) -> str:
@@ -88,8 +92,8 @@ class RateRange:
                     "take more steps, or other bounds")
         best = min(self.rows, key=lambda row: row.change)
         end = f"it grew too much at {last:.1e}" if self.diverged else f"tried up to {last:.1e}"
-        return (f"{label}: learning rate {self.suggestion:g}, where the loss falls fastest; it is lowest at "
-                f"{best.learning_rate:.1e} ({best.change:+.1f} %); {end}")
+        return (f"{label}: learning rate {self.suggestion:g}, a tenth of where the loss is near its lowest "
+                f"({best.change:+.1f} % at {best.learning_rate:.1e}); {end}")
 
 
 @dataclass(frozen=True)
@@ -153,12 +157,15 @@ def has_diverged(change: Sequence[float]) -> bool:
 
 
 def suggested(rows: Sequence[RateStep]) -> float | None:
-    """The learning rate where the smoothed loss falls fastest on its way to the lowest; None where it never fell."""
-    lowest = min(range(len(rows)), key=lambda number: rows[number].change, default=0)
-    falls = [(rows[number + 1].change - rows[number].change, number) for number in range(lowest)]
-    if not falls or min(falls)[0] >= 0 or rows[lowest].change >= 0:
+    """A tenth of the learning rate at which the smoothed loss is first near its lowest; None where it never fell.
+
+    The lowest itself is where learning begins to fail; a tenth of it is the usual advice (fastai's `minimum`).
+    """
+    lowest = min((row.change for row in rows), default=0.0)
+    if lowest > -LEAST_FALL:
         return None
-    return float(f"{rows[min(falls)[1]].learning_rate:.1e}")
+    bottom = next(row for row in rows if row.change <= REACHED * lowest)
+    return float(f"{bottom.learning_rate / 10:.1e}")
 
 
 def figure(found: Sequence[RateRange]) -> str:
@@ -169,13 +176,13 @@ def figure(found: Sequence[RateRange]) -> str:
         points = tuple((row.learning_rate, row.change) for row in one.rows)
         series.append(charts.Line(name, points, colour, marker=""))
         if one.suggestion is not None:
-            at = min(one.rows, key=lambda row: abs(row.learning_rate - one.suggestion))
+            at = min(one.rows, key=lambda row: abs(row.learning_rate / one.suggestion - 1))
             series.append(charts.Line(f"{name}: {one.suggestion:g}", ((at.learning_rate, at.change),), colour,
                                       marker="diamond"))
     return charts.lines(
         "Loss by learning rate", [line for line in series if line.points], "learning rate",
         "% against untrained", "The learning rate grows from step to step; smoothed, against the same steps untrained. "
-        "Diamonds: suggestions, where the loss falls fastest.", mark=0.0, logarithmic=True)
+        "Diamonds: suggestions, a tenth of where it is near its lowest.", mark=0.0, logarithmic=True)
 
 
 def rows_of(found: RateRange) -> list[dict[str, Any]]:

@@ -36,8 +36,8 @@ class Widgets:
 def lay_out() -> Widgets:
     """A folded part below the Train button."""
     with gr.Accordion("Find a learning rate and a batch size", open=False, elem_id="finders"):
-        gr.Markdown("A minute's trial on this project's pictures with the methods and settings above; nothing of it "
-                    "is kept.")
+        gr.Markdown("Trials of a few minutes on this project's pictures with the methods and settings above; nothing "
+                    "of them is kept.")
         with gr.Row():
             rate = gr.Button("Find the learning rate", elem_id="find-rate", min_width=160)
             batch = gr.Button("Find the batch size", elem_id="find-batch", min_width=160)

@@ -56,7 +56,7 @@ def untrained(ready: Prepared, config: RunConfig) -> Iterator[Trial]:
 
 
 def first_steps(trial: Trial, count: int, rate: Callable[[int], float] | None = None) -> Iterator[Step]:
-    """The run's first steps, `rate` in place of its schedule, and more epochs than it has where they are needed.
+    """The run's first steps, with `rate` in place of its schedule, which is stretched over these steps otherwise.
 
     Raises Diverged where the loss is no number any more.
     """

@@ -72,6 +72,45 @@ def test_train_queues_every_method_with_one_seed_before_the_next_seed(project, n
     assert len(project.runs()) == 4
 
 
+def test_a_grid_from_the_form_is_queued_with_its_seeds(project, no_processes):
+    changes = {"lora": {"rank": 3}}
+    runs = train_tab.submit(project.workspace, project.name, ["lora", "ti"], "quick", changes, "2,7",
+                            "lora.rank=4,8\ntrain_batch_size=1")
+    configs = [run.config() for run in runs]
+    assert [(c.training.seed, c.method, getattr(c.adapter, "rank", None)) for c in configs] == [
+        (seed, *one) for seed in (2, 7) for one in (("lora", 4), ("ti", None), ("lora", 8))
+    ]
+    assert {c.training.train_batch_size for c in configs} == {1}
+    with pytest.raises(StudioError, match="grid 'rank' does not say NAME=VALUES"):
+        train_tab.submit(project.workspace, project.name, ["lora"], "quick", {}, "1", "rank")
+    assert len(project.runs()) == 6
+
+
+def test_all_runs_of_a_grid_stay_in_the_plots(project, no_processes):
+    workspace, name = project.workspace, project.name
+    (old,) = train_tab.submit(workspace, name, ["ti"], "quick", {})
+    seen, *_ = run_views.refresh(workspace, name, None, [], None)
+    runs = train_tab.submit(workspace, name, ["lora"], "quick", {}, "1", "rank=2,4,8")
+    for run in (old, *runs):
+        fake_progress(run)
+    together = run_views.newest(project, runs)
+    assert together == sorted(run.id for run in (old, *runs))
+    _, *updates = run_views.refresh(workspace, name, None, together, seen)
+    assert updates[3]["value"] == together
+    assert updates[4]["visible"]
+    table = (updates[6]["value"] if isinstance(updates[6], dict) else updates[6].value)["data"]
+    assert {row[2] for row in table} == {"Base model", "TI", "LoRA (rank 2)", "LoRA (rank 4)", "LoRA (rank 8)"}
+    (other,) = train_tab.submit(workspace, name, ["lora"], "quick", {})
+    _, *updates = run_views.refresh(workspace, name, None, together, seen)
+    assert updates[3]["value"] == sorted([old.id, other.id])  # what was queued elsewhere is shown as ever
+
+
+def test_every_run_of_a_plot_has_a_colour_of_its_own(project, no_processes):
+    runs = train_tab.submit(project.workspace, project.name, ["lora"], "quick", {}, "13")
+    names = run_views.names_of(runs)
+    assert len({run_views.colours(runs, names)[name] for name in names}) == 13
+
+
 @pytest.mark.parametrize(
     ("name", "methods", "sentence"),
     [

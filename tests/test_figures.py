@@ -232,7 +232,7 @@ def test_powers_of_ten_stand_evenly():
     places = (charts.LEFT, (charts.LEFT + right) / 2, right)
     assert [one.split(",")[0] for one in curve] == [f"{place:.1f}" for place in places]
     assert tree.get("aria-label").endswith(
-        "LoRA begins at 0.0, is lowest at 0.0 where 0.0001, ends at 0.0; chosen, 1.0 where 0.001")
+        "LoRA begins at 0.00, is lowest at 0.00 where 0.0001, ends at 0.00; chosen, 1.00 where 0.001")
 
 
 POINTS = [Point("Base", 0.7, 0.6, "#7a8794", "diamond"), Point("LoRA", 0.65, 0.75, "#2f9e63", "circle",

@@ -129,6 +129,7 @@ def test_live_widgets_change_only_where_there_is_news(project, no_processes):
     runs = train_tab.submit(workspace, project.name, ["lora", "ti"], "quick", {})
     seen, *first = run_views.refresh(workspace, project.name, None, [], None)
     assert not any(skipped(update) for update in first[:5])
+    seen, *_ = run_views.refresh(workspace, project.name, None, [], seen)
     seen, *quiet = run_views.refresh(workspace, project.name, None, [], seen)
     assert all(skipped(update) for update in quiet)
     fake_progress(runs[0])
@@ -136,6 +137,9 @@ def test_live_widgets_change_only_where_there_is_news(project, no_processes):
     assert [skipped(update) for update in news[:8]] == [False, *[True] * 4, *[False] * 3]
     rows = news[5]["value"] if isinstance(news[5], dict) else news[5].value
     assert rows is not None
+    seen, *again = run_views.refresh(workspace, project.name, None, [], seen)  # new lines: see `plots`
+    assert [skipped(update) for update in again] == [*[True] * 5, *[False] * 3, *[True] * 2]
+    assert again[6].colors_in_legend == ["Base model", "LoRA"]
     _, *nothing = run_views.refresh(workspace, project.name, None, [], seen)
     assert all(skipped(update) for update in nothing)
 

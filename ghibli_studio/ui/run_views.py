@@ -88,8 +88,12 @@ def newest(project: Project, queued: Sequence[Run] = ()) -> list[str]:
     return sorted({run.id for run in queued} | {latest[method] for method in latest if method not in methods})
 
 
-def plots(runs: Sequence[Run]) -> list[Any]:
-    """Updates of the three plots: training loss, validation loss, change per time step."""
+def plots(runs: Sequence[Run], again: bool = False) -> list[Any]:
+    """Updates of the three plots: training loss, validation loss, change per time step.
+
+    Gradio (6) sets a plot's colours before its data and lays it out on the first, with the lines that it had before;
+    `again`, sent when the data is there, gives it the legend, which makes it lay out anew.
+    """
     import pandas as pd
 
     names = names_of(runs)
@@ -104,7 +108,9 @@ def plots(runs: Sequence[Run]) -> list[Any]:
     for rows in tables:
         series = {row["series"] for row in rows}
         shown = {name: value for name, value in colour.items() if name in series}
-        updates.append(gr.LinePlot(value=pd.DataFrame(rows) if rows else None, color_map=shown, visible=bool(rows)))
+        legend = {"colors_in_legend": list(shown)} if again else {}
+        updates.append(gr.LinePlot(value=pd.DataFrame(rows) if rows else None, color_map=shown, visible=bool(rows),
+                                   **legend))
     return updates
 
 
@@ -141,6 +147,9 @@ def refresh(workspace: Workspace, name: str | None, which: str | None, shown: li
         "samples": [chosen, [len(run.samples()) for run in in_plots]],
     }
     news = {key: not seen or seen[key] != value for key, value in now.items()}
+    lines = [names_of(in_plots), [bool(kinds.count("step")) for kinds in events], [bool(kinds) for kinds in events]]
+    again = bool(seen) and seen["again"]
+    now |= {"lines": lines, "again": not seen or seen["lines"] != lines}
     updates: list[Any] = [gr.skip()] * (8 + strips_count)
     if news["cards"]:
         updates[0] = cards
@@ -151,10 +160,10 @@ def refresh(workspace: Workspace, name: str | None, which: str | None, shown: li
         updates[1] = gr.update(visible=bool(ids))
         updates[2] = gr.update(choices=ids, value=value)
         updates[3:5] = [gr.update(choices=ids, value=chosen, visible=several), gr.update(visible=several)]
-    if news["steps"] or news["epochs"]:
-        training, validation, profile = plots(in_plots)
-        updates[5] = training if news["steps"] else gr.skip()
-        updates[6:8] = [validation, profile] if news["epochs"] else [gr.skip()] * 2
+    if again or news["steps"] or news["epochs"]:
+        training, validation, profile = plots(in_plots, again)
+        updates[5] = training if again or news["steps"] else gr.skip()
+        updates[6:8] = [validation, profile] if again or news["epochs"] else [gr.skip()] * 2
     if news["samples"]:
         updates[8:] = strips(in_plots)
     return [now, *updates]

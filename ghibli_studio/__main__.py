@@ -15,9 +15,8 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-import adapters
-from ghibli_studio import collection_commands, evaluate_commands, styling_commands
-from ghibli_studio.config import PAPER_LANDMARKS, PRESETS, GenerationSettings, StudioError, preset
+from ghibli_studio import collection_commands, evaluate_commands, styling_commands, training_commands
+from ghibli_studio.config import PAPER_LANDMARKS, GenerationSettings, StudioError
 from ghibli_studio.files import explain_os_error
 from ghibli_studio.telling import Told
 from ghibli_studio.workspace import Project, Workspace, default_root
@@ -79,19 +78,7 @@ def _parser() -> argparse.ArgumentParser:
         command.add_argument("--seed", type=int, default=0, help="decides the split and the scenes (%(default)s)")
         command.add_argument("--replace", action="store_true", help="make the data set anew if there is one")
 
-    train = verb("train", _train, "train an adapter")
-    train.add_argument("--method", choices=sorted(adapters.methods()), required=True, help="what to train")
-    train.add_argument("--preset", choices=sorted(PRESETS), default="default", help="settings (%(default)s)")
-    train.add_argument("--base-model", help="default: the data set's")
-    train.add_argument("--epochs", type=int, help="how often every picture is seen")
-    train.add_argument("--seed", type=int, help="decides every random draw")
-    train.add_argument("--seeds", type=int, default=1, help="runs to queue, from that seed upwards (%(default)s)")
-    train.add_argument("--set", action="append", default=[], metavar="NAME=VALUE", help="any other setting, as JSON")
-    train.add_argument("--resume", metavar="RUN", help="go on with a run after its last finished epoch")
-    verb("runs", _runs, "list the project's runs with their figures")
-    cancel = verb("cancel", _cancel, "stop a run; its best epoch so far stays usable")
-    cancel.add_argument("run", help="the run's name")
-
+    training_commands.add(verb)
     draw = verb("generate", _generate, "draw pictures, every method from the same noise")
     draw.add_argument("--methods", default="base,lora,ti", help="separated by commas (%(default)s)")
     what = draw.add_mutually_exclusive_group()
@@ -150,59 +137,6 @@ def _made_dataset(project: Project, progress: Iterator[Any], told: Told) -> int:
         f"{project.folder}: {train} pictures to train on, {validation} of other landmarks to validate on",
         event="done", train=train, validation=validation, left_out=len(made.problems), too_long=len(made.too_long()),
     )
-    return 0
-
-
-def _setting(text: str) -> tuple[str, Any]:
-    name, equals, value = text.partition("=")
-    if not equals:
-        raise StudioError(f"--set {text!r} has no '='; write it as --set rank=16")
-    try:
-        return name, json.loads(value)
-    except ValueError:
-        return name, value
-
-
-def _train(chosen: argparse.Namespace, workspace: Workspace, told: Told) -> int:
-    from ghibli_studio import dataset as datasets
-    from ghibli_studio import jobs
-    from ghibli_studio.following import follow
-    from ghibli_studio.seeds import with_seeds
-
-    project = workspace.project(chosen.project)
-    if chosen.resume:
-        if chosen.seeds != 1:
-            raise StudioError("--resume goes on with one run; leave --seeds out")
-        runs = [project.run(chosen.resume)]
-        jobs.start(runs[0])
-    else:
-        changes = dict(_setting(text) for text in chosen.set)
-        given = {"num_train_epochs": chosen.epochs, "seed": chosen.seed}
-        changes |= {name: value for name, value in given.items() if value is not None}
-        base = chosen.base_model or datasets.load(project).base_model
-        config = preset(chosen.preset, chosen.method, base_model=base, **changes)
-        runs = [jobs.submit(project, each) for each in with_seeds(config, chosen.seeds)]
-    return follow(runs, told)
-
-
-def _runs(chosen: argparse.Namespace, workspace: Workspace, told: Told) -> int:
-    from ghibli_studio import jobs
-
-    for run in workspace.project(chosen.project).runs():
-        status, metrics = jobs.status(run), run.metrics()
-        best = ""
-        if metrics:
-            best = f"best validation loss {metrics['best_validation_loss']:.4f} in epoch {metrics['best_epoch']}"
-        told.line(f"{run.id}  {status.state}  {best}", event="run", run=run.id, state=status.state, **metrics)
-    return 0
-
-
-def _cancel(chosen: argparse.Namespace, workspace: Workspace, told: Told) -> int:
-    from ghibli_studio import jobs
-
-    run = workspace.project(chosen.project).run(chosen.run)
-    status = jobs.cancel(run)
-    told.line(f"{run.id}: {status.state}", event=status.state, run=run.id)
     return 0
 
 

@@ -6,8 +6,9 @@ Each is told in words for those who cannot see it; markers and dashes tell apart
 from __future__ import annotations
 
 import html
+import math
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from ghibli_studio.figures import Axis, axis, drawing, precise
 
@@ -58,12 +59,18 @@ class Path:
 
 def lines(
     title: str, series: Sequence[Line], x_label: str, y_label: str, note: str = "", mark: float | None = None,
-    ticks: Sequence[float] | None = None,
+    ticks: Sequence[float] | None = None, logarithmic: bool = False,
 ) -> str:
-    """Curves with their bands; `mark` is a dashed horizontal line, `ticks` are places along x that have to be shown."""
+    """Curves with their bands; `mark` is a dashed horizontal line, `ticks` are places along x that have to be shown.
+
+    `logarithmic` is for an x that is above zero and goes over powers of ten.
+    """
+    if logarithmic:
+        series = [replace(line, points=tuple((math.log10(x), y) for x, y in line.points),
+                          band=tuple((math.log10(x), *two) for x, *two in line.band)) for line in series]
     xs = [x for line in series for x, _ in line.points]
     ys = [y for line in series for _, y in line.points] + [y for line in series for _, *two in line.band for y in two]
-    across = axis(xs, 6) if ticks is None else _exactly(ticks)
+    across = _powers(xs) if logarithmic else axis(xs, 6) if ticks is None else _exactly(ticks)
     up = axis(ys, 5, () if mark is None else (mark,))
     inside = _frame(across, up, x_label, y_label)
     if mark is not None:
@@ -78,7 +85,7 @@ def lines(
         places = [(_x(x, across), _y(y, up)) for x, y in line.points]
         inside.append(_polyline(places, line.colour, line.dashed))
         inside += [marker(line.marker, x, y, 3.5, line.colour) for x, y in places if line.marker]
-    form, at = precise(up), precise(across)
+    form, at = precise(up), across.form if logarithmic else precise(across)
     spoken = "; ".join(_course(line, form, at) for line in series)
     return drawing(title, note, f"{title}, {y_label} by {x_label}: {spoken}", WIDTH, HEIGHT, "".join(inside),
                    legend([(line.label, line.colour, line.marker, line.dashed) for line in series]))
@@ -193,6 +200,8 @@ def _course(line: Line, form: Callable[[float], str], at: Callable[[float], str]
     """A curve in a sentence: where it begins, where it is lowest, where it ends."""
     if not line.points:
         return f"{line.label} has no point"
+    if len(line.points) == 1:
+        return f"{line.label}, {form(line.points[0][1])} where {at(line.points[0][0])}"
     first, last, least = line.points[0], line.points[-1], min(line.points, key=lambda point: point[1])
     return (f"{line.label} begins at {form(first[1])}, is lowest at {form(least[1])} where {at(least[0])}, "
             f"ends at {form(last[1])}")
@@ -203,6 +212,13 @@ def _exactly(ticks: Sequence[float]) -> Axis:
     places = tuple(sorted(ticks))
     room = (places[-1] - places[0]) * 0.03 or 0.5
     return Axis(places[0] - room, places[-1] + room, places, "{:g}".format)
+
+
+def _powers(logarithms: Sequence[float]) -> Axis:
+    """A scale of powers of ten around these logarithms, written as the numbers themselves."""
+    low, high = math.floor(min(logarithms, default=0)), math.ceil(max(logarithms, default=1))
+    ticks = tuple(range(low, max(high, low + 1) + 1))
+    return Axis(ticks[0], ticks[-1], ticks, lambda value: f"{10.0**value:.2g}")
 
 
 def _x(value: float, scale: Axis) -> float:

@@ -16,6 +16,8 @@ LETTERS = 22
 # colours of a method's curves; readable on light and on dark ground
 COLOURS = {"lora": "#2f9e63", "ti": "#d0672f", "base": "#7a8794"}
 SPARE_COLOURS = ("#6374de", "#b05ab8", "#2497b4", "#bd9318")
+MORE_COLOURS = (*SPARE_COLOURS, "#c2455b", "#5f9b1f", "#8d6748", "#e08ab0", "#3b62a8", "#8f8a2a", "#5cb0a0", "#a0522d")
+"""For plots of many runs; the spare ones first."""
 
 
 @dataclass(frozen=True)

@@ -34,6 +34,7 @@ if TYPE_CHECKING:
 class Prepared:
     """Everything that is the same for every method."""
 
+    project: Project
     base: BaseModel
     dataset: Dataset
     latents: dict[str, Tensor]
@@ -63,18 +64,18 @@ def prepare(project: Project, dataset: Dataset, config: RunConfig) -> Iterator[P
         if isinstance(event, Validating):
             yield Progress(event.done, event.total, "measuring the base model")
         else:
-            yield Prepared(base, dataset, latents, event)
+            yield Prepared(project, base, dataset, latents, event)
 
 
 def examples(
-    prepared: Prepared, project: Project, side: Split, adapter: Adapter, settings: TrainingSettings
+    prepared: Prepared, side: Split, adapter: Adapter, settings: TrainingSettings
 ) -> Iterator[Progress | Examples]:
     """One side of the data set as an adapter learns it: captions dressed; the last event is the result.
 
     A caption too long for that was allowed to be cut, else the run would not have come so far. What changes neither
     with the adapter nor in training is kept on disk: text states, and latents of mirrored or uncut pictures.
     """
-    base, items = prepared.base, prepared.dataset.part(side)
+    project, base, items = prepared.project, prepared.base, prepared.dataset.part(side)
     extra = adapter.trigger_tokens(base.host.tokenizer)
     made = _examples(base, items, prepared.latents, adapter.caption, extra)
     made = replace(made, promptless=adapter.unconditional())

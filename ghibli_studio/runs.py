@@ -25,7 +25,7 @@ from ghibli_studio.machine import machine
 from ghibli_studio.noise import derived_seed
 from ghibli_studio.preparing import Prepared, examples, prepare
 from ghibli_studio.training import Examples, Step, Stopped, Validating
-from ghibli_studio.workspace import Run
+from ghibli_studio.workspace import Project, Run
 
 if TYPE_CHECKING:
     from adapters import Adapter
@@ -37,8 +37,12 @@ PASSES_PER_STEP = 3  # a training step goes forward, and back at twice the cost
 
 def check(run: Run) -> Dataset:
     """The run's data set, or StudioError for all that can be known to be wrong before a model is loaded."""
-    config = run.config()
-    dataset = datasets.load(run.project)
+    return check_settings(run.project, run.config())
+
+
+def check_settings(project: Project, config: RunConfig) -> Dataset:
+    """The same for a project and settings that have no run (yet)."""
+    dataset = datasets.load(project)
     description = base_model.describe(config.base_model)
     datasets.refuse_other_size(dataset, description)
     tokenizer = base_model.load_tokenizer(config.base_model)
@@ -96,8 +100,8 @@ class _Ready:
 
 def _ready(run: Run, dataset: Dataset, checkpoint: Checkpoint | None, stack: ExitStack) -> Iterator[Progress | _Ready]:
     """Load, encode, attach; the last event is the result. The adapter is detached when the stack is closed."""
-    config, project = run.config(), run.project
-    for event in prepare(project, dataset, config):
+    config = run.config()
+    for event in prepare(run.project, dataset, config):
         if isinstance(event, Progress):
             yield event
         else:
@@ -108,7 +112,7 @@ def _ready(run: Run, dataset: Dataset, checkpoint: Checkpoint | None, stack: Exi
     stack.callback(adapter.detach)
     sides = []
     for side in ("train", "validation"):
-        for event in examples(replace(prepared, base=attached), project, side, adapter, config.training):
+        for event in examples(replace(prepared, base=attached), side, adapter, config.training):
             if isinstance(event, Progress):
                 yield event
             else:

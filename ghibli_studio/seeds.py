@@ -1,9 +1,9 @@
-"""Runs that differ in nothing but their seed: how they are queued, and how they are found again."""
+"""Runs that differ in nothing but their seed: how they are queued, how they are found again, what runs are called."""
 
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -13,6 +13,8 @@ from ghibli_studio.workspace import Run
 
 MOST_SEEDS = 100
 SEEDS_END = 2**31
+MOST_TOLD = 3
+"""Settings that a name tells, besides the seed."""
 
 
 @dataclass(frozen=True)
@@ -31,20 +33,47 @@ class Group:
         return [run.config().training.seed for run in self.runs]
 
 
-def with_seeds(config: RunConfig, count: float | None) -> list[RunConfig]:
-    """The configuration with `count` seeds, from its own upwards; raises StudioError for a count out of bounds.
+def with_seeds(config: RunConfig, wanted: float | str | None) -> list[RunConfig]:
+    """The configuration with several seeds; raises StudioError for what is no seeds.
 
-    A whole number as a form gives it, 3.0, will do.
+    `wanted` is how many, from the configuration's own upwards (a whole number as a form gives it, 3.0, will do), or
+    the seeds themselves with commas between, `1,5,9`.
     """
     first = config.training.seed
-    if isinstance(count, bool) or count not in range(1, MOST_SEEDS + 1):
-        raise StudioError(f"seeds is {count}; it is how many runs to queue, a whole number from 1 to {MOST_SEEDS}")
-    if first + count > SEEDS_END:
-        raise StudioError(f"seeds is {count} from seed {first} on; the last seed there is, is {SEEDS_END - 1}")
+    if isinstance(wanted, str) and "," in wanted:
+        seeds = _listed(wanted)
+    else:
+        count = _count(wanted)
+        if first + count > SEEDS_END:
+            raise StudioError(f"seeds is {wanted} from seed {first} on; the last seed there is, is {SEEDS_END - 1}")
+        seeds = list(range(first, first + count))
     return [
-        config.model_copy(update={"training": config.training.model_copy(update={"seed": first + offset})})
-        for offset in range(int(count))
+        config.model_copy(update={"training": config.training.model_copy(update={"seed": seed})}) for seed in seeds
     ]
+
+
+def _count(wanted: float | str | None) -> int:
+    number = wanted
+    if isinstance(wanted, str) and wanted.strip().isascii() and wanted.strip().isdigit():
+        number = int(wanted)
+    if isinstance(number, bool) or number not in range(1, MOST_SEEDS + 1):
+        raise StudioError(f"seeds is {wanted}; it is how many runs to queue, a whole number from 1 to {MOST_SEEDS}, "
+                          "or the seeds themselves, as 1,5,9")
+    return int(number)
+
+
+def _listed(wanted: str) -> list[int]:
+    """The seeds that a text names; a comma at its end is allowed, so that `5,` is seed 5 alone."""
+    parts = [part.strip() for part in wanted.strip().removesuffix(",").split(",")]
+    wrong = [part for part in parts if not (part.isascii() and part.isdigit() and int(part) < SEEDS_END)]
+    if wrong:
+        raise StudioError(f"seeds holds {wrong[0]!r}; a seed is a whole number from 0 to {SEEDS_END - 1}")
+    seeds = [int(part) for part in parts]
+    if twice := [seed for place, seed in enumerate(seeds) if seed in seeds[:place]]:
+        raise StudioError(f"seeds names {twice[0]} twice; name each once")
+    if len(seeds) > MOST_SEEDS:
+        raise StudioError(f"seeds names {len(seeds)} seeds; at most {MOST_SEEDS} can be queued at once")
+    return seeds
 
 
 def groups(runs: Sequence[Run]) -> list[Group]:
@@ -68,23 +97,37 @@ def groups(runs: Sequence[Run]) -> list[Group]:
     return [Group(name, of_group[0].config().method, of_group) for name, of_group in zip(names, members)]
 
 
+def names_of(runs: Sequence[Run]) -> list[str]:
+    """What each run is called beside the others: its method, with the settings and the seed that tell it from others.
+
+    Runs that differ in nothing of it are told apart by their time.
+    """
+    return _named(runs, ("seed",), lambda run: run.id[9:15])
+
+
 def _names(firsts: Sequence[Run]) -> list[str]:
+    return _named(firsts, (), lambda run: f"run {run.id}")
+
+
+def _named(runs: Sequence[Run], also: Sequence[str], apart: Callable[[Run], str]) -> list[str]:
     """The method alone where that is clear; else with preset and epochs, or the settings that differ."""
-    configs = [run.config() for run in firsts]
+    configs = [run.config() for run in runs]
     names = [adapters.method(config.method).SHORT_LABEL for config in configs]
-    settings = [_flat(config) for config in configs]
+    settings = [_flat(config, also) for config in configs]
     result = []
     for name, own in zip(names, settings):
         others = [other for label, other in zip(names, settings) if label == name]
         differ = [key for key in own if any(other.get(key) != own[key] for other in others)]
-        words = ", ".join(f"{key.rpartition('.')[2].replace('_', ' ')} {own[key]}" for key in differ[:3])
+        told = [key for key in differ if key not in also][:MOST_TOLD] + [key for key in differ if key in also]
+        words = ", ".join(f"{key.rpartition('.')[2].replace('_', ' ')} {own[key]}" for key in told)
         result.append(f"{name} ({words})" if words else name)
-    return [name if result.count(name) == 1 else f"{name}, run {run.id}" for name, run in zip(result, firsts)]
+    return [name if result.count(name) == 1 else f"{name}, {apart(run)}" for name, run in zip(result, runs)]
 
 
-def _flat(config: RunConfig) -> dict[str, Any]:
+def _flat(config: RunConfig, also: Sequence[str] = ()) -> dict[str, Any]:
+    """Every setting but the seed; `also` are names of the training's settings to put last."""
     sections = config.model_dump(mode="json")
     flat = {key: value for key, value in sections.items() if not isinstance(value, dict)}
     for name in ("training", "adapter"):
         flat |= {f"{name}.{key}": value for key, value in sections[name].items() if key != "seed"}
-    return flat
+    return flat | {name: sections["training"][name] for name in also}

@@ -11,7 +11,7 @@ from __future__ import annotations
 import resource
 import sys
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
@@ -85,6 +85,10 @@ class Stopped:
 Event = Step | Validating | Epoch | Stopped
 
 
+class Diverged(StudioError):
+    """The loss is no number any more."""
+
+
 def peak_memory(device: torch.device) -> int:
     """The most memory held so far, bytes: of the GPU, or of this process on a CPU."""
     import torch
@@ -103,12 +107,14 @@ def train(
     *,
     finished_epochs: int = 0,
     optimizer_state: dict[str, Tensor] | None = None,
+    rate: Callable[[int], float] | None = None,
 ) -> Iterator[Event]:
     """Train an adapter that is attached to `base.host`; stop iterating to stop training.
 
     Validates before the first step (unless it goes on after `finished_epochs`) and after each epoch. To go on, attach,
     load the adapter's state of that epoch, and give the state that came with it. Several processes each call this
-    with the same arguments: a step's pictures are shared among them, its gradients added up.
+    with the same arguments: a step's pictures are shared among them, its gradients added up. `rate` gives the learning
+    rate of a step, counted from 0, in place of the schedule. Raises Diverged where the loss is no number any more.
     """
     import torch
 
@@ -157,7 +163,8 @@ def train(
             for index in range(batches.steps):
                 started = time.perf_counter()
                 step = (epoch - 1) * batches.steps + index
-                rate = learning_rate_at(step, epochs * batches.steps, config.adapter)
+                planned = learning_rate_at(step, epochs * batches.steps, config.adapter)
+                learning_rate = rate(step) if rate else planned
                 torch.manual_seed(derived_seed(settings.seed, batches.dropout, step))
                 losses = []
                 shares, pictures = upcoming
@@ -165,18 +172,18 @@ def train(
                     loss = loss_of(batch)
                     accelerator.backward(loss)
                     losses.append(loss.detach())
-                norm = optimiser.step(rate)
+                norm = optimiser.step(learning_rate)
                 upcoming = next(steps, ([], 0))  # drawn while a GPU still computes
                 value = _together(accelerator, losses)
                 if not torch.isfinite(value):
-                    raise StudioError(
+                    raise Diverged(
                         f"the loss became {value.item()} at step {step + 1}; "
                         f"learning_rate {config.adapter.learning_rate} is too high, try a tenth of it"
                     )
                 value, norm = value.item(), float(norm)
                 took = time.perf_counter() - started
                 yield Step(
-                    epoch, step + 1, (step + 1) / batches.steps, value, rate, norm, took,
+                    epoch, step + 1, (step + 1) / batches.steps, value, learning_rate, norm, took,
                     pictures / took, peak_memory(base.device), pictures,
                 )
             yield from validated(epoch)

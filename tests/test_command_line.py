@@ -232,6 +232,42 @@ def test_several_seeds_are_runs_that_differ_in_nothing_else(call, project):
     assert configs[0].model_dump()["adapter"] == configs[1].model_dump()["adapter"]
 
 
+def test_a_grid_is_queued_for_both_methods(call, project, monkeypatch):
+    from ghibli_studio import jobs
+    from ghibli_studio.files import write_json
+
+    monkeypatch.setattr(jobs, "start", lambda run: write_json(run.done_file, {"state": "done"}))
+    code, lines = call("train", project.name, "--method", "all", "--preset", "quick", "--grid", "rank=2,4", "--grid",
+                       "snr_gamma=1,5", "--seeds", "3,1", "--set", "num_vectors=2")
+    assert code == 0
+    configs = [project.run(line["run"]).config() for line in lines if line["event"] == "run"]
+    assert [(c.training.seed, c.method, c.training.snr_gamma, getattr(c.adapter, "rank", None)) for c in configs] == [
+        (seed, *one) for seed in (3, 1) for one in (
+            ("lora", 1, 2), ("ti", 1, None), ("lora", 5, 2), ("ti", 5, None), ("lora", 1, 4), ("lora", 5, 4))
+    ]
+    assert {c.adapter.num_vectors for c in configs if c.method == "ti"} == {2}
+
+
+def test_a_learning_rate_and_a_batch_size_are_found(call, tell, project, tmp_path):
+    page = tmp_path / "rate.html"
+    code, lines = call("find-rate", project.name, "--steps", "10", "--from", "1e-4", "--to", "0.1", "--figure",
+                       str(page))
+    found = [line for line in lines if line["event"] == "found"]
+    rows = [line for line in lines if line["event"] == "rate"]
+    assert [line["method"] for line in found] == ["lora", "ti"]
+    assert code == int(any(line["learning_rate"] is None for line in found))
+    assert (rows[0]["learning_rate"], rows[0]["change"]) == (1e-4, 0)
+    assert {row["method"] for row in rows} == {"lora", "ti"}
+    assert lines[-1] == {"event": "figure", "file": str(page)}
+    assert page.read_text().count("<svg role") == 1
+    code, lines = call("find-batch", project.name, "--method", "ti", "--set", "num_vectors=2")
+    assert (code, lines[-1]["event"], lines[-1]["largest"]) == (0, "found", 4)
+    assert [line["batch"] for line in lines if line["event"] == "batch"] == [1, 2, 4]
+    assert project.runs() == []
+    code, _, err = tell("find-rate", project.name, "--from", "1", "--to", "0.1")
+    assert (code, err) == (1, "error: lowest_rate is 1; it must be less than highest_rate, 0.1\n")
+
+
 def test_a_failed_seed_does_not_stop_the_others(call, project, monkeypatch):
     from ghibli_studio import jobs
     from ghibli_studio.files import write_json
@@ -264,7 +300,12 @@ def test_an_interrupt_cancels_every_seed(call, project, monkeypatch):
 @pytest.mark.parametrize(
     ("words", "sentence"),
     [
-        (["--seeds", "0"], "seeds is 0; it is how many runs to queue, a whole number from 1 to 100"),
+        (["--seeds", "0"], "seeds is 0; it is how many runs to queue, a whole number from 1 to 100, "
+         "or the seeds themselves, as 1,5,9"),
+        (["--grid", "rank=2,4", "--resume", "x"], "--resume goes on with one run; leave --grid out"),
+        (["--grid", "rnk=4"], "lora has no setting 'rnk'; did you mean 'rank'?"),
+        (["--grid", "rank=0,4"], "rank is 0; it must be greater than or equal to 1"),
+        (["--grid", "rank"], "grid 'rank' does not say NAME=VALUES; write it as rank=4,8,16"),
         (["--seeds", "2", "--resume", "x"], "--resume goes on with one run; leave --seeds out"),
     ],
 )

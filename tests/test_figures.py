@@ -221,6 +221,20 @@ def test_given_ticks_are_the_ticks():
     assert bottom == ["0", "5", "10"]
 
 
+def test_powers_of_ten_stand_evenly():
+    figure = charts.lines("Range", [Line("LoRA", ((1e-4, 0.0), (1e-3, 1.0), (1e-2, 0.0)), "#2f9e63", marker=""),
+                                    Line("chosen", ((1e-3, 1.0),), "#2f9e63")], "rate", "change", logarithmic=True)
+    tree = tree_of(figure)
+    bottom = [one.text for one in tree.iter("text") if one.get("y") == str(charts.HEIGHT - charts.BOTTOM + 17)]
+    assert bottom == ["0.0001", "0.001", "0.01"]
+    curve = next(tree.iter("polyline")).get("points").split()
+    right = charts.WIDTH - charts.RIGHT
+    places = (charts.LEFT, (charts.LEFT + right) / 2, right)
+    assert [one.split(",")[0] for one in curve] == [f"{place:.1f}" for place in places]
+    assert tree.get("aria-label").endswith(
+        "LoRA begins at 0.00, is lowest at 0.00 where 0.0001, ends at 0.00; chosen, 1.00 where 0.001")
+
+
 POINTS = [Point("Base", 0.7, 0.6, "#7a8794", "diamond"), Point("LoRA", 0.65, 0.75, "#2f9e63", "circle",
                                                                ((0.62, 0.68), (0.7, 0.8)))]
 WAY = Path("LoRA by strength", ((0.7, 0.6, "0"), (0.68, 0.66, "0.5"), (0.65, 0.75, "1")), "#2f9e63")

@@ -8,9 +8,9 @@ import torch
 from adapters import build, methods
 from ghibli_studio import base_model, stopping, training
 from ghibli_studio.config import StudioError, preset
-from ghibli_studio.noise import epoch_order, generator, noise_levels
+from ghibli_studio.noise import epoch_order, generator, learning_rate_at, noise_levels
 from ghibli_studio.stopping import better
-from ghibli_studio.training import Epoch, Examples, Step, Validating, Validation, train, validate
+from ghibli_studio.training import Diverged, Epoch, Examples, Step, Validating, Validation, train, validate
 
 SMALL = {"lora": {"rank": 2}, "ti": {"num_vectors": 2}}
 
@@ -25,7 +25,7 @@ def examples(tiny, count, dress=str, promptless=""):
                     mirrored=latents.flip(-1))
 
 
-def run(tiny, chosen, *, after=0, adapter_state=None, optimizer_state=None):
+def run(tiny, chosen, *, after=0, adapter_state=None, optimizer_state=None, rate=None):
     """All events of a training, and the adapter's last state."""
     adapter = build(chosen.method, chosen.adapter)
     attached = dataclasses.replace(tiny, host=adapter.attach(tiny.host, 1))
@@ -36,7 +36,7 @@ def run(tiny, chosen, *, after=0, adapter_state=None, optimizer_state=None):
         for event in train(
             attached, adapter, examples(tiny, 5, adapter.caption, adapter.unconditional()),
             examples(tiny, 3, adapter.caption), chosen,
-            finished_epochs=after, optimizer_state=optimizer_state,
+            finished_epochs=after, optimizer_state=optimizer_state, rate=rate,
         ):
             events.append(event)
             if isinstance(event, Epoch):
@@ -97,6 +97,23 @@ def test_small_steps_of_an_adapter_are_not_rounded_away(tiny_folder, method):
     rough = base_model.load(str(tiny_folder), device="cpu", mixed_precision="bf16")
     losses = validations(run(rough, config(method, learning_rate=1e-4))[0])
     assert len({validation.loss for validation in losses}) == len(losses) == 3
+
+
+@pytest.mark.parametrize("method", sorted(methods()))
+def test_a_rate_of_its_own_replaces_the_schedule(tiny, method):
+    chosen = config(method)
+    own, _ = run(tiny, chosen, rate=lambda step: learning_rate_at(step, 6, chosen.adapter))
+    assert steps(own) == steps(run(tiny, chosen)[0])
+    still, states = run(tiny, chosen, rate=lambda step: 0.0)
+    assert {step.learning_rate for step in still if isinstance(step, Step)} == {0.0}
+    assert len({validation.loss for validation in validations(still)}) == 1
+    assert all(torch.equal(states[0][name], states[2][name]) for name in states[0])
+
+
+def test_a_loss_that_is_no_number_is_told_as_divergence(tiny, monkeypatch):
+    monkeypatch.setattr(training, "min_snr_weight", lambda alpha_bar, *rest: alpha_bar * float("nan"))
+    with pytest.raises(Diverged, match=r"the loss became nan at step 1; learning_rate .* is too high, try a tenth"):
+        run(tiny, config())
 
 
 def test_events_come_in_order(tiny):

@@ -13,7 +13,7 @@ from ghibli_studio import jobs, pictures
 from ghibli_studio.config import GenerationSettings, preset
 from ghibli_studio.files import append_line, write_json
 from ghibli_studio.jobs import Status
-from ghibli_studio.ui import build, dataset_tab, generate_tab, newest_project, parts, train_tab
+from ghibli_studio.ui import build, dataset_tab, generate_tab, newest_project, parts, run_views, train_tab
 from ghibli_studio.workspace import Workspace
 
 SKIP = gr.skip()
@@ -46,6 +46,7 @@ def test_the_whole_page_can_be_built(project):
     page = build(project.workspace)
     names = {component.elem_id for component in page.blocks.values() if getattr(component, "elem_id", None)}
     assert {"start-sample", "start-train", "start-draw", "project", "train", "seeds", "cancel", "draw", "stop"} <= names
+    assert {"grid", "show-all", "find-rate", "find-batch", "use-rate", "use-batch"} <= names
     assert {"training-seed", "lora-rank", "ti-num_vectors", "draw-guidance_scale"} <= names
 
 
@@ -64,13 +65,50 @@ def test_train_queues_every_method_with_one_seed_before_the_next_seed(project, n
     assert [(run.config().method, run.config().training.seed) for run in runs] == [
         ("lora", 4), ("ti", 4), ("lora", 5), ("ti", 5),
     ]
-    names = train_tab.names_of(runs)
-    assert [name.split(",")[-1] for name in names] == [" seed 4", " seed 4", " seed 5", " seed 5"]
-    assert len(set(names)) == 4
-    assert train_tab.names_of(runs[:2]) == ["LoRA", "TI"]
+    assert run_views.names_of(runs) == ["LoRA (seed 4)", "TI (seed 4)", "LoRA (seed 5)", "TI (seed 5)"]
+    assert run_views.names_of(runs[:2]) == ["LoRA", "TI"]
     with pytest.raises(StudioError, match="seeds is None; it is how many runs to queue"):
         train_tab.submit(project.workspace, project.name, ["lora"], "quick", {}, None)
     assert len(project.runs()) == 4
+
+
+def test_a_grid_from_the_form_is_queued_with_its_seeds(project, no_processes):
+    changes = {"lora": {"rank": 3}}
+    runs = train_tab.submit(project.workspace, project.name, ["lora", "ti"], "quick", changes, "2,7",
+                            "lora.rank=4,8\ntrain_batch_size=1")
+    configs = [run.config() for run in runs]
+    assert [(c.training.seed, c.method, getattr(c.adapter, "rank", None)) for c in configs] == [
+        (seed, *one) for seed in (2, 7) for one in (("lora", 4), ("ti", None), ("lora", 8))
+    ]
+    assert {c.training.train_batch_size for c in configs} == {1}
+    with pytest.raises(StudioError, match="grid 'rank' does not say NAME=VALUES"):
+        train_tab.submit(project.workspace, project.name, ["lora"], "quick", {}, "1", "rank")
+    assert len(project.runs()) == 6
+
+
+def test_all_runs_of_a_grid_stay_in_the_plots(project, no_processes):
+    workspace, name = project.workspace, project.name
+    (old,) = train_tab.submit(workspace, name, ["ti"], "quick", {})
+    seen, *_ = run_views.refresh(workspace, name, None, [], None)
+    runs = train_tab.submit(workspace, name, ["lora"], "quick", {}, "1", "rank=2,4,8")
+    for run in (old, *runs):
+        fake_progress(run)
+    together = run_views.newest(project, runs)
+    assert together == sorted(run.id for run in (old, *runs))
+    _, *updates = run_views.refresh(workspace, name, None, together, seen)
+    assert updates[3]["value"] == together
+    assert updates[4]["visible"]
+    table = (updates[6]["value"] if isinstance(updates[6], dict) else updates[6].value)["data"]
+    assert {row[2] for row in table} == {"Base model", "TI", "LoRA (rank 2)", "LoRA (rank 4)", "LoRA (rank 8)"}
+    (other,) = train_tab.submit(workspace, name, ["lora"], "quick", {})
+    _, *updates = run_views.refresh(workspace, name, None, together, seen)
+    assert updates[3]["value"] == sorted([old.id, other.id])  # what was queued elsewhere is shown as ever
+
+
+def test_every_run_of_a_plot_has_a_colour_of_its_own(project, no_processes):
+    runs = train_tab.submit(project.workspace, project.name, ["lora"], "quick", {}, "13")
+    names = run_views.names_of(runs)
+    assert len({run_views.colours(runs, names)[name] for name in names}) == 13
 
 
 @pytest.mark.parametrize(
@@ -89,16 +127,20 @@ def test_training_without_a_choice_is_told(project, name, methods, sentence):
 def test_live_widgets_change_only_where_there_is_news(project, no_processes):
     workspace = project.workspace
     runs = train_tab.submit(workspace, project.name, ["lora", "ti"], "quick", {})
-    seen, *first = train_tab.refresh(workspace, project.name, None, [], None)
-    assert not any(skipped(update) for update in first[:4])
-    seen, *quiet = train_tab.refresh(workspace, project.name, None, [], seen)
+    seen, *first = run_views.refresh(workspace, project.name, None, [], None)
+    assert not any(skipped(update) for update in first[:5])
+    seen, *_ = run_views.refresh(workspace, project.name, None, [], seen)
+    seen, *quiet = run_views.refresh(workspace, project.name, None, [], seen)
     assert all(skipped(update) for update in quiet)
     fake_progress(runs[0])
-    seen, *news = train_tab.refresh(workspace, project.name, None, [], seen)
-    assert [skipped(update) for update in news[:7]] == [False, True, True, True, False, False, False]
-    rows = news[4]["value"] if isinstance(news[4], dict) else news[4].value
+    seen, *news = run_views.refresh(workspace, project.name, None, [], seen)
+    assert [skipped(update) for update in news[:8]] == [False, *[True] * 4, *[False] * 3]
+    rows = news[5]["value"] if isinstance(news[5], dict) else news[5].value
     assert rows is not None
-    _, *nothing = train_tab.refresh(workspace, project.name, None, [], seen)
+    seen, *again = run_views.refresh(workspace, project.name, None, [], seen)  # new lines: see `plots`
+    assert [skipped(update) for update in again] == [*[True] * 5, *[False] * 3, *[True] * 2]
+    assert again[6].colors_in_legend == ["Base model", "LoRA"]
+    _, *nothing = run_views.refresh(workspace, project.name, None, [], seen)
     assert all(skipped(update) for update in nothing)
 
 
@@ -106,9 +148,9 @@ def test_a_choice_of_run_is_kept_while_it_works(project, monkeypatch):
     monkeypatch.setattr(jobs, "start", lambda run: None)
     runs = train_tab.submit(project.workspace, project.name, ["lora", "ti"], "quick", {})
     monkeypatch.setattr(jobs, "status", lambda run: Status("waiting" if run == runs[1] else "running"))
-    _, *updates = train_tab.refresh(project.workspace, project.name, runs[1].id, [], None)
+    _, *updates = run_views.refresh(project.workspace, project.name, runs[1].id, [], None)
     assert updates[2]["value"] == runs[1].id
-    _, *updates = train_tab.refresh(project.workspace, project.name, None, [], None)
+    _, *updates = run_views.refresh(project.workspace, project.name, None, [], None)
     assert updates[2]["value"] == runs[0].id
 
 
@@ -116,12 +158,12 @@ def test_a_run_is_described_in_words(project, no_processes):
     (run,) = train_tab.submit(project.workspace, project.name, ["lora"], "quick", {})
     fake_progress(run)
     running = Status("running", "", 0, tuple(run.progress()[:2]))
-    html = train_tab.card(run, running)
+    html = run_views.card(run, running)
     assert "epoch 1, step 1 (50 %, 1 min 15 s left)" in html
     assert 'class="chip running"' in html
-    assert "2 runs ahead" in train_tab.card(run, Status("waiting", "", 2))
-    assert "1 run ahead" in train_tab.card(run, Status("waiting", "", 1))
-    assert "&lt;b&gt;no&lt;/b&gt;" in train_tab.card(run, Status("failed", "<b>no</b>"))
+    assert "2 runs ahead" in run_views.card(run, Status("waiting", "", 2))
+    assert "1 run ahead" in run_views.card(run, Status("waiting", "", 1))
+    assert "&lt;b&gt;no&lt;/b&gt;" in run_views.card(run, Status("failed", "<b>no</b>"))
 
 
 def test_names_from_outside_never_become_markup(project):

@@ -10,7 +10,7 @@ import gradio as gr
 
 import adapters
 from ghibli_studio import jobs, pictures
-from ghibli_studio.ui import dataset_tab, evaluate_tab, generate_tab, parts, study_tab, train_tab
+from ghibli_studio.ui import dataset_tab, evaluate_tab, generate_tab, parts, run_views, study_tab, train_tab
 from ghibli_studio.workspace import Workspace
 
 REFRESH_SECONDS = 1.5  # a page that draws plots takes its share of the processor from the training
@@ -73,9 +73,9 @@ def build(workspace: Workspace, pilot_key: str = "") -> gr.Blocks:
 
         def tick(name: str | None, which: str | None, shown: list[str], before: Any, trained: Any) -> list[Any]:
             """News of the runs; a method that has just become able to draw is ticked in the Generate tab."""
-            able = [name, *train_tab.trained_methods(workspace.project(name))] if name else []
+            able = [name, *run_views.trained_methods(workspace.project(name))] if name else []
             can_draw = gr.skip() if able == trained else gr.update(value=[generate_tab.BASE, *able[1:]])
-            return [able, can_draw, *train_tab.refresh(workspace, name, which, shown, before)]
+            return [able, can_draw, *run_views.refresh(workspace, name, which, shown, before)]
 
         follow = [*data.view, *drawing.choices, *drawing.result]
         project.change(changed, project, follow, **quiet)
@@ -109,7 +109,7 @@ def build(workspace: Workspace, pilot_key: str = "") -> gr.Blocks:
                 waiting = parts.bar(done.fraction, f"{label} is still learning; drawing starts by itself")
                 yield [gr.update(value=waiting, visible=True), *[gr.skip()] * (len(drawing.outputs) - 1)]
                 time.sleep(REFRESH_SECONDS)
-            able = [generate_tab.BASE, *train_tab.trained_methods(of)]
+            able = [generate_tab.BASE, *run_views.trained_methods(of)]
             yield from drawing.draw(*inputs[:3], able, *inputs[4:])
 
         to_pictures = third.click(lambda: gr.Tabs(selected="generate"), None, tabs, **quiet)

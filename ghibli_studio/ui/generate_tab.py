@@ -19,7 +19,8 @@ from ghibli_studio.config import PAPER_LANDMARKS, GenerationSettings
 from ghibli_studio.generation import BASE
 from ghibli_studio.pictures import PictureSet
 from ghibli_studio.ui import forms, parts
-from ghibli_studio.ui.train_tab import chosen_project, trained_methods
+from ghibli_studio.ui.run_views import trained_methods
+from ghibli_studio.ui.train_tab import chosen_project
 from ghibli_studio.workspace import Project, Workspace
 
 NO_PICTURES = "No pictures yet. Choose landmarks and press Draw."

@@ -310,5 +310,6 @@ def test_the_report_is_made_and_can_be_fetched(workspace, press, comparing):
 
 def test_the_tab_stands_between_generate_and_study(workspace, comparing):
     page = build(workspace)
-    labels = [block.label for block in page.blocks.values() if isinstance(block, gr.Tab)]
+    tabs = [block for block in page.blocks.values() if isinstance(block, gr.Tab) and block.parent.elem_id == "tabs"]
+    labels = [tab.label for tab in tabs]
     assert labels == ["Data set", "Train", "Generate", "Evaluate", "Study"]

@@ -1,8 +1,7 @@
 """How much memory a training step needs, computed: every tensor is counted while it lives, and none is filled.
 
-PyTorch's fake tensors have shape and dtype but no data, so a full-size step is walked through in seconds on any machine.
-What a GPU needs besides (its context, the kernels' working space, gaps between blocks) is not counted; MARGIN stands for
-it.
+PyTorch's fake tensors have shape and dtype but no data, so that a full-size step is walked through, forward, backward
+and AdamW, in seconds on any machine: `python -m benchmarks.memory` prints the table of `docs/gpu.md`.
 """
 
 from __future__ import annotations
@@ -11,23 +10,24 @@ import weakref
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from functools import cache
 
+import adapters
+from adapters import Host
 from benchmarks import full_size
+from ghibli_studio.base_model import load_tokenizer
+from ghibli_studio.config import preset
+from ghibli_studio.model_files import MINIATURE
 
-if TYPE_CHECKING:
-    import torch
-    from torch import nn
-
-GIB = 2**30
+GB = 10**9
 CARDS = (8, 12, 16, 24, 80)
 """Memory of usual GPUs, GB."""
 BATCHES = (1, 2, 4, 8, 16, 32, 64)
-MARGIN = 1.2
-"""Context, working space of kernels, gaps: assumed to be a fifth, and CONTEXT besides."""
-CONTEXT = 0.75 * GIB
-TRAINABLE = {"lora": 797_184, "ti": 768}
-"""Weights of a LoRA of rank 8 on the attention of the UNet, and of one vector; each with gradient and two moments."""
+TOKENS = 77
+MARGIN = 1.15
+"""Working space of kernels and gaps between blocks are not counted: assumed to be this much more, and CONTEXT."""
+CONTEXT = 0.6 * GB
+"""What CUDA and its libraries take for themselves; assumed."""
 
 
 @dataclass(frozen=True)
@@ -35,58 +35,119 @@ class Budget:
     """Bytes of one training step at its worst moment."""
 
     weights: int
-    """Frozen: UNet, autoencoder, text encoder."""
-    step: int
-    """What lives besides at the worst moment: activations, gradients, adapter, optimizer."""
+    """Frozen, as the studio loads them on a GPU: UNet and autoencoder in bfloat16, text encoder in float32."""
+    trained: int
+    """The adapter and AdamW's two moments, float32."""
+    passing: int
+    """What else lives at the worst moment: activations, gradients, copies in half precision."""
 
     @property
     def total(self) -> int:
-        """Both, with what cannot be counted."""
-        return int((self.weights + self.step) * MARGIN + CONTEXT)
+        """All of it, with what cannot be counted."""
+        return int((self.weights + self.trained + self.passing) * MARGIN + CONTEXT)
 
 
 @contextmanager
 def counted() -> Iterator[dict[str, int]]:
-    """Count the bytes of tensors made inside while they live: `{"now": ..., "peak": ...}`."""
-    from torch.utils._python_dispatch import TorchDispatchMode
-    from torch.utils._pytree import tree_iter
+    """Count the bytes of all tensors that are made inside, while they live: `{"now": ..., "peak": ...}`."""
     import torch
+    from torch.utils._python_dispatch import TorchDispatchMode
+    from torch.utils._pytree import tree_leaves
 
-    bytes_held = {"now": 0, "peak": 0}
-    known: set[int] = set()
+    held, known = {"now": 0, "peak": 0}, set()
 
     def forget(key: int, size: int) -> None:
         known.discard(key)
-        bytes_held["now"] -= size
+        held["now"] -= size
 
     class Counter(TorchDispatchMode):
         """Looks at what every operation returns."""
 
         def __torch_dispatch__(self, function, types, arguments=(), keywords=None):
             result = function(*arguments, **(keywords or {}))
-            for tensor in tree_iter(result):
-                if isinstance(tensor, torch.Tensor):
-                    storage = tensor.untyped_storage()
-                    if storage._cdata not in known:
-                        known.add(storage._cdata)
-                        size = storage.nbytes()
-                        bytes_held["now"] += size
-                        bytes_held["peak"] = max(bytes_held.values())
-                        weakref.finalize(storage, forget, storage._cdata, size)
+            for tensor in tree_leaves(result):
+                if isinstance(tensor, torch.Tensor) and (key := tensor.untyped_storage()._cdata) not in known:
+                    storage, size = tensor.untyped_storage(), tensor.untyped_storage().nbytes()
+                    known.add(key)  # views share their storage
+                    held["now"] += size
+                    held["peak"] = max(held["now"], held["peak"])
+                    weakref.finalize(storage, forget, key, size)
             return result
 
     with Counter():
-        yield bytes_held
+        yield held
 
 
-def step_bytes(method: str, batch: int, *, checkpointing: bool, pixels: int = 512, dtype: Any = None) -> Budget:
-    """The budget of a step at full size, walked through with tensors that have no data."""
+@cache
+def budget(method: str, batch: int, *, checkpointing: bool = False, pixels: int = 512) -> Budget:
+    """Of the second step (the moments are there) in bfloat16 at full size, with the method's default settings."""
     import torch
     from torch._subclasses.fake_tensor import FakeTensorMode
 
-    dtype = dtype or torch.bfloat16
-    with FakeTensorMode():
-        with counted() as held:
-            unet = full_size.build("unet").requires_grad_(False).to(dtype)
-            text_encoder = full_size.build("text_encoder").requires_grad_(False)
-            vae = full_size.build("vae").requires_grad_(False).to(dtype)
+    settings = preset("default", method).adapter
+    with FakeTensorMode(), counted() as held:
+        unet, vae = (full_size.build(part).to(torch.bfloat16) for part in ("unet", "vae"))
+        text_encoder = full_size.build("text_encoder")
+        for module in (unet, vae, text_encoder):
+            module.requires_grad_(False)
+        if checkpointing:
+            unet.enable_gradient_checkpointing()
+        weights = held["now"]
+        adapter = adapters.build(method, settings)
+        adapter.attach(Host(unet, text_encoder, load_tokenizer(MINIATURE)))
+        unet.train()
+        parameters = adapter.parameters()
+        optimizer = torch.optim.AdamW(parameters, lr=1e-3)
+        ids = torch.full((batch, TOKENS), 5)
+        latents = torch.empty((batch, full_size.UNET["in_channels"], pixels // 8, pixels // 8))
+        timesteps = torch.full((batch,), 5)
+        for _ in range(2):
+            held["peak"] = held["now"]
+            text = text_encoder(ids)[0].to(torch.bfloat16)
+            with torch.autocast("cpu", torch.bfloat16):
+                prediction = unet(latents.to(torch.bfloat16), timesteps, text, return_dict=False)[0].float()
+            loss = (prediction - latents).pow(2).mean()
+            loss.backward()
+            optimizer.step()
+            optimizer.zero_grad()
+            del text, prediction, loss
+        trained = 3 * sum(parameter.numel() * 4 for parameter in parameters)
+        return Budget(weights, trained, held["peak"] - weights - trained)
+
+
+def largest_batch(method: str, card: int, *, checkpointing: bool) -> int | None:
+    """The largest of BATCHES that fits a card of so many GB; None where not even one picture does."""
+    fitting = None
+    for batch in BATCHES:
+        if budget(method, batch, checkpointing=checkpointing).total > card * GB:
+            break
+        fitting = batch
+    return fitting
+
+
+def table() -> str:
+    """Markdown: cards, and the largest batches that fit."""
+    head = ["GPU memory", "LoRA", "LoRA, checkpointing", "Textual Inversion", "Textual Inversion, checkpointing"]
+    lines = [head, ["---"] * len(head)]
+    for card in CARDS:
+        cells = [largest_batch(m, card, checkpointing=c) for m in ("lora", "ti") for c in (False, True)]
+        lines.append([f"{card} GB", *(f"batch {cell}" if cell else "no" for cell in cells)])
+    return "\n".join("| " + " | ".join(cells) + " |" for cells in lines)
+
+
+def parts(batches: tuple[int, ...] = (1, 4, 8)) -> str:
+    """Markdown: what the parts take."""
+    head = ["method", "batch", "checkpointing", "frozen weights", "adapter and AdamW", "passing", "with margin"]
+    lines = [head, ["---"] * len(head)]
+    for method in ("lora", "ti"):
+        for checkpointing in (False, True):
+            for batch in batches:
+                found = budget(method, batch, checkpointing=checkpointing)
+                sizes = (found.weights, found.trained, found.passing, found.total)
+                cells = [method, str(batch), "on" if checkpointing else "off"]
+                lines.append(cells + [f"{size / GB:.2f} GB" for size in sizes])
+    return "\n".join("| " + " | ".join(cells) + " |" for cells in lines)
+
+
+if __name__ == "__main__":
+    print(parts(), table(), sep="\n\n")

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).parent.parent
-PACKAGES = ("adapters", "ghibli_studio", "study")
+PACKAGES = ("adapters", "benchmarks", "ghibli_studio", "study")
 FILES = [*sorted(path for package in PACKAGES for path in (ROOT / package).rglob("*.py")), ROOT / "app.py"]
 STATISTICS = {"ghibli_studio/evaluation.py", "ghibli_studio/resampling.py"}
 PURE = {f"ghibli_studio/{name}.py" for name in ("evaluation", "resampling", "set_distances")}
@@ -73,6 +73,7 @@ def test_a_room_knows_only_what_lies_below_it(path):
         # the recipe trains a teacher long before there is a studio
         assert here in ("adapters/lora.py", "ghibli_studio/miniature/pretrain/teacher.py")
     assert not uses(path, "tests")
+    assert here.startswith("benchmarks/") or not uses(path, "benchmarks")
 
 
 def statistics_only(path, here):

@@ -43,31 +43,32 @@ PARAMETERS = {"unet": 859_520_964, "vae": 83_653_863, "text_encoder": 123_060_48
 """Numbers of weights of the published model, by which a wrong configuration would be found out."""
 
 
-def build(part: str) -> nn.Module:
-    """One part (`unet`, `vae` or `text_encoder`) with torch's own random start, on the default device and dtype."""
+def build(part: str, dtype: torch.dtype | None = None) -> nn.Module:
+    """One part (`unet`, `vae` or `text_encoder`) with torch's own random start, on torch's default device; float32."""
+    import torch
     from diffusers import AutoencoderKL, UNet2DConditionModel
     from transformers import CLIPTextConfig, CLIPTextModel
 
-    if part == "text_encoder":
-        return CLIPTextModel(CLIPTextConfig(**TEXT_ENCODER))
-    return UNet2DConditionModel(**UNET) if part == "unet" else AutoencoderKL(**VAE)
+    before = torch.get_default_dtype()
+    torch.set_default_dtype(dtype or torch.float32)
+    try:
+        if part == "text_encoder":
+            return CLIPTextModel(CLIPTextConfig(**TEXT_ENCODER))
+        return UNet2DConditionModel(**UNET) if part == "unet" else AutoencoderKL(**VAE)
+    finally:
+        torch.set_default_dtype(before)
 
 
 def write(folder: Path, device: str = "cpu") -> Path:
     """A diffusers folder (2.1 GB, bfloat16) that `base_model.load` reads like the published one; returns it."""
     import torch
 
-    before = torch.get_default_dtype()
-    try:
-        torch.set_default_dtype(torch.bfloat16)
-        for part in PARAMETERS:
-            with torch.random.fork_rng(), torch.device(device):
-                torch.manual_seed(0)
-                module = build(part)
-            module.save_pretrained(folder / part)
-            del module
-    finally:
-        torch.set_default_dtype(before)
+    for part in PARAMETERS:
+        with torch.random.fork_rng(), torch.device(device):
+            torch.manual_seed(0)
+            module = build(part, torch.bfloat16)
+        module.save_pretrained(folder / part)
+        del module  # the next one needs the room
     shutil.copytree(WEIGHTS / "base/tokenizer", folder / "tokenizer")
     shutil.copy(WEIGHTS / "base/model_index.json", folder)
     (folder / "scheduler").mkdir()

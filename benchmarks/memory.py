@@ -86,7 +86,7 @@ def budget(method: str, batch: int, *, checkpointing: bool = False, pixels: int 
 
     settings = preset("default", method).adapter
     with FakeTensorMode(), counted() as held:
-        unet, vae = (full_size.build(part).to(torch.bfloat16) for part in ("unet", "vae"))
+        unet, vae = (full_size.build(part, torch.bfloat16) for part in ("unet", "vae"))
         text_encoder = full_size.build("text_encoder")
         for module in (unet, vae, text_encoder):
             module.requires_grad_(False)

@@ -15,7 +15,7 @@ from dataclasses import asdict, replace
 from datetime import date
 from pathlib import Path
 
-from benchmarks.suite import ARMS, FULL_SIZE, OURS_FLOAT32, QUICK, TASKS, Scale, Suite
+from benchmarks.suite import ARMS, CPU, FULL_SIZE, OURS_FLOAT32, QUICK, TASKS, Scale, Suite
 from benchmarks.timing import Row, line, table
 from ghibli_studio.__main__ import _setting
 from ghibli_studio.base_model import MINIATURE, choose_device
@@ -88,7 +88,7 @@ def _suite(chosen: argparse.Namespace) -> Suite:
     device = choose_device(chosen.device).type
     model = chosen.model if chosen.model != "auto" else FULL_SIZE if device == "cuda" else MINIATURE
     arms = chosen.arms or tuple(arm for arm in ARMS if arm != (OURS_FLOAT32 if device == "cuda" else "tuned"))
-    scale = QUICK if chosen.quick else Scale()
+    scale = QUICK if chosen.quick else Scale() if device == "cuda" else CPU
     if chosen.batches:
         scale = replace(scale, batches=chosen.batches)
     changes = dict(_setting(text) for text in chosen.set)

@@ -1,16 +1,18 @@
 """How much memory a training step needs, computed: every tensor is counted while it lives, and none is filled.
 
-PyTorch's fake tensors have shape and dtype but no data, so that a full-size step is walked through, forward, backward
-and AdamW, in seconds on any machine: `python -m benchmarks.memory` prints the table of `docs/gpu.md`.
+PyTorch's meta device has shapes and dtypes but no data, so that a full-size step is walked through, forward, backward
+and AdamW, in seconds on any machine: `python -m benchmarks.memory` prints the tables of `docs/gpu.md`. What a CUDA GPU
+does otherwise is put in its place: bfloat16 autocast, and attention that keeps no matrix of scores.
 """
 
 from __future__ import annotations
 
 import weakref
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from functools import cache
+from unittest.mock import patch
 
 import adapters
 from adapters import Host
@@ -78,14 +80,54 @@ def counted() -> Iterator[dict[str, int]]:
         yield held
 
 
+@contextmanager
+def like_cuda() -> Iterator[None]:
+    """Inside, the functions of a UNet keep what they keep on a CUDA GPU under bfloat16 autocast.
+
+    Norms compute in float32, products and convolutions in bfloat16 (PyTorch's lists of autocast operations); attention
+    saves its inputs, its output and one float32 a query and head (Dao 2023, arXiv:2307.08691).
+    """
+    import torch
+    from torch.nn import functional
+
+    class Attention(torch.autograd.Function):
+        """The shapes of fused attention, forward and backward."""
+
+        @staticmethod
+        def forward(ctx, query, key, value):
+            output = torch.empty_like(query)
+            ctx.save_for_backward(query, key, value, output, query.new_empty(query.shape[:-1], dtype=torch.float32))
+            return output
+
+        @staticmethod
+        def backward(ctx, gradient):
+            return tuple(torch.empty_like(saved) for saved in ctx.saved_tensors[:3])
+
+    def attention(query, key, value, *_, **__):
+        return Attention.apply(query, key, value)
+
+    def casting(function, dtype):
+        def called(*arguments, **keywords):
+            cast = [a.to(dtype) if isinstance(a, torch.Tensor) and a.is_floating_point() else a for a in arguments]
+            return function(*cast, **keywords)
+
+        return called
+
+    precisions = {"linear": torch.bfloat16, "conv2d": torch.bfloat16, "group_norm": torch.float32,
+                  "layer_norm": torch.float32}
+    with ExitStack() as stack:
+        stack.enter_context(patch.object(functional, "scaled_dot_product_attention", attention))
+        for name, dtype in precisions.items():
+            stack.enter_context(patch.object(functional, name, casting(getattr(functional, name), dtype)))
+        yield
+
+
 @cache
 def budget(method: str, batch: int, *, checkpointing: bool = False, pixels: int = 512) -> Budget:
     """Of the second step (the moments are there) in bfloat16 at full size, with the method's default settings."""
     import torch
-    from torch._subclasses.fake_tensor import FakeTensorMode
 
-    settings = preset("default", method).adapter
-    with FakeTensorMode(), counted() as held:
+    with torch.device("meta"), counted() as held:
         unet, vae = (full_size.build(part, torch.bfloat16) for part in ("unet", "vae"))
         text_encoder = full_size.build("text_encoder")
         for module in (unet, vae, text_encoder):
@@ -93,26 +135,27 @@ def budget(method: str, batch: int, *, checkpointing: bool = False, pixels: int 
         if checkpointing:
             unet.enable_gradient_checkpointing()
         weights = held["now"]
-        adapter = adapters.build(method, settings)
-        adapter.attach(Host(unet, text_encoder, load_tokenizer(MINIATURE)))
+        adapter = adapters.build(method, preset("default", method).adapter)
+        with patch.object(torch.Tensor, "cpu", lambda tensor: tensor):  # there is no data to bring over
+            adapter.attach(Host(unet, text_encoder, load_tokenizer(MINIATURE)))
         unet.train()
         parameters = adapter.parameters()
-        optimizer = torch.optim.AdamW(parameters, lr=1e-3)
-        ids = torch.full((batch, TOKENS), 5)
+        optimizer = torch.optim.AdamW(parameters, foreach=False)
+        ids = torch.empty((batch, TOKENS), dtype=torch.long)
         latents = torch.empty((batch, full_size.UNET["in_channels"], pixels // 8, pixels // 8))
-        timesteps = torch.full((batch,), 5)
+        timesteps = torch.empty((batch,), dtype=torch.long)
         for _ in range(2):
             held["peak"] = held["now"]
             text = text_encoder(ids)[0].to(torch.bfloat16)
-            with torch.autocast("cpu", torch.bfloat16):
+            with like_cuda():
                 prediction = unet(latents.to(torch.bfloat16), timesteps, text, return_dict=False)[0].float()
-            loss = (prediction - latents).pow(2).mean()
-            loss.backward()
+                loss = (prediction - latents).pow(2).mean()
+                loss.backward()  # here, since what was checkpointed is computed again
             optimizer.step()
             optimizer.zero_grad()
             del text, prediction, loss
-        trained = 3 * sum(parameter.numel() * 4 for parameter in parameters)
-        return Budget(weights, trained, held["peak"] - weights - trained)
+    trained = 3 * sum(parameter.numel() * 4 for parameter in parameters)
+    return Budget(weights, trained, held["peak"] - weights - trained)
 
 
 def largest_batch(method: str, card: int, *, checkpointing: bool) -> int | None:

@@ -37,6 +37,7 @@ class Scale:
     """Timed steps of each run in the growth part."""
 
 
+CPU = Scale(warm=2, count=6, steps=10, growth=60)
 QUICK = Scale(batches=(1,), warm=1, count=2, steps=2, growth=4)
 
 

@@ -92,6 +92,30 @@ def test_the_floor_counts_a_known_network(tiny):
     assert tiny.dtype == torch.float32
 
 
+def test_memory_is_counted_while_it_lives():
+    import torch
+
+    from benchmarks.memory import counted
+
+    with torch.device("meta"), counted() as held:
+        start = torch.ones(1000).requires_grad_(True)
+        total = (start * start).exp().sin().sum()
+    # the square is dead; the exponential is kept for the backward pass, once
+    assert held == {"now": 8004, "peak": 12004}
+    assert total.requires_grad
+
+
+def test_a_budget_falls_with_checkpointing_and_grows_with_the_batch():
+    from benchmarks.memory import budget
+
+    one, two, checkpointed = budget("lora", 1), budget("lora", 2), budget("lora", 1, checkpointing=True)
+    assert one.weights == 2 * 859_520_964 + 2 * 83_653_863 + 4 * 123_060_480 + 616  # the positions' numbers
+    assert one.trained == 3 * 4 * 1_594_368
+    assert two.passing == pytest.approx(2 * one.passing, rel=0.01)
+    assert checkpointed.passing < one.passing / 3
+    assert checkpointed.weights == one.weights
+
+
 def test_growth_is_told_in_one_line():
     told = str(Growth("lora", 10, 0.1, 1.02, 0.99, 1.0, 2**20))
     assert told == (

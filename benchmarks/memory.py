@@ -24,7 +24,6 @@ from ghibli_studio.model_files import MINIATURE
 GB = 10**9
 CARDS = (8, 12, 16, 24, 80)
 """Memory of usual GPUs, GB."""
-BATCHES = (1, 2, 4, 8, 16, 32, 64)
 TOKENS = 77
 MARGIN = 1.15
 """Working space of kernels and gaps between blocks are not counted: assumed to be this much more, and CONTEXT."""
@@ -158,14 +157,10 @@ def budget(method: str, batch: int, *, checkpointing: bool = False, pixels: int 
     return Budget(weights, trained, held["peak"] - weights - trained)
 
 
-def largest_batch(method: str, card: int, *, checkpointing: bool) -> int | None:
-    """The largest of BATCHES that fits a card of so many GB; None where not even one picture does."""
-    fitting = None
-    for batch in BATCHES:
-        if budget(method, batch, checkpointing=checkpointing).total > card * GB:
-            break
-        fitting = batch
-    return fitting
+def largest_batch(method: str, card: int, *, checkpointing: bool) -> int:
+    """The largest batch that fits a card of so many GB, 0 where not even one picture does: a picture costs the same."""
+    one, two = (budget(method, batch, checkpointing=checkpointing).total for batch in (1, 2))
+    return max((card * GB - one) // (two - one) + 1, 0)
 
 
 def table() -> str:
@@ -174,7 +169,7 @@ def table() -> str:
     lines = [head, ["---"] * len(head)]
     for card in CARDS:
         cells = [largest_batch(m, card, checkpointing=c) for m in ("lora", "ti") for c in (False, True)]
-        lines.append([f"{card} GB", *(f"batch {cell}" if cell else "no" for cell in cells)])
+        lines.append([f"{card} GB", *(f"batch {cell}" if cell else "does not fit" for cell in cells)])
     return "\n".join("| " + " | ".join(cells) + " |" for cells in lines)
 
 

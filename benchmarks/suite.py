@@ -60,6 +60,9 @@ class Suite:
 
     def run(self, folder: Path) -> Iterator[str | Row | Growth]:
         """Measure; a text is news, the rest are results. A full-size model is written into `folder`."""
+        from diffusers.utils import logging
+
+        logging.set_verbosity_error()  # it warns of every copy in another precision
         started = time.monotonic()
         spec = self.model
         if spec == FULL_SIZE:

@@ -116,6 +116,15 @@ def test_a_budget_falls_with_checkpointing_and_grows_with_the_batch():
     assert checkpointed.weights == one.weights
 
 
+@pytest.mark.parametrize("card", [8, 12])
+def test_the_largest_batch_is_the_last_that_fits(card):
+    from benchmarks.memory import GB, budget, largest_batch
+
+    batch = largest_batch("lora", card, checkpointing=False)
+    assert budget("lora", batch).total <= card * GB < budget("lora", batch + 1).total
+    assert largest_batch("lora", 2, checkpointing=False) == 0
+
+
 def test_growth_is_told_in_one_line():
     told = str(Growth("lora", 10, 0.1, 1.02, 0.99, 1.0, 2**20))
     assert told == (

@@ -61,8 +61,11 @@ class Status:
         return next((e["seconds_left"] for e in reversed(self.events) if "seconds_left" in e), None)
 
 
-def submit(project: Project, config: RunConfig) -> Run:
-    """Create a run and queue it; raises StudioError for what is known to be wrong before a model is loaded."""
+def submit(project: Project, config: RunConfig, *, begin: bool = True) -> Run:
+    """Create a run and queue it; raises StudioError for what is known to be wrong before a model is loaded.
+
+    Without `begin` it waits for torchrun to be started by hand, on several machines.
+    """
     from ghibli_studio.runs import check
 
     run = project.new_run(config)
@@ -71,7 +74,8 @@ def submit(project: Project, config: RunConfig) -> Run:
     except StudioError as error:
         write_json(run.done_file, {"state": "failed", "message": str(error)})
         raise
-    start(run)
+    if begin:
+        start(run)
     return run
 
 
@@ -238,6 +242,8 @@ def main(folder: str) -> int:
     for name in (signal.SIGINT, signal.SIGTERM):
         signal.signal(name, _raise_cancelled)
     try:
+        if place().count > 1 and not run.job_file.exists():  # torchrun was started by hand
+            _write_job(run, os.getpid())
         write_atomic(run.reserve_file, os.urandom(RESERVE_BYTES))
         for _ in _wait_for_turn(run):
             _check_cancelled(run)

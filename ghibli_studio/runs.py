@@ -132,7 +132,7 @@ def _events(run: Run, dataset: Dataset) -> Iterator[Event]:
                 yield _stage(event.what, event.done, event.total)
             else:
                 ready = event
-        keeper = _Keeper(run, config, ready.prepared, ready.attached, ready.adapter, clock)
+        keeper = _Keeper(run, config, ready.prepared, ready.attached, ready.adapter, clock, list(before))
         clock.start_work(meter(ready.prepared.base.device))
         if checkpoint:
             clock.skip(_work(config, dataset, checkpoint.epoch))
@@ -154,17 +154,21 @@ class _Keeper:
     """The base model with the adapter on it."""
     adapter: Adapter
     clock: Clock
+    history: list[Event]
+    """Steps and epochs so far: a file of a long run is not read again after every epoch."""
 
     def told(self, event: training.Event) -> Iterator[Event]:
         """The events of one thing that the loop did; an epoch is on disk before its event."""
         if isinstance(event, Step):
             self.clock.worked(PASSES_PER_STEP * event.pictures)
-            yield {
+            step = {
                 "event": "step", "epoch": event.epoch, "step": event.step, "epochs": event.epochs, "loss": event.loss,
                 "learning_rate": event.learning_rate, "grad_norm": event.grad_norm,
                 "step_seconds": event.seconds, "images_per_second": event.images_per_second,
                 "peak_memory_bytes": event.peak_memory_bytes, **self.clock.reading(),
             }
+            self.history.append(step)
+            yield step
         elif isinstance(event, Validating):
             self.clock.worked(len(self.config.training.validation_timesteps))
             yield {**_stage("validating", event.done, event.total), **self.clock.reading()}
@@ -187,17 +191,17 @@ class _Keeper:
 
     def keep(self, told: Event) -> None:
         """Put what follows from an epoch's checkpoint on disk; done again after a kill it gives the same files."""
-        events = self.run.progress()
-        events += [told] if told not in events else []
+        if told not in self.history[-1:]:
+            self.history.append(told)
         best = min(
-            (event for event in events if event["event"] == "epoch" and event["epoch"]),
+            (event for event in self.history if event["event"] == "epoch" and event["epoch"]),
             key=lambda event: (event["validation_loss"], event["epoch"]),
         )
         data = adapters.to_bytes(self.adapter, self._recipe(told["epoch"]))
         write_atomic(self.run.epoch_adapter_file(told["epoch"]), data)
         if best["epoch"] == told["epoch"]:
             write_atomic(self.run.adapter_file, data)
-        write_json(self.run.metrics_file, self._metrics(events, told, best))
+        write_json(self.run.metrics_file, self._metrics(told, best))
 
     def sample(self, epoch: int) -> Iterator[Event]:
         """Draw the fixed prompt with the adapter as it is now."""
@@ -227,8 +231,8 @@ class _Keeper:
             "versions": generation.versions(),
         }
 
-    def _metrics(self, events: list[Event], told: Event, best: Event) -> dict[str, Any]:
-        steps = [event for event in events if event["event"] == "step"]
+    def _metrics(self, told: Event, best: Event) -> dict[str, Any]:
+        steps = [event for event in self.history if event["event"] == "step"]
         speeds = sorted(event["images_per_second"] for event in steps)
         return {
             "method": self.config.method,

@@ -27,6 +27,8 @@ def add(verb: Callable[..., argparse.ArgumentParser]) -> None:
                         "themselves, as 1,5,9 (%(default)s)")
     train_.add_argument("--grid", action="append", default=[], metavar="NAME=VALUES", help="try every combination of "
                         "values, as rank=4,8; may be given for several settings")
+    train_.add_argument("--no-start", action="store_true", help="only create the runs, and tell their folders: to be "
+                        "started by hand with torchrun on several machines")
     train_.add_argument("--resume", metavar="RUN", help="go on with a run after its last finished epoch")
     rate = verb("find-rate", find_rate, "look for a good learning rate by a short range test")
     rate.add_argument("--from", type=float, dest="lowest_rate", metavar="RATE", help="learning rate of the first step")
@@ -61,7 +63,12 @@ def train(chosen: argparse.Namespace, workspace: Workspace, told: Told) -> int:
         jobs.start(queued[0])
     else:
         changes = {} if chosen.epochs is None else {"num_train_epochs": chosen.epochs}
-        queued = [jobs.submit(project, config) for config in _configs(chosen, project, changes)]
+        configs = _configs(chosen, project, changes)
+        queued = [jobs.submit(project, config, begin=not chosen.no_start) for config in configs]
+    if chosen.no_start:
+        for run in queued:
+            told.line(str(run.folder), event="created", run=run.id, folder=str(run.folder))
+        return 0
     return follow(queued, told)
 
 

@@ -145,6 +145,7 @@ def test_photographs_become_a_data_set_step_by_step(browser, tmp_path):
 
         tab(page, "2 Prompts")
         page.locator("#prompts-table [data-row='0'][data-col='2']").first.dblclick(timeout=MINUTE)
+        page.wait_for_selector("#prompts-table :is(input, textarea):focus", timeout=MINUTE)
         page.keyboard.type("London, England")
         page.keyboard.press("Enter")
         project = Workspace(root).project("my-style")

@@ -214,3 +214,15 @@ def test_two_processes_are_cancelled_and_resumed_like_one(project):
     wait_until(run, lambda now: epochs_done(now) > before, 180)
     jobs.cancel(run)
     assert status(run).state == "cancelled"
+
+
+def test_a_run_can_be_started_by_hand_with_torchrun(project):
+    """As on several machines: created without a process, then launched."""
+    run = jobs.submit(project, config(project), begin=False)
+    assert status(run) == Status("interrupted", "", 0, ())
+    launcher = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node=2"]
+    done = subprocess.run([*launcher, "-m", "ghibli_studio.jobs", str(run.folder)], capture_output=True, text=True,
+                          timeout=240, check=False)
+    assert done.returncode == 0, done.stderr[-2000:]
+    assert status(run).state == "done"
+    assert epochs_done(status(run)) == 1

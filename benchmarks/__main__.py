@@ -17,13 +17,13 @@ from pathlib import Path
 
 from benchmarks.suite import ARMS, CPU, FULL_SIZE, OURS_FLOAT32, QUICK, TASKS, Scale, Suite
 from benchmarks.timing import Row, line, table
-from ghibli_studio.__main__ import _setting
 from ghibli_studio.base_model import MINIATURE, choose_device
 from ghibli_studio.config import StudioError
 from ghibli_studio.files import write_json
 from ghibli_studio.generation import versions
 from ghibli_studio.jobs import CHILD_ENVIRONMENT
 from ghibli_studio.machine import machine
+from ghibli_studio.training_commands import setting_of
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -91,7 +91,7 @@ def _suite(chosen: argparse.Namespace) -> Suite:
     scale = QUICK if chosen.quick else Scale() if device == "cuda" else CPU
     if chosen.batches:
         scale = replace(scale, batches=chosen.batches)
-    changes = dict(_setting(text) for text in chosen.set)
+    changes = dict(setting_of(text) for text in chosen.set)
     return Suite(model, device, chosen.precision, chosen.tasks, arms, scale, changes, chosen.limit)
 
 

@@ -72,7 +72,8 @@ def train(chosen: argparse.Namespace, workspace: Workspace, told: Told) -> int:
     return follow(queued, told)
 
 
-def _setting(text: str) -> tuple[str, Any]:
+def setting_of(text: str) -> tuple[str, Any]:
+    """Name and value of `name=value`, the value as JSON or, where it is none, as text."""
     name, equals, value = text.partition("=")
     if not equals:
         raise StudioError(f"--set {text!r} has no '='; write it as --set rank=16")
@@ -87,7 +88,7 @@ def _configs(chosen: argparse.Namespace, project: Project, more: dict[str, Any])
     from ghibli_studio import dataset as datasets
     from ghibli_studio import grids
 
-    changes = {**dict(_setting(text) for text in chosen.set), **more}
+    changes = {**dict(setting_of(text) for text in chosen.set), **more}
     if chosen.seed is not None:
         changes["seed"] = chosen.seed
     base = {"base_model": chosen.base_model or datasets.load(project).base_model}

@@ -211,6 +211,7 @@ def test_wrong_input_is_told_in_the_page(browser, tmp_path, project):
             page.wait_for_timeout(500)  # a page that is busy takes the text over a little later
 
         page.wait_for_selector("#dataset-summary .facts", timeout=MINUTE)
+        page.wait_for_timeout(3000)  # what is typed while a page that was just opened still fills itself may be lost
         page.click("#new-dataset")
         typed("#own-name", "own")
         page.click("#import")

@@ -86,7 +86,7 @@ def test_a_setting_becomes_the_widget_of_its_kind():
 def test_a_widget_has_a_label_its_explanation_and_an_id():
     widget = forms.widgets(TrainingSettings, "training")["train_batch_size"]
     assert (widget.label, widget.info, widget.elem_id) == (
-        "Train batch size", "Pictures in one step.", "training-train_batch_size"
+        "Train batch size", "Pictures that go through the model at once.", "training-train_batch_size"
     )
 
 

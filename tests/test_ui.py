@@ -208,7 +208,7 @@ def test_a_page_of_pairs_is_shown(project):
 def test_a_project_without_data_says_what_to_do(workspace):
     """Such a one is there only where a data set was taken away by hand."""
     workspace.project("bare", new=True).register()
-    hidden = [gr.update(visible=False)] * 5
+    hidden = [gr.update(visible=False)] * 4
     assert dataset_tab.view(workspace, "bare") == [
         gr.update(open=True),
         '<div class="empty">project &#x27;bare&#x27; has no data set yet; make one in the Data set tab, or with: '
@@ -224,14 +224,14 @@ def test_a_project_without_data_says_what_to_do(workspace):
 
 
 def test_a_data_set_closes_the_forms_and_shows_itself(project):
-    forms, text, gallery, page, table, save, panel = dataset_tab.view(project.workspace, project.name, 3)
+    forms, text, gallery, page, table, save = dataset_tab.view(project.workspace, project.name, 3)
     assert forms == gr.update(open=False)
     assert text == dataset_tab.summary(datasets.load(project))
     assert (len(gallery["value"]), gallery["visible"]) == (8, True)
     assert page == gr.update(value=1, maximum=2, visible=False)
     items = datasets.load(project).items
     rows = [[item.id, item.landmark, item.split, item.tokens, item.caption] for item in items]
-    assert (table, save, panel) == (gr.update(value=rows, visible=True), *[gr.update(visible=True)] * 2)
+    assert (table, save) == (gr.update(value=rows, visible=True), gr.update(visible=True))
 
 
 def test_a_newcomers_button_opens_the_sample_that_is_there_and_leaves_it_alone(project, monkeypatch):

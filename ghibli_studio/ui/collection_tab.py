@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import gradio as gr
@@ -13,8 +14,11 @@ from ghibli_studio.workspace import Workspace
 NAMES = ("1 Add", "2 Prompts", "3 Crop", "4 Style", "5 Finish")
 
 
-def build(workspace: Workspace, project: gr.Dropdown, tab: gr.Tab) -> Any:
-    """Lay the steps out and wire them; returns the event after which there is a new data set."""
+def build(workspace: Workspace, project: gr.Dropdown, tab: gr.Tab, others: Sequence[gr.Tab]) -> Any:
+    """Lay the steps out in their tab and wire them; `others` are the tabs beside it.
+
+    Returns the event after which there is a new data set.
+    """
     steps: list[Step] = []
     tabs = []
     with gr.Tabs(elem_id="steps"):
@@ -26,21 +30,29 @@ def build(workspace: Workspace, project: gr.Dropdown, tab: gr.Tab) -> Any:
             last, finished = finish_step.build(workspace, project)
             steps.append(last)
         tabs.append(one)
-    open_step = gr.State(0)
+    step_there = gr.State(0)
+    open_step = gr.State(None)  # none: the steps are not looked at, and nothing of them is drawn
     outputs = [widget for step in steps for widget in step.outputs]
 
     @parts.friendly
-    def shown(name: str | None, number: int) -> list[Any]:
+    def shown(name: str | None, number: int | None) -> list[Any]:
         """Updates of the open step; the others are made when they are opened, since their pictures take time."""
         of = workspace.project(name) if name else None
         return [update for index, step in enumerate(steps)
                 for update in (step.view(of) if index == number else [gr.skip()] * len(step.outputs))]
 
     def opening(number: int) -> Any:
-        return parts.friendly(lambda name: [number, *steps[number].view(workspace.project(name) if name else None)])
+        @parts.friendly
+        def show(name: str | None) -> list[Any]:
+            return [number, number, *steps[number].view(workspace.project(name) if name else None)]
+
+        return show
 
     for number, (one, step) in enumerate(zip(tabs, steps)):
-        one.select(opening(number), project, [open_step, *step.outputs], **building.QUIET)
-    tab.select(shown, [project, open_step], outputs, **building.QUIET)
+        one.select(opening(number), project, [open_step, step_there, *step.outputs], **building.QUIET)
+    entered = tab.select(lambda number: number, step_there, open_step, **building.QUIET)
+    entered.then(shown, [project, open_step], outputs, **building.QUIET)
+    for other in others:
+        other.select(lambda: None, None, open_step, **building.QUIET)
     project.change(shown, [project, open_step], outputs, **building.QUIET)
     return finished

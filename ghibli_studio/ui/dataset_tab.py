@@ -78,16 +78,16 @@ def thumbnails(project: Project, dataset: Dataset, page: int) -> list[tuple[Any,
 
 
 def view(workspace: Workspace, name: str | None, page: float = 1) -> list[Any]:
-    """Updates of (forms, summary, gallery, page slider, table, save button, panel) for a project."""
+    """Updates of (forms, summary, gallery, page slider, table, save button) for a project."""
     hidden, forms = gr.update(visible=False), gr.update(open=True)
     if not name:
         text = "No project yet. Make the sample project, or take in your own pictures: both are just above."
-        return [forms, parts.empty(text), hidden, hidden, hidden, hidden, hidden]
+        return [forms, parts.empty(text), hidden, hidden, hidden, hidden]
     project = workspace.project(name)
     try:
         dataset = datasets.load(project)
     except StudioError as error:
-        return [forms, parts.empty(str(error)), hidden, hidden, hidden, hidden, hidden]
+        return [forms, parts.empty(str(error)), hidden, hidden, hidden, hidden]
     pages = -(-len(dataset.items) // PAGE)
     page = min(max(int(page), 1), pages)
     rows = [[item.id, item.landmark, item.split, item.tokens, item.caption] for item in dataset.items]
@@ -97,7 +97,7 @@ def view(workspace: Workspace, name: str | None, page: float = 1) -> list[Any]:
         gr.update(value=thumbnails(project, dataset, page), visible=True),
         gr.update(value=page, maximum=max(pages, 2), visible=pages > 1),
         gr.update(value=rows, visible=True),
-        gr.update(visible=True), gr.update(visible=True),
+        gr.update(visible=True),
     ]
 
 
@@ -109,12 +109,14 @@ def save_captions(workspace: Workspace, name: str, rows: Sequence[Sequence[Any]]
 def build(workspace: Workspace, project: gr.Dropdown) -> Tab:
     """Lay the tab out and wire it: the finished set, the way to it from photographs, and a single photograph."""
     with gr.Tabs(elem_id="ways"):
-        with gr.Tab("The set", id="set"):
+        with gr.Tab("The set", id="set") as whole:
             tab = _finished_set(workspace, project)
         with gr.Tab("From photographs", id="photographs") as steps:
-            finished = collection_tab.build(workspace, project, steps)
-        with gr.Tab("One photograph", id="one"):
+            pass
+        with gr.Tab("One photograph", id="one") as single:
             style_photo_tab.build(workspace)
+    with steps:
+        finished = collection_tab.build(workspace, project, steps, [whole, single])
     finished.success(parts.friendly(lambda name: view(workspace, name)), project, tab.view, **building.QUIET)
     return tab
 
@@ -151,8 +153,8 @@ def _finished_set(workspace: Workspace, project: gr.Dropdown) -> Tab:
                          static_columns=[0, 1, 2, 3], visible=False, max_height=420, label="Captions",
                          elem_id="captions", type="array", column_widths=[70, 170, 110, 90, 720])
     save = gr.Button("Save the captions", visible=False, elem_id="save-captions")
-    panel = set_panel.build(workspace, project)
-    shown = [new, overview, gallery, page, table, save, panel]
+    set_panel.build(workspace, project)
+    shown = [new, overview, gallery, page, table, save]
 
     def finished(name: str) -> list[Any]:
         chosen = gr.update(choices=workspace.projects(), value=name)

@@ -28,11 +28,11 @@ def statistics(project: Project) -> str:
             + building.left_out(leaks, "pairs look alike across the split"))
 
 
-def build(workspace: Workspace, project: gr.Dropdown) -> gr.Column:
-    """Lay the panel out and wire it; returns what is hidden where there is no data set."""
+def build(workspace: Workspace, project: gr.Dropdown) -> None:
+    """Lay the panel out and wire it."""
     from ghibli_studio import contact_sheets, exporting
 
-    with gr.Column(visible=False, elem_id="set-panel") as box:
+    with gr.Column(elem_id="set-panel"):
         with gr.Accordion("The set in numbers", open=False), gr.Column():
             count = gr.Button("Count", elem_id="set-count")
             numbers = gr.HTML(elem_id="set-numbers", padding=False)
@@ -74,4 +74,3 @@ def build(workspace: Workspace, project: gr.Dropdown) -> gr.Column:
     show.click(shown, [project, page], sheet, api_visibility="private")
     give.click(exported, [project, *fields.values()], [progress, made], concurrency_limit=1, concurrency_id="data set",
                **building.QUIET)
-    return box

@@ -206,13 +206,19 @@ def test_wrong_input_is_told_in_the_page(browser, tmp_path, project):
             page.wait_for_function("!document.querySelector('.toast-body')", timeout=MINUTE)
 
         def typed(widget, text):
-            page.fill(f"{widget} input, {widget} textarea", text)
-            page.keyboard.press("Tab")
-            page.wait_for_timeout(500)  # a page that is busy takes the text over a little later
+            """Type until it stays: a busy page that still unfolds the part starts it anew, and takes text over later."""
+            field = page.locator(f"{widget} input, {widget} textarea").first
+            for _ in range(10):
+                field.fill(text)
+                page.keyboard.press("Tab")
+                page.wait_for_timeout(1000)
+                if field.input_value() == text:
+                    return
+            raise AssertionError(f"{widget} does not keep {text[:40]!r}")
 
         page.wait_for_selector("#dataset-summary .facts", timeout=MINUTE)
-        page.wait_for_timeout(3000)  # what is typed while a page that was just opened still fills itself may be lost
         page.click("#new-dataset")
+        page.wait_for_timeout(2000)  # what is typed while the part still unfolds, as nobody can, is lost
         typed("#own-name", "own")
         page.click("#import")
         told("no pictures are chosen; drop some files above, or name a folder on this machine")

@@ -206,7 +206,7 @@ def test_wrong_input_is_told_in_the_page(browser, tmp_path, project):
             page.wait_for_function("!document.querySelector('.toast-body')", timeout=MINUTE)
 
         def typed(widget, text):
-            """Type until it stays: a busy page that still unfolds the part starts it anew, and takes text over later."""
+            """Type until it stays: a busy page that still unfolds the part starts it anew."""
             field = page.locator(f"{widget} input, {widget} textarea").first
             for _ in range(10):
                 field.fill(text)

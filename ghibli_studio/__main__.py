@@ -123,10 +123,7 @@ def _made_dataset(project: Project, progress: Iterator[Any], told: Told) -> int:
     for step in progress:
         told.progress(step.done, step.total, step.what)
     made = datasets.load(project)
-    for note in made.notes:
-        told.line(note, event="note", message=note)
-    for problem in made.problems:
-        told.line(f"left out: {problem['reason']}", event="left_out", **problem)
+    told.taken(made.notes, made.problems)
     for item in made.too_long():
         told.line(
             f"too long: {item.id} ({item.original}) has {item.tokens} tokens, the model reads {made.token_limit}",

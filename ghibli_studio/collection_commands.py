@@ -64,10 +64,7 @@ def gather(chosen: argparse.Namespace, workspace: Workspace, told: Told) -> int:
     for step in gathering.gather(project, sources[0], chosen.base_model, seed=chosen.seed, **count):
         told.progress(step.done, step.total, step.what)
     collection = collections.load(project)
-    for note in collection.notes:
-        told.line(note, event="note", message=note)
-    for problem in collection.problems:
-        told.line(f"left out: {problem['reason']}", event="left_out", **problem)
+    told.taken(collection.notes, collection.problems)
     total, new = len(collection.photos), len(collection.photos) - before
     told.line(f"{project.collection.folder}: {total} photographs, {new} of them new", event="done", photographs=total,
               new=new, left_out=len(collection.problems))
@@ -150,10 +147,7 @@ def finish(chosen: argparse.Namespace, workspace: Workspace, told: Told) -> int:
     project = workspace.project(chosen.project)
     _follow(finishing.finish(project, seed=chosen.seed, share=chosen.share, replace=chosen.replace), told)
     made = datasets.load(project)
-    for note in made.notes:
-        told.line(note, event="note", message=note)
-    for problem in made.problems:
-        told.line(f"left out: {problem['reason']}", event="left_out", **problem)
+    told.taken(made.notes, made.problems)
     train, validation = len(made.part("train")), len(made.part("validation"))
     told.line(f"{project.folder}: {train} pictures to train on, {validation} of other landmarks to validate on",
               event="done", train=train, validation=validation, left_out=len(made.problems))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import sys
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 
@@ -31,6 +32,13 @@ class Told:
                 self._bar = tqdm(total=total, bar_format="{l_bar}{bar}| {elapsed}, {remaining} left")
             self._bar.set_description(what[:40], refresh=False)
             self._bar.update(done - self._bar.n)
+
+    def taken(self, notes: Iterable[str], problems: Iterable[Mapping[str, str]]) -> None:
+        """What was decided on the person's behalf, and what was left out and why."""
+        for note in notes:
+            self.line(note, event="note", message=note)
+        for problem in problems:
+            self.line(f"left out: {problem['reason']}", event="left_out", **problem)
 
     def close(self) -> None:
         """Leave the bar as it is and go on below it."""

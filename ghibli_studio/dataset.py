@@ -6,6 +6,7 @@ How pictures get in is `importing.py` and `sample.py`; what is in a picture is `
 from __future__ import annotations
 
 import hashlib
+import io
 import json
 import random
 import shutil
@@ -187,17 +188,22 @@ def digest(dataset: Dataset) -> str:
     return hashlib.sha256(json.dumps([dataset.resolution, seen]).encode()).hexdigest()
 
 
+def picture_bytes(project: Project, item: Item) -> bytes:
+    """The item's PNG; raises StudioError where it is missing or not the one of the manifest."""
+    path = project.dataset / f"{item.id}.png"
+    try:
+        data = path.read_bytes()
+    except OSError as error:
+        raise StudioError(f"{path} of the data set is missing; import the pictures again") from error
+    if hashlib.sha256(data).hexdigest() != item.sha256:
+        raise StudioError(f"{path} was changed after it was checked; import the pictures again")
+    return data
+
+
 def images(project: Project, items: Sequence[Item]) -> Iterator[Image.Image]:
     """The items' pictures; raises StudioError where one is missing or not the one of the manifest."""
     for item in items:
-        path = project.dataset / f"{item.id}.png"
-        try:
-            data = path.read_bytes()
-        except OSError as error:
-            raise StudioError(f"{path} of the data set is missing; import the pictures again") from error
-        if hashlib.sha256(data).hexdigest() != item.sha256:
-            raise StudioError(f"{path} was changed after it was checked; import the pictures again")
-        with Image.open(path) as image:
+        with Image.open(io.BytesIO(picture_bytes(project, item))) as image:
             yield image.convert("RGB")
 
 

@@ -5,7 +5,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
 import re
 import shutil
@@ -49,7 +48,7 @@ def export(project: Project, settings: ExportSettings, target: Path | None = Non
         for name, data in _listings(dataset, settings, files):
             write(name, data)
         for done, item in enumerate(dataset.items, 1):
-            write(files[item.id], _picture(project, item))
+            write(files[item.id], datasets.picture_bytes(project, item))
             if settings.sources:
                 write(f"sources/{item.source}", _source(project, item))
             yield Progress(done, len(dataset.items), f"writing {item.id}.png")
@@ -94,17 +93,6 @@ def _row(item: Item, trigger: str) -> dict[str, str]:
     """A line of metadata.jsonl: `file_name` is the library's own word, `text` that of diffusers' training scripts."""
     row = {"file_name": f"{item.id}.png", "text": with_trigger(item.caption, trigger), "landmark": item.landmark}
     return {**row, "trigger": trigger} if trigger else row
-
-
-def _picture(project: Project, item: Item) -> bytes:
-    path = project.dataset / f"{item.id}.png"
-    try:
-        data = path.read_bytes()
-    except OSError as error:
-        raise StudioError(f"{path} of the data set is missing; import the pictures again") from error
-    if hashlib.sha256(data).hexdigest() != item.sha256:
-        raise StudioError(f"{path} was changed after it was checked; import the pictures again")
-    return data
 
 
 def _source(project: Project, item: Item) -> bytes:

@@ -8,9 +8,11 @@ from __future__ import annotations
 import hashlib
 import time
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
+import adapters
 from ghibli_studio import base_model, training
 from ghibli_studio import dataset as datasets
 from ghibli_studio.base_model import BaseModel, token_ids
@@ -20,6 +22,7 @@ from ghibli_studio.config import RunConfig, TrainingSettings
 from ghibli_studio.dataset import Dataset, Item, Progress, Split
 from ghibli_studio.files import read_json, write_json
 from ghibli_studio.latents import cached_latents
+from ghibli_studio.noise import derived_seed
 from ghibli_studio.processes import place
 from ghibli_studio.training import Examples, Validating, Validation
 from ghibli_studio.workspace import Project
@@ -65,6 +68,18 @@ def prepare(project: Project, dataset: Dataset, config: RunConfig) -> Iterator[P
             yield Progress(event.done, event.total, "measuring the base model")
         else:
             yield Prepared(project, base, dataset, latents, event)
+
+
+@contextmanager
+def grafted(prepared: Prepared, config: RunConfig) -> Iterator[tuple[Prepared, Adapter]]:
+    """A new adapter of these settings on the base model, as every run of them begins; taken off in the end."""
+    adapter = adapters.build(config.method, config.adapter)
+    seed = derived_seed(config.training.seed, "adapter", 0) % 2**31
+    host = adapter.attach(prepared.base.host, seed)
+    try:
+        yield replace(prepared, base=replace(prepared.base, host=host)), adapter
+    finally:
+        adapter.detach()
 
 
 def examples(

@@ -8,7 +8,7 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import adapters
@@ -22,8 +22,7 @@ from ghibli_studio.dataset import Dataset, Progress
 from ghibli_studio.energy import meter
 from ghibli_studio.files import append_line, write_atomic, write_json
 from ghibli_studio.machine import machine
-from ghibli_studio.noise import derived_seed
-from ghibli_studio.preparing import Prepared, examples, prepare
+from ghibli_studio.preparing import Prepared, examples, grafted, prepare
 from ghibli_studio.training import Examples, Step, Stopped, Validating
 from ghibli_studio.workspace import Project, Run
 
@@ -106,20 +105,17 @@ def _ready(run: Run, dataset: Dataset, checkpoint: Checkpoint | None, stack: Exi
             yield event
         else:
             prepared = event
-    adapter = adapters.build(config.method, config.adapter)
-    seed = derived_seed(config.training.seed, "adapter", 0) % 2**31
-    attached = replace(prepared.base, host=adapter.attach(prepared.base.host, seed))
-    stack.callback(adapter.detach)
+    attached, adapter = stack.enter_context(grafted(prepared, config))
     sides = []
     for side in ("train", "validation"):
-        for event in examples(replace(prepared, base=attached), side, adapter, config.training):
+        for event in examples(attached, side, adapter, config.training):
             if isinstance(event, Progress):
                 yield event
             else:
                 sides.append(event)
     if checkpoint:
         adapter.load_state(checkpoint.adapter)
-    yield _Ready(config, prepared, attached, adapter, tuple(sides), checkpoint)
+    yield _Ready(config, prepared, attached.base, adapter, tuple(sides), checkpoint)
 
 
 def _events(run: Run, dataset: Dataset) -> Iterator[Event]:

@@ -4,16 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import closing, contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
-import adapters
 from adapters import Adapter
 from ghibli_studio import training
 from ghibli_studio.base_model import BaseModel
 from ghibli_studio.config import RunConfig, StudioError
 from ghibli_studio.dataset import Progress
-from ghibli_studio.noise import derived_seed
-from ghibli_studio.preparing import Prepared, examples, prepare
+from ghibli_studio.preparing import Prepared, examples, grafted, prepare
 from ghibli_studio.runs import check_settings
 from ghibli_studio.training import Examples, Step
 from ghibli_studio.workspace import Project
@@ -45,14 +43,9 @@ def prepared(project: Project, configs: Sequence[RunConfig]) -> Iterator[Progres
 @contextmanager
 def untrained(ready: Prepared, config: RunConfig) -> Iterator[Trial]:
     """Put a new adapter onto the base model, and take it off in the end."""
-    adapter = adapters.build(config.method, config.adapter)
-    seed = derived_seed(config.training.seed, "adapter", 0) % 2**31
-    base = replace(ready.base, host=adapter.attach(ready.base.host, seed))
-    try:
-        *_, learned = examples(replace(ready, base=base), "train", adapter, config.training)
-        yield Trial(config, base, adapter, learned)
-    finally:
-        adapter.detach()
+    with grafted(ready, config) as (attached, adapter):
+        *_, learned = examples(attached, "train", adapter, config.training)
+        yield Trial(config, attached.base, adapter, learned)
 
 
 def first_steps(trial: Trial, count: int, rate: Callable[[int], float] | None = None) -> Iterator[Step]:

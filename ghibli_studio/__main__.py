@@ -120,8 +120,8 @@ def _import(chosen: argparse.Namespace, workspace: Workspace, told: Told) -> int
 def _made_dataset(project: Project, progress: Iterator[Any], told: Told) -> int:
     from ghibli_studio import dataset as datasets
 
-    for step in progress:
-        told.progress(step.done, step.total, step.what)
+    for _ in told.followed(progress):
+        pass
     made = datasets.load(project)
     told.taken(made.notes, made.problems)
     for item in made.too_long():
@@ -138,7 +138,7 @@ def _made_dataset(project: Project, progress: Iterator[Any], told: Told) -> int:
 
 
 def _generate(chosen: argparse.Namespace, workspace: Workspace, told: Told) -> int:
-    from ghibli_studio import jobs, pictures
+    from ghibli_studio import pictures
 
     project = workspace.project(chosen.project)
     if chosen.recipe:
@@ -160,11 +160,7 @@ def _generate(chosen: argparse.Namespace, workspace: Workspace, told: Told) -> i
     files = pictures.adapter_files(project, [name for name in methods if name not in named])
     files = {name: Path(named[name]) if name in named else files[name] for name in [*methods, *named]}
     drawing = pictures.draw_set(project, requests, files, settings, base=chosen.base_model)
-    for step in jobs.in_turn(workspace, drawing):
-        if isinstance(step, jobs.Waiting):
-            told.progress(0, 1, "waiting for another computation")
-            continue
-        told.progress(step.done, step.total, step.what)
+    for step in told.followed(drawing, workspace):
         if step.picture:
             file = str(step.picture.file)
             told.line(file, event="picture", title=step.picture.title, method=step.picture.method, file=file)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import argparse
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -61,8 +61,8 @@ def gather(chosen: argparse.Namespace, workspace: Workspace, told: Told) -> int:
     project = workspace.project(chosen.project, new=True)
     before = len(collections.load(project).photos) if collections.exists(project) else 0
     count = {"count": chosen.landmarks} if chosen.landmarks is not None else {}
-    for step in gathering.gather(project, sources[0], chosen.base_model, seed=chosen.seed, **count):
-        told.progress(step.done, step.total, step.what)
+    for _ in told.followed(gathering.gather(project, sources[0], chosen.base_model, seed=chosen.seed, **count)):
+        pass
     collection = collections.load(project)
     told.taken(collection.notes, collection.problems)
     total, new = len(collection.photos), len(collection.photos) - before
@@ -83,10 +83,11 @@ def caption(chosen: argparse.Namespace, workspace: Workspace, told: Told) -> int
         for problem in problems:
             told.line(f"not used: {problem['reason']}", event="left_out", **problem)
     if chosen.model:
-        from ghibli_studio import captioning, jobs
+        from ghibli_studio import captioning
 
         work = captioning.describe_photographs(project, chosen.model, ids, again=chosen.again)
-        _follow(jobs.in_turn(workspace, work), told)
+        for _ in told.followed(work, workspace):
+            pass
     for text in chosen.set:
         part, words = _part(text, "--set")
         prompts.set_words(project, ids, **{part: words})
@@ -145,20 +146,12 @@ def finish(chosen: argparse.Namespace, workspace: Workspace, told: Told) -> int:
     from ghibli_studio import finishing
 
     project = workspace.project(chosen.project)
-    _follow(finishing.finish(project, seed=chosen.seed, share=chosen.share, replace=chosen.replace), told)
+    making = finishing.finish(project, seed=chosen.seed, share=chosen.share, replace=chosen.replace)
+    for _ in told.followed(making):
+        pass
     made = datasets.load(project)
     told.taken(made.notes, made.problems)
     train, validation = len(made.part("train")), len(made.part("validation"))
     told.line(f"{project.folder}: {train} pictures to train on, {validation} of other landmarks to validate on",
               event="done", train=train, validation=validation, left_out=len(made.problems))
     return 0
-
-
-def _follow(work: Iterator[Any], told: Told) -> None:
-    from ghibli_studio import jobs
-
-    for step in work:
-        if isinstance(step, jobs.Waiting):
-            told.progress(0, 1, "waiting for another computation")
-        else:
-            told.progress(step.done, step.total, step.what)

@@ -38,14 +38,10 @@ def add(verb: Callable[..., argparse.ArgumentParser]) -> None:
 
 def evaluate(chosen: argparse.Namespace, workspace: Workspace, told: Told) -> int:
     """Draw, score and compare; tells each picture's scores, then the comparisons."""
-    from ghibli_studio import comparing, jobs
+    from ghibli_studio import comparing
 
     project = workspace.project(chosen.project)
-    for step in jobs.in_turn(workspace, _work(chosen, project)):
-        if isinstance(step, jobs.Waiting):
-            told.progress(0, 1, "waiting for another computation")
-            continue
-        told.progress(step.done, step.total, step.what)
+    for step in told.followed(_work(chosen, project), workspace):
         if step.row and told.as_json:
             told.line("", event="scored", **step.row)
     folder = comparing.evaluations(project)[0] if not chosen.resume else project.evaluation(chosen.resume)

@@ -60,17 +60,13 @@ def add(verb: Callable[..., argparse.ArgumentParser]) -> None:
 def stylise(chosen: argparse.Namespace, workspace: Workspace, told: Told) -> int:
     """Style photographs; the exit code is 1 where one of them could not be."""
     from ghibli_studio import collection as collections
-    from ghibli_studio import jobs, styling
+    from ghibli_studio import styling
 
     project = workspace.project(chosen.project)
     settings = styling.batch_settings(collections.load(project)).changed(**_styling(chosen))
     ids = [id.strip() for id in chosen.ids.split(",") if id.strip()] if chosen.ids else None
     styled = failed = 0
-    for step in jobs.in_turn(workspace, styling.style(project, ids, settings, again=chosen.again)):
-        if isinstance(step, jobs.Waiting):
-            told.progress(0, 1, "waiting for another computation")
-            continue
-        told.progress(step.done, step.total, step.what)
+    for step in told.followed(styling.style(project, ids, settings, again=chosen.again), workspace):
         if step.problem:
             failed += 1
             told.line(f"not styled: {step.problem}", event="left_out", photo=step.photo, reason=step.problem)
@@ -154,8 +150,7 @@ def export_data(chosen: argparse.Namespace, workspace: Workspace, told: Told) ->
         **given,
     })
     project = workspace.project(chosen.project)
-    for step in exporting.export(project, settings, chosen.out):
-        told.progress(step.done, step.total, step.what)
+    *_, step = told.followed(exporting.export(project, settings, chosen.out))
     place = str(chosen.out or exporting.default_place(project, settings))
     told.line(place, event="done", place=place, pictures=step.total)
     return 0

@@ -4,8 +4,11 @@ from __future__ import annotations
 
 import json
 import sys
-from collections.abc import Iterable, Mapping
-from typing import Any
+from collections.abc import Iterable, Iterator, Mapping
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from ghibli_studio.workspace import Workspace
 
 
 class Told:
@@ -32,6 +35,17 @@ class Told:
                 self._bar = tqdm(total=total, bar_format="{l_bar}{bar}| {elapsed}, {remaining} left")
             self._bar.set_description(what[:40], refresh=False)
             self._bar.update(done - self._bar.n)
+
+    def followed(self, work: Iterator[Any], workspace: Workspace | None = None) -> Iterator[Any]:
+        """The steps of some work, each told as progress; with a workspace, when it is its turn to compute."""
+        from ghibli_studio import jobs
+
+        for step in work if workspace is None else jobs.in_turn(workspace, work):
+            if isinstance(step, jobs.Waiting):
+                self.progress(0, 1, "waiting for another computation")
+                continue
+            self.progress(step.done, step.total, step.what)
+            yield step
 
     def taken(self, notes: Iterable[str], problems: Iterable[Mapping[str, str]]) -> None:
         """What was decided on the person's behalf, and what was left out and why."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 import html
 import json
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -108,7 +108,7 @@ def find_rate(chosen: argparse.Namespace, workspace: Workspace, told: Told) -> i
     given = {name: value for name in names if (value := getattr(chosen, name)) is not None}
     search = rate_finder.RateSearch.checked(given)
     found = []
-    for step in _in_turn(workspace, rate_finder.find(project, _configs(chosen, project, {}), search), told):
+    for step in told.followed(rate_finder.find(project, _configs(chosen, project, {}), search), workspace):
         if step.found:
             found.append(step.found)
             for row in rate_finder.rows_of(step.found) if told.as_json else ():
@@ -124,25 +124,13 @@ def find_batch(chosen: argparse.Namespace, workspace: Workspace, told: Told) -> 
     from ghibli_studio import batch_finder
 
     project, found = workspace.project(chosen.project), None
-    for step in _in_turn(workspace, batch_finder.find(project, _configs(chosen, project, {})), told):
+    for step in told.followed(batch_finder.find(project, _configs(chosen, project, {})), workspace):
         if step.row:
             told.line(step.what, event="batch", **vars(step.row))
         found = step.found or found
     told.line(found.words, event="found", largest=found.largest, suggestion=found.suggestion, message=found.words)
     _write_figure(chosen, "Batch sizes", batch_finder.figure(found), told)
     return int(found.largest is None)
-
-
-def _in_turn(workspace: Workspace, work: Iterator[Any], told: Told) -> Iterator[Any]:
-    """The steps of something that computes, when it is its turn; each is told as progress."""
-    from ghibli_studio import jobs
-
-    for step in jobs.in_turn(workspace, work):
-        if isinstance(step, jobs.Waiting):
-            told.progress(0, 1, "waiting for another computation")
-            continue
-        told.progress(step.done, step.total, step.what)
-        yield step
 
 
 def _write_figure(chosen: argparse.Namespace, title: str, figure: str, told: Told) -> None:

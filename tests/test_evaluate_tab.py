@@ -16,7 +16,7 @@ from adapters import StudioError
 from ghibli_studio import jobs, report
 from ghibli_studio.config import EvaluationSettings, preset
 from ghibli_studio.files import read_json, write_json
-from ghibli_studio.ui import build, evaluate_tab, evaluation_results, parts
+from ghibli_studio.ui import build, building, evaluate_tab, evaluation_results, parts
 from tests.evaluation_sample import BASE, LANDMARKS, LORA, OTHERS, TI, dynamics, efficiency, evaluated, result
 from tests.study_project import with_dataset
 
@@ -197,7 +197,7 @@ def test_an_evaluation_shows_its_progress_and_then_its_result(workspace, press, 
 def test_an_evaluation_waits_for_whoever_computes(workspace, comparing):
     holder = jobs.in_turn(workspace, iter(["busy", "busy"]))
     next(holder)
-    going = evaluate_tab.evaluate(workspace, iter([Step(3, 4, "drawing"), Step(4, 4, "scoring")]))
+    going = building.follow(workspace, iter([Step(3, 4, "drawing"), Step(4, 4, "scoring")]))
     assert "waiting until another drawing has ended" in next(going)
     list(holder)
     rest = list(going)
@@ -206,12 +206,12 @@ def test_an_evaluation_waits_for_whoever_computes(workspace, comparing):
 
 def test_the_time_left_is_judged_by_what_was_made_now(workspace, monkeypatch):
     """A resumed evaluation begins with 50 of 100 done, which took no time."""
-    clock = iter([0.0, 0.0, 10.0, 20.0])
-    monkeypatch.setattr(evaluate_tab.time, "monotonic", lambda: next(clock))
+    clock = iter([0.0, 10.0, 30.0])
+    monkeypatch.setattr(building.time, "monotonic", lambda: next(clock))
     monkeypatch.setattr(jobs, "in_turn", lambda workspace, work: work)
     steps = [Step(50, 100, "drawing"), Step(60, 100, "drawing")]
     bars = []
-    for bar in evaluate_tab.evaluate(workspace, iter(steps)):
+    for bar in building.follow(workspace, iter(steps)):
         bars.append(bar)
     assert "left" not in bars[0]
     assert "1 min 20 s left" in bars[1]  # 20 s for ten, so 80 s for forty

@@ -130,14 +130,18 @@ def _styled(path: Path, sha256: str) -> Image.Image:
 
 
 def follow(workspace: Workspace | None, work: Iterator[Any]) -> Iterator[str]:
-    """A bar with the time left whenever there is something new; with a workspace, it waits for its turn to compute."""
-    started = time.monotonic()
+    """A bar with the time left whenever there is something new; with a workspace, it waits for its turn to compute.
+
+    The time is judged by what was done since the first step: what was there before a resumption took none now.
+    """
+    before, started = None, time.monotonic()
     for step in work if workspace is None else jobs.in_turn(workspace, work):
         if isinstance(step, jobs.Waiting):
             yield parts.bar(0, f"waiting until {f'run {step.run.id}' if step.run else 'another drawing'} has ended")
-            started = time.monotonic()
             continue
+        if before is None:
+            before, started = step.done, time.monotonic()
         left = getattr(step, "seconds_left", None)
-        if left is None and step.done:
-            left = (time.monotonic() - started) / step.done * (step.total - step.done)
+        if left is None and step.done > before:
+            left = (time.monotonic() - started) / (step.done - before) * (step.total - step.done)
         yield parts.bar(step.done / max(step.total, 1), step.what, left)

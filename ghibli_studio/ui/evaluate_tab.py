@@ -5,7 +5,6 @@ What a result looks like is `evaluation_results`; what is drawn and scored is `g
 
 from __future__ import annotations
 
-import time
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -15,10 +14,10 @@ import gradio as gr
 import adapters
 from adapters import StudioError
 from ghibli_studio import dataset as datasets
-from ghibli_studio import jobs, pictures, report
+from ghibli_studio import pictures, report
 from ghibli_studio.config import PAPER_LANDMARKS, EvaluationSettings
 from ghibli_studio.generation import BASE
-from ghibli_studio.ui import evaluation_results, forms, parts
+from ghibli_studio.ui import building, evaluation_results, forms, parts
 from ghibli_studio.ui.train_tab import chosen_project
 from ghibli_studio.words import counted
 from ghibli_studio.workspace import Project, Workspace
@@ -124,22 +123,6 @@ def planned(count: float, tasks: Sequence[str], seeds: float, chosen: Sequence[s
     return f'<div class="foot">{told}</div>'
 
 
-def evaluate(workspace: Workspace, work: Iterator[Any]) -> Iterator[str]:
-    """The progress of an evaluation as HTML; waits while another computation is at work."""
-    started, before = time.monotonic(), None
-    for step in jobs.in_turn(workspace, work):
-        if isinstance(step, jobs.Waiting):
-            busy = f"run {step.run.id}" if step.run else "another drawing"
-            yield parts.bar(0, f"waiting until {busy} has ended")
-            started = time.monotonic()
-            continue
-        if before is None:
-            before, started = step.done, time.monotonic()  # what was there before a resumption took no time now
-        spent, made = time.monotonic() - started, step.done - before
-        left = spent / made * (step.total - step.done) if made else None
-        yield parts.bar(step.done / max(step.total, 1), step.what, left)
-
-
 def made_report(project: Project, name: str | None) -> list[str]:
     """Write the project's report on an evaluation; (page, values) where the page may fetch them."""
     page = report.write(project, folder_of(project, name))
@@ -219,7 +202,7 @@ def build(workspace: Workspace, project: gr.Dropdown, tab: gr.Tab) -> None:
         """The bar while it works; then the newest evaluation."""
         untouched = [gr.skip()] * (1 + len(buttons) + len(shown))
         yield [gr.update(value=parts.bar(0, "getting ready"), visible=True), *untouched]
-        for bar in evaluate(workspace, work):
+        for bar in building.follow(workspace, work):
             yield [gr.update(value=bar, visible=True), *untouched]
         update = evaluations_view(of)
         yield [gr.update(value="", visible=False), update, *result(of, update["value"])]

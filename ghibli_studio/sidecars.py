@@ -16,6 +16,7 @@ from ghibli_studio.captions import MAX_CHARACTERS, clean
 from ghibli_studio.collection import WORDS
 from ghibli_studio.config import StudioError
 from ghibli_studio.importing import listed_key, picture_keys
+from ghibli_studio.layouts import without_trigger
 from ghibli_studio.prompts import parse
 from ghibli_studio.shelves import Shelf
 
@@ -50,7 +51,7 @@ class Sidecars:
                     return _bounded(parts(self._listed[key]), picture)
             beside = PurePosixPath(picture).with_suffix(".txt").as_posix()
             if beside in self._there and not is_list(beside):
-                return _bounded(parse(read_text(self._shelf, beside)), picture)
+                return _bounded(parse(without_trigger(picture, read_text(self._shelf, beside))), picture)
         except StudioError as error:
             self.problems.append({"file": clean(picture), "reason": clean(f"{error}; it is kept without a prompt")})
         return {}
@@ -118,7 +119,9 @@ def _words(row: Words) -> Words:
     words = {word: clean(row.get(word, "")) for word in WORDS}
     if any(words.values()):
         return words
-    return {"text": next((row[column] for column in TEXT_COLUMNS if row.get(column)), "")}
+    text = next((row[column] for column in TEXT_COLUMNS if row.get(column)), "")
+    trigger = clean(row.get("trigger", ""))  # an exported list says which words at the end are no part of the prompt
+    return {"text": clean(text).removesuffix(f", {trigger}") if trigger else text}
 
 
 def parts(words: Words) -> Words:

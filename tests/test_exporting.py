@@ -7,10 +7,13 @@ import zipfile
 
 import pytest
 
+from ghibli_studio import collection as collections
 from ghibli_studio.config import ExportSettings, StudioError
 from ghibli_studio.dataset import digest, load
 from ghibli_studio.exporting import default_place, export
+from ghibli_studio.gathering import gather
 from ghibli_studio.importing import import_pictures
+from ghibli_studio.prompts import compose
 from ghibli_studio.workspace import Workspace
 
 LAYOUTS = ("folder", "imagefolder", "kohya")
@@ -54,6 +57,15 @@ def test_without_them_all_that_is_learnt_from_comes_back(project, layout, tmp_pa
     )
     assert again.items == expected
     assert digest(again) == digest(load(project))
+
+
+@pytest.mark.parametrize("layout", LAYOUTS)
+def test_gathered_as_photographs_it_comes_back_without_the_trigger(project, layout, tmp_path):
+    place = made(project, layout=layout, manifest=False, trigger="gvis")
+    again = Workspace(tmp_path / "other").project("again", new=True)
+    list(gather(again, place))
+    told = sorted(compose(photo) for photo in collections.load(again).photos)
+    assert told == sorted(item.caption for item in load(project).items)
 
 
 def test_the_folder_has_bare_prompts_and_lists(project, tmp_path):

@@ -25,6 +25,7 @@ if TYPE_CHECKING:
 __all__ = [
     "Adapter",
     "AdapterSettings",
+    "Content",
     "Host",
     "Settings",
     "StudioError",

@@ -136,7 +136,12 @@ def for_others(
     """A file with all keys that other programs look for, and this project's recipe if there is one."""
     bare = saved(tensors, training_keys)
     keys = {"format": "pt", **training_keys, **modelspec(kind, after_header(bare), facts), **hashes(bare)}
-    return saved(tensors, {**keys, RECIPE_KEY: json.dumps(recipe, sort_keys=True)} if recipe else keys)
+    return saved(tensors, {**keys, RECIPE_KEY: recipe_text(recipe)} if recipe else keys)
+
+
+def recipe_text(recipe: Mapping[str, Any]) -> str:
+    """A recipe as it stands in a header."""
+    return json.dumps(recipe, sort_keys=True)
 
 
 def notes(facts: Facts) -> bytes:

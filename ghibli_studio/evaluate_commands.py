@@ -19,8 +19,8 @@ def add(verb: Callable[..., argparse.ArgumentParser]) -> None:
     """Put the verbs into the parser."""
     judge = verb("evaluate", evaluate, "draw held-out landmarks with several adapters, score and compare the pictures")
     judge.add_argument("--runs", help="names separated by commas (default: the newest of each method)")
-    judge.add_argument("--adapter", action="append", default=[], metavar="NAME=ADAPTER", help="an adapter file as well, "
-                       "or one of the verb adapters")
+    judge.add_argument("--adapter", action="append", default=[], metavar="NAME=ADAPTER",
+                       help="an adapter file as well, or one of the verb adapters")
     judge.add_argument("--no-base", action="store_true", help="leave the base model out")
     judge.add_argument("--tasks", help="prompt, photo, or both separated by a comma (default: both)")
     judge.add_argument("--landmarks", help="names separated by commas (default: all that were held out)")

@@ -105,7 +105,7 @@ def _told(target: Target) -> Iterator[None]:
             429: "there were too many requests; try again later",
         }.get(status, "try again later" if status >= 500 else "check the repository's name")
         raise StudioError(f"the hub refused ({status}): {reason}") from None  # its own text may repeat the request
-    except (httpx.HTTPError, ConnectionError, TimeoutError) as error:
+    except (httpx.HTTPError, ConnectionError, TimeoutError, RuntimeError) as error:  # the last while files are sent
         raise StudioError(
             f"the hub cannot be reached ({type(error).__name__}); check the network, the export itself is kept"
         ) from None

@@ -265,7 +265,7 @@ def test_diffusers_names_of_2023_are_read(tiny, tmp_path):
     layer = "unet.down_blocks.0.attentions.0.transformer_blocks.0.attn1"
     save_file({f"{layer}.processor.to_out_lora.down.weight": values,
                f"{layer}.processor.to_out_lora.up.weight": values.T.contiguous(),
-               f"{layer}.to_q.lora.down.weight": values + 1, f"{layer}.to_q.lora.up.weight": values.T - 1},
+               f"{layer}.to_q.lora.down.weight": values + 1, f"{layer}.to_q.lora.up.weight": values.T.contiguous() - 1},
               path := tmp_path / "pytorch_lora_weights.safetensors")
     adapter, _ = attach_file(path, tiny.host)
     inside = layer.removeprefix("unet.")

@@ -63,8 +63,8 @@ def interchange(adapter: Adapter, state: Mapping[str, Tensor], recipe: Mapping[s
     own = {**recipe, "adapter": {**recipe.get("adapter", adapter.settings.model_dump(mode="json")),
                                  "negative_vectors": 0}}
     files: Files = {}
-    for word, vectors in state.items():
-        negative = word != first
+    for word in sorted(state, key=lambda one: one != first):
+        vectors, negative = state[word], word != first
         told = facts.changed(name=file_name_of(word), trigger=file_name_of(word))
         kept = None if negative else own
         plain = {"format": "pt"} | ({} if negative else {RECIPE_KEY: json.dumps(own, sort_keys=True)})

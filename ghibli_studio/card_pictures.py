@@ -66,34 +66,31 @@ def sample_bytes(sample: Sample) -> bytes:
 
 
 def training_curve(entry: Entry) -> bytes | None:
-    """The run's losses over its epochs as a PNG; None for an adapter without a run, or before the first epoch."""
+    """The run's validation losses as a PNG; None for an adapter without a run, or before the first epoch.
+
+    The training loss is left out: it is weighted by noise level, and not on the validation's scale.
+    """
     if entry.run is None:
         return None
     events = entry.run.progress()
     validation = curves.validation_curve(events, "validation")
-    return _drawn_curve(entry, validation, curves.training_curve(events, "training"), curves.base_line([events])) \
-        if validation else None
+    return _drawn_curve(entry, validation, curves.base_line([events])) if validation else None
 
 
-def _drawn_curve(
-    entry: Entry, validation: Sequence[dict[str, Any]], training: Sequence[dict[str, Any]],
-    base: Sequence[dict[str, Any]],
-) -> bytes:
+def _drawn_curve(entry: Entry, validation: Sequence[dict[str, Any]], base: Sequence[dict[str, Any]]) -> bytes:
     from matplotlib.figure import Figure  # without pyplot there is no window, and nothing is shared between threads
+    from matplotlib.ticker import MaxNLocator
 
     figure = Figure(figsize=(6.4, 3.6), dpi=120, layout="constrained")
     axes, colour = figure.add_subplot(), COLOURS.get(entry.method, "#444444")
-    smoothed = [row for row in training if row["series"].endswith("smoothed")]
-    if smoothed:
-        axes.plot([row["epoch"] for row in smoothed], [row["loss"] for row in smoothed], color=colour, alpha=0.35,
-                  label="training, smoothed")
     axes.plot([row["epoch"] for row in validation], [row["loss"] for row in validation], color=colour, marker="o",
-              markersize=4, label="validation")
+              markersize=4, label=entry.label)
     axes.plot([row["epoch"] for row in base], [row["loss"] for row in base], color="#777777", linestyle="--",
-              label="base model, validation")
+              label="base model")
     if entry.epoch is not None:
         axes.axvline(entry.epoch, color="#777777", linewidth=0.8, label=f"this file: epoch {entry.epoch}")
-    axes.set(xlabel="epoch", ylabel="loss", title=f"{entry.label}: losses on fixed noise")
+    axes.set(xlabel="epoch", ylabel="validation loss", title="Held-out pictures, fixed noise")
+    axes.xaxis.set_major_locator(MaxNLocator(integer=True))
     axes.legend(frameon=False, fontsize=8)
     axes.grid(alpha=0.2)
     buffer = io.BytesIO()

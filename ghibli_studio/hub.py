@@ -86,7 +86,6 @@ def push(folder: Path, target: Target) -> Iterator[Progress]:
 @contextmanager
 def _told(target: Target) -> Iterator[None]:
     """What the hub or the network refuses, in one sentence without the token."""
-    import httpx
     from huggingface_hub.errors import HfHubHTTPError, HFValidationError, OfflineModeIsEnabled
 
     try:
@@ -101,11 +100,17 @@ def _told(target: Target) -> Iterator[None]:
         reason = {
             401: "the token is wrong or has been revoked; make another one",
             403: f"the token may not write to {target.repository}; use one with the right to write, of that account",
-            404: f"there is no account {target.repository.partition('/')[0]!r} that the token belongs to",
+            404: f"it does not know {target.repository}, or the token may not see it; check the name and the token",
             429: "there were too many requests; try again later",
         }.get(status, "try again later" if status >= 500 else "check the repository's name")
         raise StudioError(f"the hub refused ({status}): {reason}") from None  # its own text may repeat the request
-    except (httpx.HTTPError, ConnectionError, TimeoutError, RuntimeError) as error:  # the last while files are sent
+    except StudioError:
+        raise
+    except Exception as error:
+        # huggingface_hub 1 speaks through httpx, 2 through httpx2; what breaks off a file's upload is a RuntimeError
+        network = type(error).__module__.partition(".")[0] in ("httpx", "httpx2")
+        if not network and not isinstance(error, (ConnectionError, TimeoutError, RuntimeError)):
+            raise
         raise StudioError(
             f"the hub cannot be reached ({type(error).__name__}); check the network, the export itself is kept"
         ) from None

@@ -63,7 +63,7 @@ def test_an_export_is_a_folder_ready_for_the_hub(drawn, tiny_folder):
         told = file.metadata()
     assert (told["ss_steps"], told["ss_epoch"], told["ss_num_train_images"]) == ("8", "2", "6")
     assert told["modelspec.resolution"] == "64x64"
-    assert "Big Ben" in json.loads(told["ss_tag_frequency"])["train"] or len(json.loads(told["ss_tag_frequency"])["train"])
+    assert max(json.loads(told["ss_tag_frequency"])["train"].values()) <= 6
     for path in place.rglob("*"):
         assert not path.is_file() or str(tiny_folder.parent).encode() not in path.read_bytes()
     assert read_recipe(place / "samples/01.png")["caption"] == "Petra, a temple, ghibli style"

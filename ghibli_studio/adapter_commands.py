@@ -17,7 +17,8 @@ EXPORTED = ("license", "description", "pictures")
 
 def add(verb: Callable[..., argparse.ArgumentParser]) -> None:
     """Put the verbs into the parser."""
-    verb("adapters", adapters_, "list all adapters of the project: of runs, imported, averaged")
+    every = verb("adapters", adapters_, "list all adapters of the project: of runs, imported, averaged")
+    every.add_argument("--compare", nargs=2, metavar=("ONE", "OTHER"), help="say what differs between two of them")
     take = verb("import-adapter", import_, "take an adapter file of diffusers, kohya or AUTOMATIC1111 into the project")
     take.add_argument("file", type=Path, help="a .safetensors file")
     take.add_argument("--name", default="", help="what to call it (default: the file's name)")
@@ -50,11 +51,17 @@ def add(verb: Callable[..., argparse.ArgumentParser]) -> None:
 
 
 def adapters_(chosen: argparse.Namespace, workspace: Workspace, told: Told) -> int:
-    """A line an adapter, the newest first."""
-    from ghibli_studio import library
+    """A line an adapter, the newest first; or a line for everything that differs between two."""
+    from ghibli_studio import library, library_comparing
     from ghibli_studio.words import size
 
-    for entry in library.entries(workspace.project(chosen.project)):
+    project = workspace.project(chosen.project)
+    if chosen.compare:
+        one, other = (library.find(project, name) for name in chosen.compare)
+        for name, left, right in library_comparing.compare(project, one, other).rows:
+            told.line(f"{name}: {left} | {right}", event="difference", name=name, one=left, other=right)
+        return 0
+    for entry in library.entries(project):
         values = entry.told()
         about = entry.problem or f"{library.ORIGINS[entry.origin]}, {size(values['bytes'])}, {values['trigger']}"
         told.line(f"{entry.name:32} {entry.label:18} {about}", event="adapter", **values)

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import io
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import dataclass
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -30,33 +31,46 @@ class Sample:
     recipe: dict[str, Any]
 
 
-def samples(project: Project, entry: Entry, most: int) -> list[Sample]:
-    """Pictures drawn with this very file from prompts alone, one a prompt: of the generated sets, then of comparisons.
+Index = dict[str, list[Sample]]
+"""SHA-256 of an adapter file -> what was drawn with it."""
 
-    The sample of the run's epoch comes last. A picture that began as a photograph is left out: it may show somebody.
+
+def index(project: Project) -> Index:
+    """The pictures of the newest generated sets, then of the newest comparisons, by what drew them.
+
+    A picture that began as a photograph is left out: it may show somebody. So is one drawn at another strength.
     """
-    found: dict[str, Sample] = {}
-    for sample in _drawn(project, entry):
-        if len(found) >= most:
-            break
-        if "photograph" not in sample.recipe:
-            found.setdefault(sample.recipe["caption"], sample)
-    return list(found.values())
-
-
-def _drawn(project: Project, entry: Entry) -> Iterator[Sample]:
     folders = [*project.image_sets()[:SETS], *(one / PICTURES for one in project.evaluations()[:SETS])]
-    wanted = entry.sha256
+    found: Index = {}
     for file in (file for folder in folders for file in sorted(folder.glob("*.png"))):
-        with suppress(StudioError, OSError):
-            recipe = generation.read_recipe(file)
-            drawn_with, strength = recipe["adapter"] or {}, recipe["settings"].get("strength", 1)
-            if drawn_with.get("sha256") == wanted and strength == 1:
-                yield Sample(file, recipe)
+        recipe = _recipe(file, file.stat().st_mtime_ns)
+        drawn_with = (recipe.get("adapter") or {}).get("sha256")
+        if drawn_with and "photograph" not in recipe and recipe["settings"].get("strength", 1) == 1:
+            found.setdefault(drawn_with, []).append(Sample(file, recipe))
+    return found
+
+
+@lru_cache(maxsize=4096)
+def _recipe(file: Path, modified: int) -> dict[str, Any]:
+    """The recipe in a picture; empty where there is none."""
+    with suppress(StudioError, OSError):
+        return generation.read_recipe(file)
+    return {}
+
+
+def samples(project: Project, entry: Entry, most: int, known: Index | None = None) -> list[Sample]:
+    """Pictures drawn with this very file from prompts alone, one a prompt; the sample of the run's epoch comes last.
+
+    `known` is the project's index, for whoever asks for many adapters.
+    """
+    drawn = (index(project) if known is None else known).get(entry.sha256, [])
+    found = {sample.recipe["caption"]: sample for sample in reversed(drawn)}
+    chosen = list(reversed(found.values()))
     if entry.run is not None and entry.epoch is not None:
         file = entry.run.sample_file(entry.epoch)
-        with suppress(StudioError, OSError):
-            yield Sample(file, generation.read_recipe(file))
+        if file.exists() and (recipe := _recipe(file, file.stat().st_mtime_ns)) and recipe["caption"] not in found:
+            chosen.append(Sample(file, recipe))
+    return chosen[:most]
 
 
 def sample_bytes(sample: Sample) -> bytes:

@@ -52,8 +52,9 @@ class Entry:
 
     @property
     def trigger(self) -> str:
-        """The words that call the style."""
-        return adapters.open_file(self.file).caption("")
+        """The words that call the style; of a new word its name, to which diffusers adds its further vectors."""
+        adapter = adapters.open_file(self.file)
+        return getattr(adapter.settings, "placeholder_token", None) or adapter.caption("")
 
     @property
     def sha256(self) -> str:

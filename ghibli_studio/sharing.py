@@ -63,7 +63,7 @@ def export(
     recipe = library.shareable(entry.recipe)
     word = recipe.get("adapter", {}).get("placeholder_token")
     card = cards.Card(
-        entry, name, settings.license, settings.description.strip(), _trigger(entry), files,
+        entry, name, settings.license, settings.description.strip(), entry.trigger, files,
         [(file, cards.words_for_diffusers(sample.recipe["caption"], word)) for file, sample in pictures.items()],
         "training.png" if curve else None, cards.scores_of(project, entry), recipe,
     )
@@ -79,12 +79,6 @@ def export(
         if curve:
             write("training.png", curve)
     yield Progress(STEPS, STEPS, str(place))
-
-
-def _trigger(entry: Entry) -> str:
-    """The words behind a prompt: a LoRA's trigger, or the new word (diffusers puts its further vectors in)."""
-    settings = adapters.open_file(entry.file).settings.model_dump()
-    return settings.get("placeholder_token") or settings.get("trigger") or entry.trigger
 
 
 def facts_of(project: Project, entry: Entry, name: str, license: str = "") -> Facts:

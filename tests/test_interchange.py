@@ -7,8 +7,10 @@ import hashlib
 import json
 import struct
 
+import numpy as np
 import pytest
 import torch
+from diffusers import DPMSolverMultistepScheduler
 from safetensors.torch import load_file, save, save_file
 
 import adapters
@@ -18,6 +20,8 @@ from adapters.headers import Facts
 from adapters.kohya import key_of, layer_of
 from adapters.lora import LoraSettings
 from adapters.textual_inversion import TextualInversionSettings
+from ghibli_studio.config import GenerationSettings
+from ghibli_studio.generation import draw, with_adapter
 from tests.test_adapter_files import pipeline_of, pipeline_prediction, trained
 from tests.test_adapters import PLAIN, VARIANTS, predict
 
@@ -97,6 +101,31 @@ def test_plain_diffusers_draws_from_the_exported_file_what_we_draw(tiny, tiny_fo
         pipeline.unet.eval()
         pipeline.text_encoder.eval()
         assert torch.allclose(pipeline_prediction(pipeline, tiny, f"{PLAIN[0]}, my words"), expected, atol=1e-5)
+
+
+@pytest.mark.parametrize(("method", "file"), [
+    ("lora", "pytorch_lora_weights.safetensors"), ("lora", "my-style.safetensors"),
+    ("ti", "learned_embeds.safetensors"), ("ti", "my-word.safetensors"),
+])
+def test_a_picture_that_plain_diffusers_draws_is_ours(tiny, tiny_folder, tmp_path, method, file):
+    settings = lora_settings("lora-conv") if method == "lora" else TextualInversionSettings(
+        num_vectors=2, placeholder_token="<my-word>")
+    _, folder, ours = exported(tiny, tmp_path, method, settings)
+    chosen = GenerationSettings(num_inference_steps=3, guidance_scale=4, seed=9)
+    with with_adapter(tiny, ours) as loaded:
+        *_, last = draw(loaded, PLAIN[0], chosen)
+    pipeline = pipeline_of(tiny_folder)
+    pipeline.scheduler = DPMSolverMultistepScheduler.from_config(pipeline.scheduler.config)
+    if method == "lora":
+        pipeline.load_lora_weights(folder, weight_name=file, local_files_only=True)
+        pipeline.unet.eval()
+    else:
+        token = None if file == "learned_embeds.safetensors" else "<my-word>"
+        pipeline.load_textual_inversion(folder, weight_name=file, token=token, local_files_only=True)
+    noise = torch.randn((1, *tiny.description.latent_shape), generator=torch.Generator().manual_seed(9))
+    trigger = "my words" if method == "lora" else "<my-word>"
+    theirs = pipeline(f"{PLAIN[0]}, {trigger}", num_inference_steps=3, guidance_scale=4, latents=noise).images[0]
+    assert np.abs(np.asarray(theirs, int) - np.asarray(last.image, int)).max() <= 1
 
 
 @pytest.mark.parametrize("name", LORAS)

@@ -69,7 +69,7 @@ def test_an_imported_file_is_written_as_our_own_and_says_where_it_came_from(proj
 def test_a_word_keeps_its_name_whatever_the_file_is_called_then(project, tmp_path):
     save_file({"emb_params": torch.randn(2, 32)}, tmp_path / "moss.safetensors")
     entry = library.import_adapter(project, tmp_path / "moss.safetensors", "another name")
-    assert entry.trigger == "<moss> <moss>_1"
+    assert entry.trigger == "<moss>"
     with pytest.raises(StudioError, match="a word is called as its file says"):
         library.import_adapter(project, tmp_path / "moss.safetensors", "again", trigger="x")
 

@@ -82,8 +82,8 @@ def build(workspace: Workspace, project: gr.Dropdown, tab: gr.Tab) -> None:
         with gr.Row():
             weights = gr.Textbox("", label="Weights", elem_id="adapters-weights", min_width=140,
                                  info="One for each, as 0.7,0.3. Empty: an average of equal parts.")
-            rank = gr.Number(None, label="Rank", precision=0, elem_id="adapters-rank", min_width=140,
-                             info="LoRA: bring the average to it. Empty: exact, the ranks added up.")
+            rank = gr.Number(0, label="Rank", precision=0, elem_id="adapters-rank", min_width=140,
+                             info="LoRA: bring the average to it. 0: exact, the ranks added up.")
             mixed_name = gr.Textbox("", label="Name", info="What to call it.", elem_id="adapters-mixed-name",
                                     min_width=140)
         mix = gr.Button("Save it", elem_id="adapters-mix")

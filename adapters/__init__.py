@@ -1,6 +1,7 @@
 """Small trainable parts for Stable Diffusion behind one Protocol; a method is one module of this package.
 
-A method's module has NAME, LABEL, SHORT_LABEL, SETTINGS, PRESETS, ADAPTER, `recognises` and `settings_from_file`.
+A method's module has NAME, LABEL, SHORT_LABEL, SETTINGS, PRESETS, ADAPTER, `recognises` and `settings_from_file`. It
+may have `fitted` (a foreign file's tensors as its settings say), and `scaled` and `averaged` (see `merging`).
 This package knows neither gradio nor ghibli_studio, and imports nothing heavy until an adapter is attached.
 """
 
@@ -11,21 +12,32 @@ import pkgutil
 from functools import cache
 from pathlib import Path
 from types import ModuleType
+from typing import TYPE_CHECKING
 
 from adapters.base import Adapter, AdapterSettings, Host, Settings, StudioError
-from adapters.formats import RECIPE_KEY, read_header, read_tensors, recipe_of, to_bytes
+from adapters.families import refuse_misfit
+from adapters.formats import read_header, read_tensors, recipe_of, to_bytes
+from adapters.reading import Content, read
+
+if TYPE_CHECKING:
+    from torch import Tensor
 
 __all__ = [
     "Adapter",
     "AdapterSettings",
+    "Content",
     "Host",
     "Settings",
     "StudioError",
     "attach_file",
     "build",
+    "load_file",
     "method",
     "methods",
     "open_file",
+    "read",
+    "read_header",
+    "read_tensors",
     "recipe_of",
     "to_bytes",
 ]
@@ -52,26 +64,46 @@ def build(name: str, settings: AdapterSettings) -> Adapter:
 
 def open_file(path: Path) -> Adapter:
     """The adapter that a file describes, not yet attached; raises StudioError for a file of no known method."""
-    path = Path(path)
-    shapes, metadata = read_header(path)
+    return described(Path(path), read(path, tensors=False))
+
+
+def described(path: Path, content: Content) -> Adapter:
+    """The adapter that the content of a file is of."""
     for name, module in methods().items():
-        if module.recognises(shapes):
+        if module.recognises(content.shapes):
+            recipe = content.recipe
             settings = (
-                module.SETTINGS.checked(recipe_of(path)["adapter"])
-                if RECIPE_KEY in metadata
-                else module.settings_from_file(shapes, metadata)
+                module.SETTINGS.checked(recipe["adapter"])
+                if "adapter" in recipe
+                else module.settings_from_file(content.shapes, content.metadata)
             )
             return build(name, settings)
+    shapes = content.shapes
     raise StudioError(
         f"{path.name} has {len(shapes)} tensors (first: {next(iter(sorted(shapes)), 'none')}) of no layout known here; "
-        f"known are {', '.join(module.LABEL for module in methods().values())} as diffusers writes them"
+        f"known are {', '.join(module.LABEL for module in methods().values())} as diffusers, kohya's sd-scripts and "
+        "AUTOMATIC1111 write them"
     )
+
+
+def load_file(path: Path) -> tuple[Adapter, dict[str, Tensor]]:
+    """The adapter that a file describes, not attached, and its tensors as that adapter takes them."""
+    path = Path(path)
+    content = read(path)
+    adapter, tensors = described(path, content), content.tensors
+    module = method(adapter.method)
+    if "adapter" not in content.recipe and hasattr(module, "fitted"):
+        tensors = module.fitted(tensors, content.metadata)
+    return adapter, tensors
 
 
 def attach_file(path: Path, host: Host) -> tuple[Adapter, Host]:
     """Open, attach and load an adapter file; the host is left as it was if the file does not fit."""
-    adapter = open_file(path)
-    tensors = read_tensors(path)
+    path = Path(path)
+    content = read(path, tensors=False)
+    if "adapter" not in content.recipe:
+        refuse_misfit(path.name, content.shapes, host)
+    adapter, tensors = load_file(path)
     attached = adapter.attach(host)
     try:
         adapter.load_state(tensors)

@@ -83,3 +83,13 @@ def read_tensors(path: Path) -> dict[str, Tensor]:
         if not torch.isfinite(tensor).all():
             raise StudioError(f"tensor {name} of {Path(path).name} holds values that are not finite; train it again")
     return state
+
+
+def with_metadata(file: bytes, changes: dict[str, str]) -> bytes:
+    """The file with these keys in its header, and every tensor's bytes as they were."""
+    length = struct.unpack("<Q", file[:8])[0]
+    header = json.loads(file[8 : 8 + length])
+    header["__metadata__"] = {**header.get("__metadata__", {}), **changes}
+    text = json.dumps(header, ensure_ascii=False, separators=(",", ":")).encode()
+    text += b" " * (-len(text) % 8)  # the format wants the tensors to begin at a multiple of eight
+    return struct.pack("<Q", len(text)) + text + file[8 + length:]

@@ -13,8 +13,19 @@ from typing import TYPE_CHECKING, Any
 
 from pydantic import Field, model_validator
 
+from adapters import kohya, lora_merging
 from adapters.base import AdapterSettings, Host, StudioError, match_state, with_trigger
-from adapters.lora_files import TEXT, UNET, described, name_in, of_the_layout, saved_name
+from adapters.lora_files import (
+    LONGEST_TRIGGER,
+    TEXT,
+    UNET,
+    described,
+    evened,
+    name_in,
+    of_the_layout,
+    of_the_shapes,
+    saved_name,
+)
 
 if TYPE_CHECKING:
     from peft import LoraConfig
@@ -51,7 +62,7 @@ class LoraSettings(AdapterSettings):
     """The text encoder's layers that get an update where text_encoder_rank is above 0."""
     use_dora: bool = False
     """DoRA: also learn the length of every row of a weight, apart from its direction; a step does more work."""
-    trigger: str = Field("ghibli style", max_length=60)
+    trigger: str = Field("ghibli style", max_length=LONGEST_TRIGGER)
     """Words at the end of every prompt that call the style."""
 
     @model_validator(mode="after")
@@ -95,9 +106,9 @@ class LoraAdapter:
         self._strength = 1.0
         with torch.random.fork_rng(devices=[]):  # peft draws the initial values from the global generator
             torch.manual_seed(seed)
-            self._graft(UNET, host.unet, ("target_modules", "conv_modules"), self._unet_config())
-            if self.settings.text_encoder_rank:
-                self._graft(TEXT, host.text_encoder, ("text_encoder_modules",), self._text_config())
+            lists = {UNET: ("target_modules", "conv_modules"), TEXT: ("text_encoder_modules",)}
+            for prefix, config in self._configs().items():
+                self._graft(prefix, host.unet if prefix == UNET else host.text_encoder, lists[prefix], config)
         for parameter in self.parameters():
             parameter.data = parameter.data.float()
         self._start = [length.detach().clone() for length in self._lengths()]
@@ -128,6 +139,11 @@ class LoraAdapter:
             f"{chosen} {list(getattr(self.settings, chosen))} do not fit this "
             f"{'UNet' if prefix == UNET else 'text encoder'} ({reason}); the default is {default}"
         )
+
+    def _configs(self) -> dict[str, LoraConfig]:
+        """By the prefix of the part; the text encoder's only where it is updated."""
+        told = {UNET: self._unet_config()}
+        return {**told, TEXT: self._text_config()} if self.settings.text_encoder_rank else told
 
     def _unet_config(self) -> LoraConfig:
         settings = self.settings
@@ -195,8 +211,9 @@ class LoraAdapter:
         """Take over saved matrices; raises StudioError where names or shapes differ."""
         from peft.utils import set_peft_model_state_dict
 
-        state = {saved_name(name): tensor for name, tensor in state.items()}
-        match_state(self.state(), state)
+        own = self.state()
+        state = of_the_shapes(own, {saved_name(name): tensor for name, tensor in state.items()})
+        match_state(own, state)
         strength = self._strength
         self.set_strength(1.0)
         for prefix, module in self._attached().items():
@@ -236,10 +253,10 @@ class LoraAdapter:
         """Without this header diffusers takes alpha to be the rank, silently."""
         from diffusers.loaders.lora_base import LORA_ADAPTER_METADATA_KEY
 
+        configs = {prefix: module.peft_config[PEFT_NAME] for prefix, module in self._parts.items()} or self._configs()
         packed = {
             prefix + name: sorted(value) if isinstance(value, set) else value
-            for prefix, module in self._attached().items()
-            for name, value in module.peft_config[PEFT_NAME].to_dict().items()
+            for prefix, config in configs.items() for name, value in config.to_dict().items()
         }
         return {LORA_ADAPTER_METADATA_KEY: json.dumps(packed, indent=2, sort_keys=True, default=str)}
 
@@ -272,3 +289,7 @@ def recognises(shapes: dict[str, tuple[int, ...]]) -> bool:
 def settings_from_file(shapes: dict[str, tuple[int, ...]], metadata: dict[str, str]) -> LoraSettings:
     """Read ranks, alpha and target modules from a file that does not carry this project's own recipe."""
     return LoraSettings.checked(described(shapes, metadata))
+
+
+fitted, interchange = evened, kohya.interchange
+scaled, averaged = lora_merging.scaled, lora_merging.averaged

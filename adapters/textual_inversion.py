@@ -16,10 +16,13 @@ LoRA's and twice the work.) diffusers loads a file of one word; one with both is
 from __future__ import annotations
 
 import copy
+import re
+from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any
 
 from pydantic import Field, field_validator
 
+from adapters import embeddings
 from adapters.base import AdapterSettings, Host, StudioError, match_state, with_trigger
 
 if TYPE_CHECKING:
@@ -28,6 +31,8 @@ if TYPE_CHECKING:
 
 NAME = "ti"
 LABEL = "Textual Inversion"
+LAYER = re.compile(r"\.(lora_|weight|bias|alpha)|^lora_")
+"""What no word's name has, and a tensor of another kind of file may."""
 SHORT_LABEL = "TI"
 
 
@@ -222,7 +227,7 @@ ADAPTER = TextualInversionAdapter
 
 def recognises(shapes: dict[str, tuple[int, ...]]) -> bool:
     """True for one (n, width) tensor whose name is a word, not a module path; its negative word may come along."""
-    words = all(len(shape) == 2 and ".lora_" not in name for name, shape in shapes.items())
+    words = all(len(shape) == 2 and not LAYER.search(name) for name, shape in shapes.items())
     return words and (len(shapes) == 1 or (len(shapes) == 2 and _both_words(shapes) is not None))
 
 
@@ -238,3 +243,39 @@ def settings_from_file(shapes: dict[str, tuple[int, ...]], metadata: dict[str, s
         "placeholder_token": word, "num_vectors": shapes[word][0],
         "negative_vectors": shapes[negative][0] if negative else 0,
     })
+
+
+interchange = embeddings.interchange
+
+
+def scaled(
+    settings: TextualInversionSettings, state: dict[str, Tensor], weight: float,
+    start: Callable[[], dict[str, Tensor]],
+) -> tuple[TextualInversionSettings, dict[str, Tensor]]:
+    """The vectors at a strength: on the line from the starting ones (0) to the trained ones (1)."""
+    first = start()
+    return settings, {name: first[name] + weight * (vectors - first[name]) for name, vectors in state.items()}
+
+
+def averaged(
+    parents: Sequence[tuple[TextualInversionSettings, dict[str, Tensor]]], weights: Sequence[float],
+    rank: int | None = None,
+) -> tuple[TextualInversionSettings, dict[str, Tensor], dict[str, Any]]:
+    """The weighted sum of the vectors, place by place, under the first parent's word.
+
+    Raises StudioError where the parents have different numbers of vectors, and for a rank, which only LoRA has.
+    """
+    if rank is not None:
+        raise StudioError(f"rank is {rank}, and words have none; leave it out")
+    first = parents[0][0]
+    counts = [(settings.num_vectors, settings.negative_vectors) for settings, _ in parents]
+    if len(set(counts)) > 1:
+        told = ", ".join(f"{own} and {negative} negative" for own, negative in counts)
+        raise StudioError(f"the words have different numbers of vectors ({told}); average words of one length")
+    rows = [[state[name] for name in (s.placeholder_token, negative_word(s.placeholder_token)) if name in state]
+            for s, state in parents]
+    if len({tuple(vectors.shape[1] for vectors in row) for row in rows}) > 1:
+        raise StudioError("the words were trained on base models of different widths; average those of one model")
+    names = (first.placeholder_token, negative_word(first.placeholder_token))
+    return first, {name: sum(w * vectors for w, vectors in zip(weights, column))
+                   for name, column in zip(names, zip(*rows))}, {"way": "vector by vector"}

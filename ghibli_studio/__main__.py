@@ -15,7 +15,7 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-from ghibli_studio import collection_commands, evaluate_commands, styling_commands, training_commands
+from ghibli_studio import adapter_commands, collection_commands, evaluate_commands, styling_commands, training_commands
 from ghibli_studio.config import PAPER_LANDMARKS, GenerationSettings, StudioError
 from ghibli_studio.files import explain_os_error
 from ghibli_studio.telling import Told
@@ -85,7 +85,8 @@ def _parser() -> argparse.ArgumentParser:
     what.add_argument("--landmarks", help="names separated by commas (default: the paper's five)")
     what.add_argument("--prompts", type=Path, metavar="FILE", help="one prompt a line")
     what.add_argument("--recipe", type=Path, metavar="PNG", help="draw a picture again from its own recipe")
-    draw.add_argument("--adapter", action="append", default=[], metavar="METHOD=FILE", help="use this adapter file")
+    draw.add_argument("--adapter", action="append", default=[], metavar="METHOD=ADAPTER", help="use this adapter file, "
+                      "or this one of the verb adapters")
     draw.add_argument("--base-model", help="default: the one the adapters were trained on")
     draw.add_argument("--seed", type=int, help="decides the noise")
     draw.add_argument("--steps", type=int, dest="num_inference_steps", help="from noise to picture")
@@ -95,6 +96,7 @@ def _parser() -> argparse.ArgumentParser:
     collection_commands.add(verb)
     styling_commands.add(verb)
     evaluate_commands.add(verb)
+    adapter_commands.add(verb)
     verb("doctor", _doctor, "look at this machine and say what will be used", project=False)
     return parser
 
@@ -138,7 +140,7 @@ def _made_dataset(project: Project, progress: Iterator[Any], told: Told) -> int:
 
 
 def _generate(chosen: argparse.Namespace, workspace: Workspace, told: Told) -> int:
-    from ghibli_studio import pictures
+    from ghibli_studio import library, pictures
 
     project = workspace.project(chosen.project)
     if chosen.recipe:
@@ -158,7 +160,8 @@ def _generate(chosen: argparse.Namespace, workspace: Workspace, told: Told) -> i
     named = dict(text.partition("=")[::2] for text in chosen.adapter)
     methods = [name.strip() for name in chosen.methods.split(",") if name.strip()]
     files = pictures.adapter_files(project, [name for name in methods if name not in named])
-    files = {name: Path(named[name]) if name in named else files[name] for name in [*methods, *named]}
+    files = {name: library.file_of(project, named[name]) if name in named else files[name]
+             for name in [*methods, *named]}
     drawing = pictures.draw_set(project, requests, files, settings, base=chosen.base_model)
     for step in told.followed(drawing, workspace):
         if step.picture:

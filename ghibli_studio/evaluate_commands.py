@@ -19,7 +19,8 @@ def add(verb: Callable[..., argparse.ArgumentParser]) -> None:
     """Put the verbs into the parser."""
     judge = verb("evaluate", evaluate, "draw held-out landmarks with several adapters, score and compare the pictures")
     judge.add_argument("--runs", help="names separated by commas (default: the newest of each method)")
-    judge.add_argument("--adapter", action="append", default=[], metavar="NAME=FILE", help="an adapter file as well")
+    judge.add_argument("--adapter", action="append", default=[], metavar="NAME=ADAPTER",
+                       help="an adapter file as well, or one of the verb adapters")
     judge.add_argument("--no-base", action="store_true", help="leave the base model out")
     judge.add_argument("--tasks", help="prompt, photo, or both separated by a comma (default: both)")
     judge.add_argument("--landmarks", help="names separated by commas (default: all that were held out)")
@@ -69,7 +70,7 @@ def _comparisons(result: dict[str, Any]) -> Iterator[tuple[str, dict[str, Any]]]
 
 
 def _work(chosen: argparse.Namespace, project: Project) -> Iterator[Any]:
-    from ghibli_studio import comparing, pictures, variants
+    from ghibli_studio import comparing, library, pictures, variants
 
     if chosen.resume:
         return comparing.resume(project, project.evaluation(chosen.resume))
@@ -84,7 +85,7 @@ def _work(chosen: argparse.Namespace, project: Project) -> Iterator[Any]:
         name, equals, file = text.partition("=")
         if not equals:
             raise StudioError(f"--adapter {text!r} has no '='; write it as --adapter 'my LoRA=file.safetensors'")
-        compared.append(variants.variant_of_file(name, Path(file)))
+        compared.append(variants.variant_of_file(name, library.file_of(project, file)))
     sweeps = {"strength": variants.strength_sweep, "epoch": variants.epoch_sweep}
     wanted = compared + [one for name in chosen.sweep for one in sweeps[name](project, compared)]
     return comparing.evaluate(project, wanted, _settings(chosen))

@@ -42,9 +42,9 @@ def export(project: Project, settings: ExportSettings, target: Path | None = Non
     dataset = datasets.load(project)
     files = _names(dataset, settings)
     if target is not None:
-        _refuse_existing(target)
+        refuse_existing(target)
     place = target or default_place(project, settings)
-    with (_zip if settings.zipped else _folder)(place, ours=target is None) as write:
+    with (whole_zip if settings.zipped else whole_folder)(place, ours=target is None) as write:
         for name, data in _listings(dataset, settings, files):
             write(name, data)
         for done, item in enumerate(dataset.items, 1):
@@ -103,7 +103,7 @@ def _source(project: Project, item: Item) -> bytes:
         raise StudioError(f"{path} of the data set is missing; export without sources") from error
 
 
-def _refuse_existing(target: Path) -> None:
+def refuse_existing(target: Path) -> None:
     """Nothing of a person's own is ever overwritten: it may be their only copy."""
     if target.is_dir() and not any(target.iterdir()):
         return
@@ -112,7 +112,7 @@ def _refuse_existing(target: Path) -> None:
 
 
 @contextmanager
-def _folder(target: Path, ours: bool) -> Iterator[Write]:
+def whole_folder(target: Path, ours: bool) -> Iterator[Write]:
     """A folder that is in its place once it is complete."""
     growing = make_folder(target.absolute().parent) / f".{target.name}.{uuid4().hex}"
     try:
@@ -126,7 +126,7 @@ def _folder(target: Path, ours: bool) -> Iterator[Write]:
 
 
 @contextmanager
-def _zip(target: Path, ours: bool) -> Iterator[Write]:
+def whole_zip(target: Path, ours: bool) -> Iterator[Write]:
     """A ZIP that is in its place once it is complete; no time, no owner, so that equal content gives equal bytes."""
     growing = make_folder(target.absolute().parent) / f".{target.name}.{uuid4().hex}"
     try:

@@ -90,7 +90,7 @@ class Loaded:
 def with_adapter(base: BaseModel, path: Path) -> Iterator[Loaded]:
     """The base model with the adapter of a file on it; raises StudioError if it does not fit or does nothing."""
     recipe = adapters.recipe_of(path)
-    if recipe and recipe["base_model"]["shape"] != base.shape:
+    if "base_model" in recipe and recipe["base_model"]["shape"] != base.shape:
         raise StudioError(
             f"{path.name} was trained on {recipe['base_model']['spec']!r}, not on {base.description.spec!r}; "
             "choose that base model"

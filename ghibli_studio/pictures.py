@@ -172,7 +172,7 @@ def base_of(project: Project, files: dict[str, Path | None]) -> str:
     trained_on = {
         recipe["base_model"]["spec"]
         for path in files.values()
-        if path is not None and (recipe := adapters.recipe_of(path))
+        if path is not None and "base_model" in (recipe := adapters.recipe_of(path))
     }
     if len(trained_on) > 1:
         raise StudioError(
@@ -251,11 +251,11 @@ def _photographs(project: Project) -> Iterator[Image.Image]:
 
 
 def _adapter_by_hash(project: Project, identity: dict[str, Any]) -> Path:
-    """The very file that a picture was drawn with: the embedded style teacher, or one of the project's runs."""
+    """The very file that a picture was drawn with: the embedded style teacher, or one of the project's."""
     wanted = identity.get("sha256", "of a run that was still training")
     runs = project.runs(identity["method"])
     trained = (path for run in runs for path in (run.adapter_file, *run.epoch_adapter_files().values()))
-    for path in (STYLE_TEACHER, *trained):
+    for path in (STYLE_TEACHER, *project.adapters.files(), *trained):
         if path.is_file() and hashlib.sha256(path.read_bytes()).hexdigest() == wanted:
             return path
     raise StudioError(

@@ -13,6 +13,7 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any
 
+from ghibli_studio.adapter_folder import AdapterFolder
 from ghibli_studio.collection_folder import CollectionFolder
 from ghibli_studio.config import RunConfig, StudioError
 from ghibli_studio.files import new_folder, read_json, read_lines, write_json
@@ -186,8 +187,13 @@ class Project:
         """A data set in the making."""
         return CollectionFolder(self.folder / "collection")
 
+    @property
+    def adapters(self) -> AdapterFolder:
+        """Adapters that no run trained: imported, averaged, saved at a strength."""
+        return AdapterFolder(self.folder / "adapters")
+
     def export(self, name: str) -> Path:
-        """A copy of the data set for another program."""
+        """A copy of the data set, or of an adapter, for other programs."""
         return self.folder / "exports" / name
 
     def evaluation(self, name: str) -> Path:

@@ -103,7 +103,7 @@ def test_vectors_of_another_width_are_refused(tiny, tmp_path):
     with pytest.raises(StudioError) as caught:
         attach_file(path, tiny.host)
     assert str(caught.value) == (
-        "tensor <monet> of the adapter file has shape (1, 768), the base model needs (1, 32); "
+        "learned_embeds.safetensors was made for Stable Diffusion 1.x (its text is 768 wide, this base model's 32); "
         "choose the base model that the adapter was trained on"
     )
 

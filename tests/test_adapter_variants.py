@@ -115,20 +115,24 @@ def test_alpha_is_read_by_the_header_s_own_rules(tmp_path):
 
 
 @pytest.mark.parametrize(
-    ("layers", "header", "told"),
+    ("layers", "header", "read"),
     [
-        ({"unet.a.to_q": (2, False), "unet.a.to_k": (4, False)}, None, r"mixes the ranks \[2, 4\]; one can be loaded"),
-        ({"unet.a.to_q": (2, False), "unet.a.c": (3, True), "unet.a.d": (4, True)}, None, r"the ranks \[2, 3, 4\]"),
+        ({"unet.a.to_q": (2, False), "unet.a.to_k": (4, False)}, None, (4, 4, 0, 0)),
+        ({"unet.a.to_q": (2, False), "unet.a.c": (3, True), "unet.a.d": (4, True)}, None, (4, 4, 0, 0)),
         ({"unet.a.to_q": (2, False), "text_encoder.b.q_proj": (2, False), "text_encoder.b.v_proj": (3, False)}, None,
-         r"the ranks \[2, 3\] in the text encoder"),
-        ({"unet.a.to_q": (2, False), "unet.a.conv1": (4, True)}, {"unet.lora_alpha": 2}, r"the scales \[0.5, 1.0\]"),
-        ({"text_encoder.b.q_proj": (2, False)}, None, "updates only the text encoder"),
+         (2, 2, 0, 3)),
+        ({"unet.a.to_q": (2, False), "unet.a.conv1": (4, True)}, {"unet.lora_alpha": 2}, (2, 2, 4, 0)),
     ],
-    ids=["matrices", "convolutions", "text encoder", "scales", "no UNet"],
+    ids=["matrices", "convolutions", "text encoder", "scales"],
 )
-def test_a_file_that_is_too_mixed_is_refused(tmp_path, layers, header, told):
-    with pytest.raises(StudioError, match=told):
-        open_file(file_of(tmp_path, header, **layers))
+def test_a_mixed_file_is_read_with_the_largest_rank_and_one_scale(tmp_path, layers, header, read):
+    found = open_file(file_of(tmp_path, header, **layers)).settings
+    assert (found.rank, found.lora_alpha, found.conv_rank, found.text_encoder_rank) == read
+
+
+def test_a_file_for_the_text_encoder_alone_is_refused(tmp_path):
+    with pytest.raises(StudioError, match="updates only the text encoder"):
+        open_file(file_of(tmp_path, **{"text_encoder.b.q_proj": (2, False)}))
 
 
 def test_the_defaults_are_the_lora_of_before(tiny):

@@ -22,6 +22,7 @@ def written(project, losses, method="lora", *, steps=4, step_seconds=0.5, base=0
         for index in range(steps if epoch else 0):
             append_line(run.progress_file, {
                 "event": "step", "epoch": epoch, "step": (epoch - 1) * steps + index + 1, "loss": 0.2,
+                "epochs": epoch - 1 + (index + 1) / steps,
                 "step_seconds": float(durations[epoch - 1]), "images_per_second": 4 / float(durations[epoch - 1]),
             })
         append_line(run.progress_file, {

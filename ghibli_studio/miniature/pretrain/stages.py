@@ -21,7 +21,7 @@ import numpy as np
 from ghibli_studio.miniature.pretrain import autoencoder, clip, denoiser, pictures, sheets, teacher, tokenizer
 from ghibli_studio.miniature.pretrain.learning import duration
 from ghibli_studio.miniature.pretrain.photographs import PHOTOGRAPHS, read_photographs
-from ghibli_studio.miniature.pretrain.settings import TARGET_STYLE, Settings, WrongInput
+from ghibli_studio.miniature.pretrain.settings import TARGET_STYLE, TARGET_WORD, Settings, WrongInput
 
 if TYPE_CHECKING:
     from diffusers import AutoencoderKL, ModelMixin, UNet2DConditionModel
@@ -147,7 +147,11 @@ def make_denoiser(run: Run, folder: Path) -> Figures:
 
 def make_teacher(run: Run, folder: Path) -> Figures:
     """Train the style teacher."""
-    return teacher.train(run.denoiser(), run.noisy_latents(target_style=True), run.settings, run.device, folder)
+    figures = teacher.train(run.denoiser(), run.noisy_latents(target_style=True), run.settings, run.device, folder)
+    # the words that call the style, where programs look for those of a LoRA
+    notes = json.dumps({"activation text": TARGET_WORD}, indent=1)
+    (folder / "pytorch_lora_weights.json").write_text(f"{notes}\n", encoding="utf-8")
+    return figures
 
 
 def publish_base(run: Run, folder: Path) -> Figures:

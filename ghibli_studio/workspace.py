@@ -16,6 +16,7 @@ from typing import Any
 from ghibli_studio.collection_folder import CollectionFolder
 from ghibli_studio.config import RunConfig, StudioError
 from ghibli_studio.files import new_folder, read_json, read_lines, write_json
+from ghibli_studio.made_folder import MadeFolder
 
 NAME = re.compile(r"\w[\w .-]{0,63}")
 
@@ -185,6 +186,11 @@ class Project:
     def collection(self) -> CollectionFolder:
         """A data set in the making."""
         return CollectionFolder(self.folder / "collection")
+
+    @property
+    def made(self) -> MadeFolder:
+        """Grids, uploads, and every picture that was drawn."""
+        return MadeFolder(self.folder)
 
     def export(self, name: str) -> Path:
         """A copy of the data set for another program."""

@@ -139,6 +139,8 @@ def name_of(project: Project, recipe: dict[str, Any]) -> str:
     identity = recipe.get("adapter")
     if identity is None:
         return BASE
+    if "sha256" not in identity and identity.get("epoch"):  # a sample that a run drew while it trained
+        return _checked(project, f"{identity['run']}@{identity['epoch']}")
     wanted = identity.get("sha256", "of a run that was still training")
     for one in known_drawers(project):
         if one.file is not None and sha256_of(one.file) == wanted:
@@ -151,6 +153,11 @@ def name_of(project: Project, recipe: dict[str, Any]) -> str:
         f"project {project.name!r} has no adapter with the hash {wanted[:12]}, with which the picture was drawn "
         f"(run {identity.get('run')}); it was deleted or trained elsewhere"
     )
+
+
+def _checked(project: Project, name: str) -> str:
+    file_of(project, name)
+    return name
 
 
 def sha256_of(path: Path) -> str:

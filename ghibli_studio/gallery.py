@@ -10,6 +10,7 @@ import io
 import json
 import zipfile
 from collections.abc import Iterable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import date, datetime
 from functools import lru_cache
@@ -204,7 +205,22 @@ def remove(project: Project, ids: Iterable[str]) -> int:
             raise StudioError(f"{id} is not taken away by itself, because {why}")
     for id in chosen:
         known[id].file.unlink(missing_ok=True)
+    for folder in {known[id].file.parent for id in chosen}:
+        if not any(folder.glob("*.png")):
+            _remove_frame(folder)
     return len(chosen)
+
+
+def _remove_frame(folder: Path) -> None:
+    """Take away what stands around pictures that are all gone: of a set its list, of a grid the whole."""
+    frame = [folder / "set.json"]
+    if folder.name == "pictures":
+        frame = [folder.parent / "grid.json", folder.parent / "grid.png"]
+    for file in frame:
+        file.unlink(missing_ok=True)
+    for empty in (folder, *((folder.parent,) if folder.name == "pictures" else ())):
+        with suppress(OSError):  # somebody else's file lies there
+            empty.rmdir()
 
 
 def pack(entries: Sequence[Entry]) -> bytes:
@@ -227,8 +243,8 @@ def settings_again(project: Project, entry: Entry) -> dict[str, Any]:
     with one (`sha256`, `denoising_strength`). Raises StudioError where its adapter is gone.
     """
     recipe = entry.recipe
-    if recipe.get("style_words"):
-        raise StudioError("it was drawn with style words in place of an adapter; style photographs in the Data set tab")
+    if entry.kind == "styled":
+        raise StudioError(f"{entry.id} is a styled photograph; draw it again in the Data set tab, in the step Style")
     again = {name: recipe[name] for name in ("prompt", "settings")}
     started = {"photograph": recipe["photograph"]} if "photograph" in recipe else {}
     return {**again, "drawer": drawers.name_of(project, recipe), **started}

@@ -108,18 +108,27 @@ class Entry:
 
 def pictures(project: Project) -> list[Entry]:
     """Every picture with a recipe, the newest first."""
-    found = []
-    for kind, files in project.made.pictures().items():
-        for file in files:
-            try:
-                stat = file.stat()
-            except FileNotFoundError:  # taken away since
-                continue
-            recipe = _recipe(file, stat.st_size, stat.st_mtime_ns)
-            if recipe is not None:
-                made = datetime.fromtimestamp(stat.st_mtime).astimezone()
-                found.append(Entry(file.relative_to(project.folder).as_posix(), file, kind, made, recipe))
+    places = project.made.pictures().items()
+    found = [entry for kind, files in places for file in files if (entry := _entry(project, file, kind))]
     return sorted(found, key=lambda entry: (entry.made, entry.id), reverse=True)
+
+
+def entry_of(project: Project, file: Path, kind: Kind) -> Entry:
+    """The picture of a file in the project; raises StudioError where it is none."""
+    if entry := _entry(project, file, kind):
+        return entry
+    raise StudioError(f"{file} is no picture with a recipe; it was taken away, or something stripped its text")
+
+
+def _entry(project: Project, file: Path, kind: Kind) -> Entry | None:
+    try:
+        stat = file.stat()
+    except FileNotFoundError:  # taken away since
+        return None
+    if (recipe := _recipe(file, stat.st_size, stat.st_mtime_ns)) is None:
+        return None
+    made = datetime.fromtimestamp(stat.st_mtime).astimezone()
+    return Entry(file.relative_to(project.folder).as_posix(), file, kind, made, recipe)
 
 
 @lru_cache(maxsize=50_000)

@@ -46,7 +46,7 @@ def build(workspace: Workspace, pilot_key: str = "") -> gr.Blocks:
             with gr.Column(scale=3, min_width=300):
                 gr.Markdown(f"# Ghibli Studio\n{SUBTITLE}", elem_id="title")
             project = gr.Dropdown([], label="Project", elem_id="project", scale=1, min_width=240)
-            with gr.Column(scale=0, min_width=80):
+            with gr.Column(scale=0, min_width=96):
                 shortcuts.lay_out()
         with gr.Accordion("New here? Three steps from nothing to pictures", open=not workspace.projects(),
                           elem_id="start"), gr.Walkthrough(selected=1, elem_id="walkthrough") as walk:

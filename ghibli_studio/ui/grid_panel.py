@@ -115,8 +115,8 @@ def build(workspace: Workspace, project: gr.Dropdown, form: drawing_form.Form, t
         with gr.Column(scale=3, min_width=300):
             progress = gr.HTML(elem_id="grid-progress", padding=False, visible=False)
             nothing = gr.HTML(parts.empty(FIRST), elem_id="no-grid", padding=False)
-            picture = gr.Image(label="The grid", visible=False, interactive=False, elem_id="grid-picture",
-                               buttons=["download", "fullscreen"])
+            picture = gr.Image(label="The grid", show_label=False, visible=False, interactive=False,
+                               elem_id="grid-picture", buttons=["download", "fullscreen"])
             made = gr.File(label="The grid as one picture", visible=False, elem_id="grid-file")
     view = [nothing, picture, made, resume]
     outputs = [progress, which, *view]

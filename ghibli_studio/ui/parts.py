@@ -40,13 +40,15 @@ dialog#keys { max-width: min(30rem, 92vw); padding: 1rem 1.4rem; border: 1px sol
   border-radius: .8rem; background: var(--background-fill-primary); color: var(--body-text-color); margin: auto; }
 dialog#keys::backdrop { background: rgb(0 0 0 / 45%); }
 dialog#keys dl { display: grid; grid-template-columns: max-content 1fr; gap: .35rem 1rem; }
-dialog#keys dd { margin: 0; }
+dialog#keys dd { margin: 0; } dialog#keys p { margin: .8rem 0; opacity: .85; }
 dialog#keys h2 { margin: 0 0 .5rem; font-size: 1.15rem; }
 dialog#keys kbd { padding: .05rem .4rem; border: 1px solid var(--border-color-primary); border-radius: .3rem; }
 dialog#keys button { padding: .35rem 1rem; border-radius: .5rem; background: var(--button-primary-background-fill);
   color: #fff; cursor: pointer; }
 .toast-body.error .toast-title { font-size: 0; }
 .toast-body.error .toast-title::after { content: "That did not work"; font-size: 1rem; }
+:is(.download-link, .icon-button-wrapper a, .icon-button-wrapper button) {
+  display: inline-flex; align-items: center; justify-content: center; min-width: 24px; min-height: 24px; }
 .prompt { margin: .2rem 0 .4rem; overflow-wrap: anywhere; }
 #found { min-height: 0; }
 #find { align-self: end; margin-bottom: .6rem; }
@@ -58,15 +60,19 @@ dialog#keys button { padding: .35rem 1rem; border-radius: .5rem; background: var
 .card .head { display: flex; justify-content: space-between; gap: .8rem; flex-wrap: wrap; margin-bottom: .35rem; }
 .card .foot { font-size: .85rem; opacity: .8; margin-top: .35rem; }
 .chip { font-size: .8rem; padding: .05rem .5rem; border-radius: 1rem; background: var(--border-color-primary); }
-.chip.done { background: #2f8f5b; color: #fff; }
+.chip.done { background: #1f7a48; color: #fff; }
 .chip.failed, .chip.interrupted { background: #b3372f; color: #fff; }
 .chip.running { background: #2563ab; color: #fff; }
 .empty { padding: 1.2rem; text-align: center; border: 1px dashed var(--border-color-primary); border-radius: .6rem; }
 #captions { max-width: 100%; overflow-x: auto; }
 .strip .grid-wrap { min-height: 0; }
+.block:has([data-testid="block-label"]) .grid-wrap { padding-top: 2.2rem; }
+.label-wrap { text-align: left; }
+#keys-button { min-width: 0; padding: 0; text-align: right; }
 #dataset-gallery .thumbnail-item { aspect-ratio: 2 / 1 !important; }
 @media (max-width: 640px) {
-  #tabs .tab-container button { padding: 0 .42rem; font-size: .85rem; }
+  #tabs .tab-container button { padding: 0 .26rem; font-size: .8rem; }
+  #keys-open { display: none; }
   .gradio-container .main { padding: .6rem !important; }
   #tabs > .tab-wrapper button[role=tab]::before { display: none; }
   #library-pictures .grid-container { grid-template-columns: repeat(3, minmax(0, 1fr)) !important; }

@@ -99,8 +99,8 @@ def build(workspace: Workspace, project: gr.Dropdown, tab: gr.Tab) -> Panel:
     summary = gr.HTML(parts.empty(NOTHING), elem_id="found", padding=False)
     with gr.Row():
         with gr.Column(scale=3, min_width=300):
-            shown = gr.Gallery(label="Pictures found", columns=6, height="auto", visible=False, allow_preview=False,
-                               object_fit="contain", elem_id="library-pictures", buttons=[])
+            shown = gr.Gallery(label="Pictures found", show_label=False, columns=6, height="auto", visible=False,
+                               allow_preview=False, object_fit="contain", elem_id="library-pictures", buttons=[])
             page = gr.Slider(1, 2, 1, step=1, label="Page", visible=False, elem_id="found-page")
             with gr.Row():
                 pack = gr.Button("Pack all that was found (ZIP)", elem_id="pack", size="sm", scale=0, min_width=240,

@@ -74,6 +74,9 @@ SCRIPT = """() => {
   });
   let told = "";
   setInterval(() => {
+    // a table of Gradio's (6) puts a name on a part without a role, which readers of the screen may not be told
+    for (const one of document.querySelectorAll('div[aria-label="Static column"]:not([role])'))
+      one.setAttribute("role", "img");
     const bar = [...document.querySelectorAll(".bar[role=progressbar]")].find(seen);
     const voice = document.getElementById("voice");
     if (!voice) return;

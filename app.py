@@ -31,12 +31,12 @@ def main() -> int:
 
             serve(served_study(workspace), chosen.host, chosen.port or 7860)
         else:
-            from ghibli_studio.ui import build, parts
+            from ghibli_studio.ui import api, build, look
             from ghibli_studio.ui.gate import in_front
 
             build(workspace, pilot_key).launch(
-                server_name=chosen.host, server_port=chosen.port, theme=parts.theme(), css=parts.CSS, ssr_mode=False,
-                footer_links=["api", "settings"], max_file_size="2gb",
+                server_name=chosen.host, server_port=chosen.port, theme=look.theme(), css=look.style_sheet(),
+                ssr_mode=False, footer_links=["api", "settings"], max_file_size="2gb", mcp_server=api.speaks_mcp(),
                 app_kwargs=in_front(workspace, chosen.host, pilot_key),
             )
     except (StudioError, StudyError) as error:

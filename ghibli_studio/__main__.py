@@ -15,7 +15,14 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-from ghibli_studio import adapter_commands, collection_commands, evaluate_commands, styling_commands, training_commands
+from ghibli_studio import (
+    adapter_commands,
+    collection_commands,
+    evaluate_commands,
+    picture_commands,
+    styling_commands,
+    training_commands,
+)
 from ghibli_studio.config import PAPER_LANDMARKS, GenerationSettings, StudioError
 from ghibli_studio.files import explain_os_error
 from ghibli_studio.telling import Told
@@ -80,7 +87,8 @@ def _parser() -> argparse.ArgumentParser:
 
     training_commands.add(verb)
     draw = verb("generate", _generate, "draw pictures, every method from the same noise")
-    draw.add_argument("--methods", default="base,lora,ti", help="separated by commas (%(default)s)")
+    draw.add_argument("--methods", default="base,lora,ti", help="also runs, runs' epochs (RUN@3) and adapters "
+                      "that were taken in, separated by commas (%(default)s)")
     what = draw.add_mutually_exclusive_group()
     what.add_argument("--landmarks", help="names separated by commas (default: the paper's five)")
     what.add_argument("--prompts", type=Path, metavar="FILE", help="one prompt a line")
@@ -93,6 +101,10 @@ def _parser() -> argparse.ArgumentParser:
     draw.add_argument("--guidance-scale", type=float, help="how strongly to follow the prompt")
     draw.add_argument("--strength", type=float, help="how strongly the adapter acts")
     draw.add_argument("--negative-prompt", help="what not to show")
+    draw.add_argument("--photograph", type=Path, metavar="FILE", help="start from a photograph (with --prompts)")
+    draw.add_argument("--denoising-strength", type=float, default=picture_commands.DENOISING,
+                      help="how much of the photograph is drawn anew, above 0 to 1 (%(default)s)")
+    picture_commands.add(verb)
     collection_commands.add(verb)
     styling_commands.add(verb)
     evaluate_commands.add(verb)
@@ -162,7 +174,10 @@ def _generate(chosen: argparse.Namespace, workspace: Workspace, told: Told) -> i
     files = pictures.adapter_files(project, [name for name in methods if name not in named])
     files = {name: library.file_of(project, named[name]) if name in named else files[name]
              for name in [*methods, *named]}
-    drawing = pictures.draw_set(project, requests, files, settings, base=chosen.base_model)
+    photograph = picture_commands.photograph(chosen.photograph, chosen.denoising_strength)
+    drawing = pictures.draw_set(
+        project, requests, files, settings, base=chosen.base_model, photograph=photograph
+    )
     for step in told.followed(drawing, workspace):
         if step.picture:
             file = str(step.picture.file)

@@ -6,6 +6,7 @@ Which file it is, `workspace` knows.
 from __future__ import annotations
 
 import errno
+import hashlib
 import json
 import os
 import shutil
@@ -123,3 +124,15 @@ def _parsed(path: Path, size: int, modified: int) -> tuple[dict[str, Any], ...]:
         except ValueError:
             continue
     return tuple(lines)
+
+
+def sha256_of(path: Path) -> str:
+    """Of a file's bytes; read once while it does not change."""
+    stat = path.stat()
+    return _sha256(path, stat.st_size, stat.st_mtime_ns)
+
+
+@lru_cache(maxsize=4096)
+def _sha256(path: Path, size: int, modified: int) -> str:
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()

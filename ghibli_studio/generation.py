@@ -55,6 +55,11 @@ class Photograph:
     denoising_strength: float
     """Above 0 to 1: the share of the steps that is done; at 1 nothing is left of the picture."""
 
+    def __post_init__(self) -> None:
+        """Raise StudioError for a strength out of bounds."""
+        if not 0 < self.denoising_strength <= 1:
+            raise StudioError(f"denoising_strength is {self.denoising_strength}; it must be above 0 and at most 1")
+
     @property
     def sha256(self) -> str:
         """Of its pixels."""
@@ -139,8 +144,7 @@ def draw(
 ) -> Iterator[Drawing]:
     """Draw one picture, a step at a time; the last event has the picture and its recipe.
 
-    Raises StudioError for a prompt that is empty or longer than the model reads, and for a strength of image-to-image
-    out of bounds.
+    Raises StudioError for a prompt that is empty or longer than the model reads.
     """
     import torch
     from diffusers import DPMSolverMultistepScheduler
@@ -149,10 +153,6 @@ def draw(
         raise StudioError("the prompt is empty; write what the picture shall show")
     steps = settings.num_inference_steps
     if photograph is not None:
-        if not 0 < photograph.denoising_strength <= 1:
-            raise StudioError(
-                f"denoising_strength is {photograph.denoising_strength}; it must be above 0 and at most 1"
-            )
         steps = max(int(steps * photograph.denoising_strength), 1)
     base, guided = loaded.base, settings.guidance_scale != 1
     description = base.description

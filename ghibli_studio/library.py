@@ -9,7 +9,6 @@ import hashlib
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +17,7 @@ from adapters import families, headers, merging
 from adapters.formats import RECIPE_KEY
 from ghibli_studio import dataset as datasets
 from ghibli_studio.config import StudioError
-from ghibli_studio.files import write_atomic
+from ghibli_studio.files import sha256_of, write_atomic
 from ghibli_studio.model_files import locate, read_config
 from ghibli_studio.workspace import Project, Run
 
@@ -59,7 +58,7 @@ class Entry:
     @property
     def sha256(self) -> str:
         """Of the file."""
-        return digest(self.file)
+        return sha256_of(self.file)
 
     @property
     def made(self) -> datetime:
@@ -77,18 +76,6 @@ class Entry:
             "parents": [parent["file"] for parent in self.recipe.get("parents", ())] if usable else [],
             "problem": self.problem,
         }
-
-
-def digest(file: Path) -> str:
-    """SHA-256 of a file; read once while it does not change."""
-    stat = file.stat()
-    return _digest(file, stat.st_size, stat.st_mtime_ns)
-
-
-@lru_cache(maxsize=256)
-def _digest(file: Path, size: int, modified: int) -> str:
-    with file.open("rb") as opened:
-        return hashlib.file_digest(opened, "sha256").hexdigest()
 
 
 def entries(project: Project) -> list[Entry]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import difflib
-import hashlib
+import re
 import threading
 from collections.abc import Iterator, Sequence
 from contextlib import AbstractContextManager, nullcontext, suppress
@@ -13,24 +13,32 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import adapters
-from ghibli_studio import base_model, generation, jobs
+from ghibli_studio import base_model, generation, jobs, uploads
 from ghibli_studio import collection as collections
 from ghibli_studio import dataset as datasets
 from ghibli_studio.config import GenerationSettings, StudioError
 from ghibli_studio.crops import crop
-from ghibli_studio.files import read_json, write_atomic, write_json
-from ghibli_studio.generation import BASE, Loaded
+from ghibli_studio.drawers import adapter_files, finished_run, label, short_label
+from ghibli_studio.files import read_json, sha256_of, write_atomic, write_json
+from ghibli_studio.generation import Loaded
 from ghibli_studio.images import open_image
 from ghibli_studio.miniature import STYLE_TEACHER
-from ghibli_studio.workspace import Project, Run, Workspace
+from ghibli_studio.workspace import Project, Workspace
 
 if TYPE_CHECKING:
     from PIL import Image
 
     from ghibli_studio.base_model import BaseModel
 
+__all__ = [
+    "Picture", "PictureSet", "Progress", "Request", "adapter_files", "base_of", "draw_set", "finished_run", "label",
+    "load_set", "loaded_base", "on_base", "reproduce", "requests_for_landmarks", "requests_for_prompts", "short_label",
+    "warm_up",
+]
+
 MAX_PROMPTS = 500
 SET_FILE = "set.json"
+PLAIN = re.compile(r"[\w .@-]{1,150}")
 
 
 @dataclass(frozen=True)
@@ -88,23 +96,6 @@ def requests_for_prompts(lines: Sequence[str]) -> list[Request]:
     return [Request(prompt.split(",")[0][:60], prompt) for prompt in prompts]
 
 
-def finished_run(project: Project, method: str) -> Run:
-    """The newest run of a method that has an adapter; raises StudioError where there is none."""
-    adapters.method(method)
-    for run in reversed(project.runs(method)):
-        if run.adapter_file.exists():
-            return run
-    raise StudioError(
-        f"project {project.name!r} has no trained {adapters.method(method).LABEL} yet; train one in the Train tab, or "
-        f"with: python -m ghibli_studio train {project.name!r} --method {method}"
-    )
-
-
-def adapter_files(project: Project, methods: Sequence[str]) -> dict[str, Path | None]:
-    """For each method the adapter file of its newest finished run; None for the base model."""
-    return {name: None if name == BASE else finished_run(project, name).adapter_file for name in methods}
-
-
 def draw_set(
     project: Project,
     requests: Sequence[Request],
@@ -112,24 +103,32 @@ def draw_set(
     settings: GenerationSettings,
     *,
     base: str | None = None,
+    photograph: generation.Photograph | None = None,
 ) -> Iterator[Progress]:
     """Draw every request with the base model (None) and each adapter file, from the same noise; save each at once.
 
-    Picture i of every method starts from the noise of `seed + i`. The files are `<number>-<method>.png` in a new
-    folder of the project's images, beside a `set.json` that says what was asked for.
+    Picture i of every method starts from the noise of `seed + i`, or from a photograph with that noise on it, which is
+    kept in the project so that the picture can be drawn again. The files are `<number>-<method>.png` in a new folder
+    of the project's images, beside a `set.json` that says what was asked for.
     """
+    if odd := next((name for name in files if not PLAIN.fullmatch(name)), None):
+        raise StudioError(f"{odd!r} cannot be what an adapter is called here; use letters, digits, '-', '_' and '.'")
     spec = base or base_of(project, files)
+    each = settings.num_inference_steps
+    if photograph is not None:
+        uploads.keep(project, photograph.image)
+        each = max(int(each * photograph.denoising_strength), 1)
     folder = project.new_image_set()
     asked = [{"title": request.title, "prompt": request.prompt} for request in requests]
     write_json(folder / SET_FILE, {"settings": settings.model_dump(), "requests": asked, "methods": list(files)})
-    steps, total = 0, len(requests) * len(files) * settings.num_inference_steps
+    steps, total = 0, len(requests) * len(files) * each
     yield Progress(0, total, "loading the base model")
     model = loaded_base(spec, settings.device, settings.attention)
     for method, path in files.items():
         with on_base(model, path) as loaded:
             for index, request in enumerate(requests):
                 chosen = settings.changed(seed=(settings.seed + index) % 2**31)
-                for drawing in generation.draw(loaded, request.prompt, chosen):
+                for drawing in generation.draw(loaded, request.prompt, chosen, photograph):
                     if drawing.image is None:
                         steps += 1
                         yield Progress(steps, total, f"{request.title}, {label(method)}")
@@ -162,11 +161,6 @@ def load_set(folder: Path) -> PictureSet:
     return PictureSet(tuple(titles), tuple(methods), {key: file for key, file in places.items() if file.exists()})
 
 
-def label(method: str) -> str:
-    """What a method is called on the page."""
-    return "Base model" if method == BASE else adapters.method(method).LABEL
-
-
 def base_of(project: Project, files: dict[str, Path | None]) -> str:
     """The base model that the adapters were trained on, else the data set's; raises StudioError if they differ."""
     trained_on = {
@@ -180,11 +174,6 @@ def base_of(project: Project, files: dict[str, Path | None]) -> str:
             "compare adapters of one base model"
         )
     return trained_on.pop() if trained_on else datasets.load(project).base_model
-
-
-def short_label(method: str) -> str:
-    """What a method is called where there is little room."""
-    return "Base" if method == BASE else adapters.method(method).SHORT_LABEL
 
 
 _loaded: dict[tuple[str, str, str], BaseModel] = {}
@@ -226,14 +215,16 @@ def on_base(model: BaseModel, file: Path | None) -> AbstractContextManager[Loade
 
 
 def _photograph_by_hash(project: Project, told: dict[str, Any]) -> generation.Photograph:
-    """The very photograph that a picture was drawn from, among the project's."""
+    """The very photograph that a picture was drawn from: uploaded, or among the project's."""
+    if (image := uploads.find(project, told["sha256"])) is not None:
+        return generation.Photograph(image, told["denoising_strength"])
     for image in _photographs(project):
         start = generation.Photograph(image, told["denoising_strength"])
         if start.sha256 == told["sha256"]:
             return start
     raise StudioError(
         f"project {project.name!r} has no photograph with the hash {told['sha256'][:12]}, from which the picture was "
-        "drawn; it was deleted, or uploaded for that one picture"
+        "drawn; it was deleted"
     )
 
 
@@ -256,7 +247,7 @@ def _adapter_by_hash(project: Project, identity: dict[str, Any]) -> Path:
     runs = project.runs(identity["method"])
     trained = (path for run in runs for path in (run.adapter_file, *run.epoch_adapter_files().values()))
     for path in (STYLE_TEACHER, *project.adapters.files(), *trained):
-        if path.is_file() and hashlib.sha256(path.read_bytes()).hexdigest() == wanted:
+        if path.is_file() and sha256_of(path) == wanted:
             return path
     raise StudioError(
         f"project {project.name!r} has no adapter with the hash {wanted[:12]}, with which the picture was drawn "

@@ -17,6 +17,7 @@ from ghibli_studio.adapter_folder import AdapterFolder
 from ghibli_studio.collection_folder import CollectionFolder
 from ghibli_studio.config import RunConfig, StudioError
 from ghibli_studio.files import new_folder, read_json, read_lines, write_json
+from ghibli_studio.made_folder import MadeFolder
 
 NAME = re.compile(r"\w[\w .-]{0,63}")
 
@@ -191,6 +192,11 @@ class Project:
     def adapters(self) -> AdapterFolder:
         """Adapters that no run trained: imported, averaged, saved at a strength."""
         return AdapterFolder(self.folder / "adapters")
+
+    @property
+    def made(self) -> MadeFolder:
+        """Grids, uploads, and every picture that was drawn."""
+        return MadeFolder(self.folder)
 
     def export(self, name: str) -> Path:
         """A copy of the data set, or of an adapter, for other programs."""

@@ -94,6 +94,30 @@ def project(sample_workspace, workspace):
     return workspace.project("sample")
 
 
+@pytest.fixture(scope="session")
+def drawn(sample_workspace, tmp_path_factory):
+    """A project with a LoRA of two epochs and a set: two prompts by it and by the base model. Not to be written to."""
+    from ghibli_studio import dataset, pictures, runs
+    from ghibli_studio.config import GenerationSettings, preset
+
+    root = tmp_path_factory.mktemp("drawn") / "workspace"
+    shutil.copytree(sample_workspace.root, root)
+    project = Workspace(root).project("sample")
+    config = preset("quick", "lora", base_model=dataset.load(project).base_model, num_train_epochs=2, rank=2)
+    list(runs.execute(project.new_run(config)))
+    requests = pictures.requests_for_prompts(["Petra, Jordan, a temple", "Big Ben, London, a tower"])
+    few = GenerationSettings(num_inference_steps=1, seed=7)
+    list(pictures.draw_set(project, requests, pictures.adapter_files(project, ["base", "lora"]), few))
+    return project
+
+
+@pytest.fixture
+def drawn_copy(drawn, workspace):
+    """The test's own copy of it."""
+    shutil.copytree(drawn.workspace.root, workspace.root)
+    return workspace.project("sample")
+
+
 @pytest.fixture(scope="module")
 def browser():
     """Headless Chromium; closed with each module, since its event loop keeps other tests from running one."""

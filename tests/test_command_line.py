@@ -167,7 +167,7 @@ def test_wrong_training_input_gets_one_sentence(tell, project, words, sentence):
 @pytest.mark.parametrize(
     ("words", "sentence"),
     [
-        (["--methods", "base,hyper"], "there is no method 'hyper'; known are lora, ti"),
+        (["--methods", "base,hyper"], "nothing called 'hyper' can draw in project 'sample'; there are base"),
         (["--methods", "lora"], "has no trained LoRA yet"),
         (["--methods", "base", "--landmarks", "Eifel Tower"], "the data set has no landmark 'Eifel Tower'"),
         (["--methods", "base", "--steps", "0"], "num_inference_steps is 0; it must be greater than or equal to 1"),

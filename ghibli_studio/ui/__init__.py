@@ -10,7 +10,20 @@ import gradio as gr
 
 import adapters
 from ghibli_studio import jobs, pictures
-from ghibli_studio.ui import dataset_tab, evaluate_tab, generate_tab, parts, run_views, study_tab, train_tab
+from ghibli_studio.ui import (
+    api,
+    dataset_tab,
+    evaluate_tab,
+    generate_tab,
+    grid_panel,
+    library_tab,
+    parts,
+    pictures_panel,
+    run_views,
+    shortcuts,
+    study_tab,
+    train_tab,
+)
 from ghibli_studio.workspace import Workspace
 
 REFRESH_SECONDS = 1.5  # a page that draws plots takes its share of the processor from the training
@@ -28,10 +41,13 @@ def newest_project(workspace: Workspace) -> str | None:
 def build(workspace: Workspace, pilot_key: str = "") -> gr.Blocks:
     """The whole page; `pilot_key` opens the blind study to those who try it."""
     with gr.Blocks(title="Ghibli Studio", analytics_enabled=False) as page:
+        api.build(workspace)  # first, so that its names are as they are written
         with gr.Row():
             with gr.Column(scale=3, min_width=300):
                 gr.Markdown(f"# Ghibli Studio\n{SUBTITLE}", elem_id="title")
             project = gr.Dropdown([], label="Project", elem_id="project", scale=1, min_width=240)
+            with gr.Column(scale=0, min_width=96):
+                shortcuts.lay_out()
         with gr.Accordion("New here? Three steps from nothing to pictures", open=not workspace.projects(),
                           elem_id="start"), gr.Walkthrough(selected=1, elem_id="walkthrough") as walk:
             with gr.Step("Draw", id=1):
@@ -46,15 +62,18 @@ def build(workspace: Workspace, pilot_key: str = "") -> gr.Blocks:
                 gr.Markdown("Five landmarks that neither method has seen, drawn from the same noise.")
                 third = gr.Button("Draw the five landmarks", variant="primary", elem_id="start-draw")
         with gr.Tabs(elem_id="tabs") as tabs:
-            with gr.Tab("Data set", id="data"):
+            with gr.Tab("Data set", id="data", elem_id="tab-data"):
                 data = dataset_tab.build(workspace, project)
-            with gr.Tab("Train", id="train"):
+            with gr.Tab("Train", id="train", elem_id="tab-train"):
                 training = train_tab.build(workspace, project)
-            with gr.Tab("Generate", id="generate") as generate:
+            with gr.Tab("Generate", id="generate", elem_id="tab-generate") as generate:
                 drawing = generate_tab.build(workspace, project)
-            with gr.Tab("Evaluate", id="evaluate-tab") as evaluating:
+                grid_panel.build(workspace, project, drawing.form, generate)
+            with gr.Tab("Evaluate", id="evaluate-tab", elem_id="tab-evaluate") as evaluating:
                 evaluate_tab.build(workspace, project, evaluating)
-            with gr.Tab("Study", id="study") as study:
+            with gr.Tab("Library", id="library", elem_id="tab-library") as library:
+                found = library_tab.build(workspace, project, library)
+            with gr.Tab("Study", id="study", elem_id="tab-study") as study:
                 study_tab.build(workspace, project, study, pilot_key)
         seen, finished = gr.State(None), gr.State(None)
         timer = gr.Timer(REFRESH_SECONDS)
@@ -63,8 +82,8 @@ def build(workspace: Workspace, pilot_key: str = "") -> gr.Blocks:
         @parts.friendly
         def changed(name: str | None) -> list[Any]:
             """Show another project everywhere."""
-            sets = workspace.project(name).image_sets() if name else []
-            latest = sets[0].name if sets else None
+            sets = generate_tab.sets_of(workspace.project(name)) if name else []
+            latest = sets[0] if sets else None
             shown = generate_tab.result_view(workspace.project(name), latest, None, "", "") if name else [gr.skip()] * 6
             return [*dataset_tab.view(workspace, name), *generate_tab.choices_view(workspace, name), *shown]
 
@@ -85,6 +104,12 @@ def build(workspace: Workspace, pilot_key: str = "") -> gr.Blocks:
 
         # what computes is imported while the person still chooses
         generate.select(lambda name: pictures.warm_up(workspace, name), project, None, **quiet)
+
+        @parts.friendly
+        def use_again(name: str | None, id: str) -> list[Any]:
+            return [gr.Tabs(selected="generate"), *pictures_panel.again_view(workspace, name, id)]
+
+        found.again.click(use_again, found.chosen, [tabs, *drawing.form.refillable], **quiet)
 
         def step(number: int) -> Any:
             return gr.Walkthrough(selected=number)
@@ -117,4 +142,5 @@ def build(workspace: Workspace, pilot_key: str = "") -> gr.Blocks:
             parts.friendly(draw_after_training), drawing.inputs, drawing.outputs, concurrency_id="accelerator", **quiet
         )
         drawing.stop.click(None, None, None, cancels=[started], **quiet)
+        shortcuts.wire(page)
     return page.queue(default_concurrency_limit=4)

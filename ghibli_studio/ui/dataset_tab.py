@@ -197,7 +197,7 @@ def _finished_set(workspace: Workspace, project: gr.Dropdown) -> Tab:
 
     outputs = [progress, project, *shown]
     busy = {"concurrency_id": "data set", "concurrency_limit": 1, "show_progress": "hidden"}
-    sample_button.click(make, [sample_name, sample_replace], outputs, api_name="make_sample", **busy)
+    sample_button.click(make, [sample_name, sample_replace], outputs, api_visibility="private", **busy)
     import_button.click(take, [own_name, files, folder, base, own_replace], outputs, api_visibility="private", **busy)
     page.release(parts.friendly(lambda name, number: view(workspace, name, number)), [project, page], shown,
                  show_progress="hidden", api_visibility="private")

@@ -11,20 +11,18 @@ from typing import Any
 
 import gradio as gr
 
-import adapters
 from adapters import StudioError
 from ghibli_studio import dataset as datasets
 from ghibli_studio import generation, jobs, pictures
 from ghibli_studio.config import PAPER_LANDMARKS, GenerationSettings
 from ghibli_studio.generation import BASE
 from ghibli_studio.pictures import PictureSet
-from ghibli_studio.ui import forms, parts
+from ghibli_studio.ui import drawing_form, forms, parts
 from ghibli_studio.ui.run_views import trained_methods
 from ghibli_studio.ui.train_tab import chosen_project
 from ghibli_studio.workspace import Project, Workspace
 
 NO_PICTURES = "No pictures yet. Choose landmarks and press Draw."
-MAIN_SETTINGS = ("seed", "num_inference_steps", "guidance_scale", "strength")
 
 
 @dataclass(frozen=True)
@@ -37,23 +35,21 @@ class Tab:
     inputs: list[Any]
     outputs: list[Any]
     stop: gr.Button
-
-
-def methods() -> dict[str, str]:
-    """Every method that can draw, with what it is called."""
-    return {BASE: pictures.label(BASE), **{name: module.LABEL for name, module in adapters.methods().items()}}
+    form: drawing_form.Form
 
 
 def draw(
     workspace: Workspace, project: Project, requests: Sequence[pictures.Request], wanted: Sequence[str],
-    settings: GenerationSettings,
+    settings: GenerationSettings, photograph: generation.Photograph | None = None,
 ) -> Iterator[tuple[str, Path | None]]:
     """(progress as HTML, the set's folder) whenever there is news; waits while another computation is at work."""
     if not wanted:
         raise StudioError("no method is chosen; tick at least one")
     files = pictures.adapter_files(project, wanted)
     started, folder = time.monotonic(), None
-    for step in jobs.in_turn(workspace, pictures.draw_set(project, requests, files, settings)):
+    for step in jobs.in_turn(
+        workspace, pictures.draw_set(project, requests, files, settings, photograph=photograph)
+    ):
         if isinstance(step, jobs.Waiting):
             busy = f"run {step.run.id}" if step.run else "another set of pictures"
             yield parts.bar(0, f"waiting until {busy} has ended"), None
@@ -113,10 +109,16 @@ def result_view(project: Project, folder: str | None, title: str | None, left: s
     ]
 
 
+def sets_of(project: Project) -> list[str]:
+    """Names of the sets that can be shown side by side, the newest first."""
+    return [folder.name for folder in project.image_sets() if (folder / pictures.SET_FILE).exists()]
+
+
 def choices_view(workspace: Workspace, name: str | None) -> list[Any]:
-    """Updates of (landmarks, methods, sets) for a project."""
+    """Updates of (landmarks, methods, sets, other adapters) for a project."""
     if not name:
-        return [gr.update(choices=[], value=[]), gr.update(value=[BASE]), gr.update(choices=[], value=None)]
+        return [gr.update(choices=[], value=[]), gr.update(value=[BASE]), gr.update(choices=[], value=None),
+                gr.update(choices=[], value=[])]
     project = workspace.project(name)
     try:
         items = datasets.load(project).items
@@ -125,32 +127,23 @@ def choices_view(workspace: Workspace, name: str | None) -> list[Any]:
     known = sorted({item.landmark for item in items})
     held_out = sorted({item.landmark for item in items if item.split == "validation"})
     first = [name for name in PAPER_LANDMARKS if name in known] or held_out[:5]
-    sets = [folder.name for folder in project.image_sets()]
+    sets = sets_of(project)
     return [
         gr.update(choices=known, value=first),
         gr.update(value=[BASE, *trained_methods(project)]),
         gr.update(choices=sets, value=sets[0] if sets else None),
+        gr.update(choices=drawing_form.more_choices(project), value=[]),
     ]
 
 
 def build(workspace: Workspace, project: gr.Dropdown) -> Tab:
     """Lay the tab out and wire it."""
-    advanced = [name for name in GenerationSettings.model_fields if name not in MAIN_SETTINGS]
     with gr.Row():
         with gr.Column(scale=2, min_width=300):
-            landmarks = gr.Dropdown([], multiselect=True, label="Landmarks", elem_id="landmarks",
-                                    info="Drawn with the data set's own prompts.")
-            prompts = gr.Textbox("", label="Or your own prompts, one a line", lines=3, elem_id="prompts",
-                                 placeholder="Big Ben, London, England, a tall stone clock tower at sunset, wide shot",
-                                 info="In the data set's form they work best; the style's word is added for you.")
-            wanted = gr.CheckboxGroup([(text, name) for name, text in methods().items()], value=[BASE],
-                                      label="Draw with", elem_id="draw-with", info="All from the same initial noise.")
+            form = drawing_form.lay_out()
             with gr.Row():
                 draw_button = gr.Button("Draw", variant="primary", elem_id="draw", scale=2, min_width=160)
                 stop = gr.Button("Stop", elem_id="stop", scale=1, min_width=80)
-            fields = forms.widgets(GenerationSettings, "draw", MAIN_SETTINGS)
-            with gr.Accordion("More settings", open=False):
-                fields |= forms.widgets(GenerationSettings, "draw", advanced)
         with gr.Column(scale=3, min_width=300):
             progress = gr.HTML(elem_id="draw-progress", padding=False, visible=False)
             nothing = gr.HTML(parts.empty(NO_PICTURES), elem_id="no-pictures", padding=False)
@@ -168,26 +161,23 @@ def build(workspace: Workspace, project: gr.Dropdown) -> Tab:
 
     @parts.friendly
     def drawn(
-        name: str | None, chosen: list[str], lines: str, using: list[str], a: str, b: str, *values: Any
+        name: str | None, chosen: list[str], lines: str, using: list[str], also: list[str], upload: str | None,
+        anew: float, a: str, b: str, *values: Any,
     ) -> Iterator[list[Any]]:
         """Draw every prompt with every method; each picture is shown and saved as it is finished."""
-        settings = GenerationSettings.checked(forms.read(GenerationSettings, fields, values))
+        settings = GenerationSettings.checked(forms.read(GenerationSettings, form.fields, values))
         of = chosen_project(workspace, name)
-        if lines.strip():
-            requests = pictures.requests_for_prompts(lines.splitlines())
-        elif chosen:
-            requests = pictures.requests_for_landmarks(of, chosen)
-        else:
-            raise StudioError("nothing is chosen to draw; choose landmarks, or write a prompt")
+        requests = drawing_form.requests_of(of, chosen, lines, bool(upload))
+        start = drawing_form.photograph_of(upload, anew)
         shown = None
-        for bar, folder in draw(workspace, of, requests, using, settings):
+        for bar, folder in draw(workspace, of, requests, [*using, *(also or [])], settings, start):
             if folder is None:
                 yield [gr.update(value=bar, visible=True), gr.skip(), *[gr.skip()] * len(result)]
                 continue
             count = len(list(folder.glob("*.png")))
             news = (folder, count) != shown
             shown = (folder, count)
-            names = [made.name for made in of.image_sets()]
+            names = sets_of(of)
             yield [
                 gr.update(value=bar, visible=True),
                 gr.update(choices=names, value=folder.name) if news else gr.skip(),
@@ -210,7 +200,8 @@ def build(workspace: Workspace, project: gr.Dropdown) -> Tab:
         place = (event.index // len(made.methods), made.methods[event.index % len(made.methods)])
         return generation.read_recipe(made.files[place]) if place in made.files else None
 
-    inputs = [project, landmarks, prompts, wanted, left, right, *fields.values()]
+    inputs = [project, form.landmarks, form.prompts, form.wanted, form.more, form.file, form.denoising, left, right,
+              *form.fields.values()]
     outputs = [progress, sets, *result]
     quiet = {"show_progress": "hidden", "api_visibility": "private"}
     drawing = draw_button.click(drawn, inputs, outputs, concurrency_id="accelerator", concurrency_limit=1, **quiet)
@@ -219,4 +210,4 @@ def build(workspace: Workspace, project: gr.Dropdown) -> Tab:
     for widget in (title, left, right):
         widget.input(slide, [project, sets, title, left, right], slider, **quiet)
     gallery.select(recipe_shown, [project, sets], recipe, **quiet)
-    return Tab([landmarks, wanted, sets], result, drawn, inputs, outputs, stop)
+    return Tab([form.landmarks, form.wanted, sets, form.more], result, drawn, inputs, outputs, stop, form)

@@ -1,4 +1,4 @@
-"""How the page looks: theme, style sheet, and the small pieces of HTML that several tabs share."""
+"""The style sheet, the small pieces of HTML that several tabs share, and how handlers tell what went wrong."""
 
 from __future__ import annotations
 
@@ -18,9 +18,6 @@ from ghibli_studio.files import explain_os_error
 from ghibli_studio.words import duration
 from study import StudyError
 
-FONT = ["ui-sans-serif", "system-ui", "sans-serif"]
-MONO = ["ui-monospace", "Menlo", "Consolas", "monospace"]
-
 PALE = "55"  # alpha of the curves behind the smoothed ones
 
 CSS = """
@@ -28,23 +25,57 @@ CSS = """
 .gradio-container { width: 100%; }
 .gradio-container :is(.main, main, .wrap.contain) { min-width: 0; max-width: 100%; }
 #title h1 { margin: 0; font-size: 1.6rem; }
-#title p { margin: 0; opacity: .75; }
+#title p { margin: 0; color: var(--body-text-color-subdued); }
+:is(button, a, input, textarea, select, summary, [tabindex], .thumbnail-item):focus-visible {
+  outline: 3px solid var(--focus) !important; outline-offset: 2px; }
+.gradio-container { --focus: #1d4ed8; } .dark .gradio-container, .dark.gradio-container { --focus: #93c5fd; }
+.unseen { position: absolute; width: 1px; height: 1px; overflow: hidden; clip-path: inset(50%); white-space: nowrap; }
+.dark button[role=tab].selected { color: var(--primary-300) !important; }
+button[role=tab].selected { color: var(--primary-700) !important; }
+#tabs > .tab-wrapper button[role=tab]::before { content: ""; display: inline-block; width: 1.05em; height: 1.05em;
+  margin-right: .4em; vertical-align: -.15em; background: currentColor; mask: var(--icon) center / contain no-repeat; }
+#keys-open { padding: .3rem .7rem; border: 1px solid var(--border-color-primary); border-radius: .5rem;
+  background: none; color: var(--body-text-color); font-size: .85rem; white-space: nowrap; cursor: pointer; }
+dialog#keys { max-width: min(30rem, 92vw); padding: 1rem 1.4rem; border: 1px solid var(--border-color-primary);
+  border-radius: .8rem; background: var(--background-fill-primary); color: var(--body-text-color); margin: auto; }
+dialog#keys::backdrop { background: rgb(0 0 0 / 45%); }
+dialog#keys dl { display: grid; grid-template-columns: max-content 1fr; gap: .35rem 1rem; }
+dialog#keys dd { margin: 0; } dialog#keys p { margin: .8rem 0; opacity: .85; }
+dialog#keys h2 { margin: 0 0 .5rem; font-size: 1.15rem; }
+dialog#keys kbd { padding: .05rem .4rem; border: 1px solid var(--border-color-primary); border-radius: .3rem; }
+dialog#keys button { padding: .35rem 1rem; border-radius: .5rem; background: var(--button-primary-background-fill);
+  color: #fff; cursor: pointer; }
+.toast-body.error .toast-title { font-size: 0; }
+.toast-body.error .toast-title::after { content: "That did not work"; font-size: 1rem; }
+:is(.download-link, .icon-button-wrapper a, .icon-button-wrapper button) {
+  display: inline-flex; align-items: center; justify-content: center; min-width: 24px; min-height: 24px; }
+.prompt { margin: .2rem 0 .4rem; overflow-wrap: anywhere; }
+#found { min-height: 0; }
+#find { align-self: end; margin-bottom: .6rem; }
+#library-pictures .thumbnail-item { aspect-ratio: 1 !important; }
+#library-pictures .grid-wrap { min-height: 0; max-height: none; }
 .bar { height: .6rem; border-radius: .3rem; background: var(--border-color-primary); overflow: hidden; }
 .bar > div { height: 100%; background: var(--primary-500); transition: width .4s; }
 .card { padding: .7rem .9rem; margin: 0 0 .5rem; border: 1px solid var(--border-color-primary); border-radius: .6rem; }
 .card .head { display: flex; justify-content: space-between; gap: .8rem; flex-wrap: wrap; margin-bottom: .35rem; }
 .card .foot { font-size: .85rem; opacity: .8; margin-top: .35rem; }
 .chip { font-size: .8rem; padding: .05rem .5rem; border-radius: 1rem; background: var(--border-color-primary); }
-.chip.done { background: #2f8f5b; color: #fff; }
+.chip.done { background: #1f7a48; color: #fff; }
 .chip.failed, .chip.interrupted { background: #b3372f; color: #fff; }
 .chip.running { background: #2563ab; color: #fff; }
 .empty { padding: 1.2rem; text-align: center; border: 1px dashed var(--border-color-primary); border-radius: .6rem; }
 #captions { max-width: 100%; overflow-x: auto; }
 .strip .grid-wrap { min-height: 0; }
+.block:has([data-testid="block-label"]) .grid-wrap { padding-top: 2.2rem; }
+.label-wrap { text-align: left; }
+#keys-button { min-width: 0; padding: 0; text-align: right; }
 #dataset-gallery .thumbnail-item { aspect-ratio: 2 / 1 !important; }
 @media (max-width: 640px) {
-  #tabs .tab-container button { padding: 0 .42rem; font-size: .85rem; }
+  #tabs .tab-container button { padding: 0 .26rem; font-size: .8rem; }
+  #keys-open { display: none; }
   .gradio-container .main { padding: .6rem !important; }
+  #tabs > .tab-wrapper button[role=tab]::before { display: none; }
+  #library-pictures .grid-container { grid-template-columns: repeat(3, minmax(0, 1fr)) !important; }
   #evaluate-pictures .grid-container { grid-template-columns: repeat(3, minmax(0, 1fr)) !important; }
   :is(#style-gallery, #gather-gallery) .grid-container { grid-template-columns: repeat(2, minmax(0, 1fr)) !important; }
   #dataset-gallery .grid-container { grid-template-columns: repeat(2, minmax(0, 1fr)) !important; }
@@ -81,13 +112,6 @@ CSS = """
 .facts b { font-size: 1.15rem; }
 .problem { color: var(--error-text-color, #b3372f); }
 """
-
-
-def theme() -> gr.themes.Base:
-    """Quiet greens; the system's own fonts, so that nothing is fetched from anywhere."""
-    return gr.themes.Default(
-        primary_hue="emerald", secondary_hue="slate", neutral_hue="slate", font=FONT, font_mono=MONO
-    )
 
 
 def friendly(function: Callable[..., Any]) -> Callable[..., Any]:
@@ -142,6 +166,13 @@ def bar(fraction: float, what: str, seconds_left: float | None = None) -> str:
 def empty(text: str) -> str:
     """What to do where there is nothing yet."""
     return f'<div class="empty">{html.escape(text)}</div>'
+
+
+def told(text: str, values: dict[str, Any]) -> str:
+    """A text from outside with what is known of it below, as HTML."""
+    chips = "".join(f'<span class="chip">{html.escape(f"{name} {value}".strip())}</span> '
+                    for name, value in values.items())
+    return f'<p class="prompt">{html.escape(text)}</p><div>{chips}</div>'
 
 
 def facts(values: dict[str, Any]) -> str:

@@ -97,6 +97,7 @@ def build(workspace: Workspace, project: gr.Dropdown) -> Tab:
                 which = gr.Dropdown([], label="Run", elem_id="which-run", scale=3, min_width=240)
                 cancel = gr.Button("Cancel", elem_id="cancel", scale=1, min_width=100)
                 resume = gr.Button("Resume", elem_id="resume", scale=1, min_width=100)
+                use = gr.Button("Use these settings again", elem_id="use-run", scale=2, min_width=180)
     with gr.Row():
         shown = gr.Dropdown([], multiselect=True, label="Runs in the plots", elem_id="shown-runs", visible=False,
                             scale=5, min_width=240)
@@ -166,6 +167,19 @@ def build(workspace: Workspace, project: gr.Dropdown) -> Tab:
             filled += forms.shown(config.training if section == "training" else config.adapter, fields)
         return filled
 
+    @parts.friendly
+    def reused(name: str | None, run_id: str | None) -> list[Any]:
+        """Show a run's settings in the form; the other methods' stay as they are."""
+        config = chosen_project(workspace, name).run(run_id or "").config()
+        filled = []
+        for section, fields in sections.items():
+            if section in ("training", config.method):
+                filled += forms.shown(config.training if section == "training" else config.adapter, fields)
+            else:
+                filled += [gr.skip()] * len(fields)
+        gr.Info(f"The form has the settings of {run_id} now; change what you like and press Train.")
+        return [[config.method], config.preset, "1", "", *filled]
+
     form = [project, chosen, preset_name]
     go.click(train, [*form, seeds, grid, *widgets], [which, shown], api_visibility="private")
     show_all.click(every_run, project, shown, show_progress="hidden", api_visibility="private")
@@ -173,6 +187,8 @@ def build(workspace: Workspace, project: gr.Dropdown) -> Tab:
     finders.wire(workspace, finding, configs, [*form, *widgets], rates, sections["training"]["train_batch_size"])
     cancel.click(stop, [project, which], None, api_visibility="private")
     resume.click(again, [project, which], None, api_visibility="private")
-    preset_name.change(refill, preset_name, widgets, show_progress="hidden", api_visibility="private")
+    use.click(reused, [project, which], [chosen, preset_name, seeds, grid, *widgets], show_progress="hidden",
+              api_visibility="private")
+    preset_name.input(refill, preset_name, widgets, show_progress="hidden", api_visibility="private")
     live = [cards, controls, which, shown, show_all, training_plot, validation_plot, profile_plot, *samples]
     return Tab(live, [which, shown])

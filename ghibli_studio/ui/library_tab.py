@@ -1,14 +1,18 @@
-"""The Library tab: everything that was made in the project."""
+"""The Library tab: everything that was made in the project, pictures and adapters."""
 
 from __future__ import annotations
 
 import gradio as gr
 
-from ghibli_studio.ui import pictures_panel
+from ghibli_studio.ui import adapters_panel, pictures_panel
 from ghibli_studio.workspace import Workspace
 
 
 def build(workspace: Workspace, project: gr.Dropdown, tab: gr.Tab) -> pictures_panel.Panel:
     """Lay the tab out and wire it."""
-    with gr.Tabs(elem_id="library-tabs"), gr.Tab("Pictures", id="library-pictures-tab"):
-        return pictures_panel.build(workspace, project, tab)
+    with gr.Tabs(elem_id="library-tabs"):
+        with gr.Tab("Pictures", id="library-pictures-tab"):
+            panel = pictures_panel.build(workspace, project, tab)
+        with gr.Tab("Adapters", id="library-adapters-tab") as adapters:
+            adapters_panel.build(workspace, project, adapters)
+    return panel

@@ -16,6 +16,7 @@ import adapters
 from adapters import families, headers, merging
 from adapters.formats import RECIPE_KEY
 from ghibli_studio import dataset as datasets
+from ghibli_studio.adapter_folder import ENDING
 from ghibli_studio.config import StudioError
 from ghibli_studio.files import sha256_of, write_atomic
 from ghibli_studio.model_files import locate, read_config
@@ -101,9 +102,9 @@ def find(project: Project, name: str) -> Entry:
 
 
 def file_of(project: Project, text: str) -> Path:
-    """The file of an adapter that is named or given by its path."""
+    """The file of an adapter that is named, or given by its path, which need not be there."""
     path = Path(text)
-    return path if path.suffix and path.is_file() else find(project, text).file
+    return path if path.suffix == ENDING or path.is_file() else find(project, text).file
 
 
 def _of_run(run: Run) -> Entry:

@@ -61,6 +61,7 @@ def comparing(monkeypatch):
     fake.evaluations = lambda project: sorted((project.folder / "evaluations").glob("*"), reverse=True)
     variants = types.ModuleType("ghibli_studio.variants")
     variants.variants_of_runs = lambda project, runs, base: [*(["base"] if base else []), *runs]
+    variants.variant_of_file = lambda name, file: f"{name} in {file}"
     variants.strength_sweep = lambda project, compared: [f"{one} at 0.5" for one in compared if one != "base"]
     variants.epoch_sweep = lambda project, compared: [f"{one}, epoch 1" for one in compared if one != "base"]
     for module in (fake, variants):  # heavy ones, in whose place these stand
@@ -119,12 +120,14 @@ def test_everything_trained_can_be_compared_and_the_newest_of_each_method_is(wor
     project = with_dataset(workspace.project("sample", new=True))
     lora, other, ti = trained(project, "lora", "lora", "ti")
     project.new_run(preset("quick", "lora", base_model="tiny"))  # has no adapter yet
+    project.adapters.folder.mkdir()
+    project.adapters.file("theirs").write_bytes(lora.adapter_file.read_bytes())
     first, form, chosen, count, which = evaluate_tab.choices_view(project)
     assert (first, form) == (HIDDEN, SHOWN)
     assert chosen == gr.update(
-        choices=[("Base model", "base"), (f"LoRA, epoch 3 of 5, seed 0, {lora.id}", lora.id),
+        choices=[("Base model", "base"), (f"Textual Inversion, epoch 3 of 5, seed 0, {ti.id}", ti.id),
                  (f"LoRA, epoch 3 of 5, seed 0, {other.id}", other.id),
-                 (f"Textual Inversion, epoch 3 of 5, seed 0, {ti.id}", ti.id)],
+                 (f"LoRA, epoch 3 of 5, seed 0, {lora.id}", lora.id), ("theirs, taken in", "theirs")],
         value=["base", other.id, ti.id])
     assert count == gr.update(label="Held-out landmarks, of 5", value=5)
     assert which == gr.update(choices=[], value=None, visible=False)
@@ -162,6 +165,9 @@ def test_sweeps_come_after_what_is_compared(workspace, comparing):
     project = workspace.project("sample", new=True)
     assert evaluate_tab.variants_of(project, ["base", "a"], ["epoch", "strength"]) == [
         "base", "a", "a at 0.5", "a, epoch 1"]
+    project.adapters.folder.mkdir(parents=True)
+    (theirs := project.adapters.file("theirs")).write_bytes(b"")
+    assert evaluate_tab.variants_of(project, ["theirs", "a"], []) == ["a", f"theirs in {theirs}"]
     with pytest.raises(StudioError, match="nothing is chosen to compare; tick two or more"):
         evaluate_tab.variants_of(project, [], [])
 
@@ -308,8 +314,8 @@ def test_the_report_is_made_and_can_be_fetched(workspace, press, comparing):
     assert json.loads(values.read_text())["evaluation"]["folder"] == folder.name
 
 
-def test_the_tab_stands_between_generate_and_study(workspace, comparing):
+def test_the_tab_stands_behind_generate(workspace, comparing):
     page = build(workspace)
     tabs = [block for block in page.blocks.values() if isinstance(block, gr.Tab) and block.parent.elem_id == "tabs"]
     labels = [tab.label for tab in tabs]
-    assert labels == ["Data set", "Train", "Generate", "Evaluate", "Study"]
+    assert labels == ["Data set", "Train", "Generate", "Evaluate", "Library", "Study"]

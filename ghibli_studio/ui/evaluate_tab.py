@@ -11,10 +11,9 @@ from typing import TYPE_CHECKING, Any
 
 import gradio as gr
 
-import adapters
 from adapters import StudioError
 from ghibli_studio import dataset as datasets
-from ghibli_studio import pictures, report
+from ghibli_studio import drawers, report
 from ghibli_studio.config import PAPER_LANDMARKS, EvaluationSettings
 from ghibli_studio.generation import BASE
 from ghibli_studio.ui import building, evaluation_results, forms, parts
@@ -39,29 +38,18 @@ def held_out(project: Project) -> list[str]:
     return sorted(known, key=lambda name: name not in PAPER_LANDMARKS)
 
 
-def run_choices(project: Project) -> list[tuple[str, str]]:
-    """(what it is called, run's id or `base`) of all that can be compared."""
-    found = [(pictures.label(BASE), BASE)]
-    for run in project.runs():
-        if run.adapter_file.exists():
-            config, metrics = run.config(), run.metrics()
-            best = f", epoch {metrics['best_epoch']} of {metrics['epochs']}" if metrics else ""
-            label = f"{adapters.method(config.method).LABEL}{best}, seed {config.training.seed}, {run.id}"
-            found.append((label, run.id))
-    return found
-
-
 def choices_view(project: Project | None) -> list[Any]:
     """Updates of (what to do first, form, what to compare, landmarks, evaluations) for a project."""
-    choices = run_choices(project) if project is not None and datasets.exists(project) else []
-    if project is None or len(choices) < 2:
+    known = drawers.known_drawers(project) if project is not None and datasets.exists(project) else []
+    comparable = [one for one in known if one.kind != "method"]  # a method's newest run is there as a run
+    if project is None or len(comparable) < 2:
         return [gr.update(value=parts.empty(WHAT_FIRST), visible=True), gr.update(visible=False), gr.skip(), gr.skip(),
                 gr.update(choices=[], value=None, visible=False)]
-    newest = {run_id.split("-")[2]: run_id for _, run_id in choices[1:]}
+    newest = [drawers.run_of(project, one.name).id for one in known if one.kind == "method"]
     count = len(held_out(project))
     return [
         gr.update(visible=False), gr.update(visible=True),
-        gr.update(choices=choices, value=[BASE, *newest.values()]),
+        gr.update(choices=[(one.label, one.name) for one in comparable], value=[BASE, *newest]),
         gr.update(label=f"Held-out landmarks, of {count}", value=count), evaluations_view(project),
     ]
 
@@ -88,8 +76,10 @@ def variants_of(project: Project, chosen: Sequence[str], sweeps: Sequence[str]) 
 
     if not chosen:
         raise StudioError("nothing is chosen to compare; tick two or more")
-    runs = [name for name in chosen if name != BASE]
+    files = {file.stem: file for file in project.adapters.files()}
+    runs = [name for name in chosen if name not in (BASE, *files)]
     compared = variants.variants_of_runs(project, runs, base=BASE in chosen)
+    compared += [variants.variant_of_file(name, files[name]) for name in chosen if name in files]
     found = list(compared)
     if "strength" in sweeps:
         found += variants.strength_sweep(project, compared)

@@ -14,7 +14,8 @@ PURE = {f"ghibli_studio/{name}.py" for name in ("evaluation", "resampling", "set
 SCHEMA = ROOT / "study/schema.py"
 SQL = {
     f"study/{name}.py"
-    for name in ("audit", "creating", "export", "key", "participation", "places", "schema", "status", "store")
+    for name in ("audit", "backup", "copies", "creating", "export", "journal", "key", "participation", "places",
+                 "restoring", "schema", "status", "store")
 }
 STATEMENT = re.compile(r"\s*(SELECT\s.+\sFROM|INSERT\s+(OR|INTO)|UPDATE\s.+\sSET|DELETE\s+FROM|CREATE\s+(TABLE|INDEX"
                        r"|TRIGGER)|PRAGMA|BEGIN IMMEDIATE|VACUUM)\b", re.DOTALL)
@@ -95,7 +96,8 @@ def test_sql_and_statistics_and_http_have_rooms_of_their_own(path):
 
 
 def test_the_rooms_that_speak_sql_are_those_that_the_schema_names():
-    named = re.search(r"SQL is spoken in this room and in (.*?)\.\n", ast.get_docstring(ast.parse(SCHEMA.read_text())))
+    named = re.search(r"SQL is spoken in this room and in (.*?)\.\n", ast.get_docstring(ast.parse(SCHEMA.read_text())),
+                      re.DOTALL)
     assert {place(SCHEMA), *(f"study/{name}.py" for name in re.findall(r"`(\w+)`", named[1]))} == SQL
     assert {place(path) for path in FILES if speaks_sql(path)} <= SQL
 

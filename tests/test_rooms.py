@@ -92,7 +92,8 @@ def test_sql_and_statistics_and_http_have_rooms_of_their_own(path):
         assert here == "study/statistics.py" or here.startswith("study/analysis_")
     for package in ("fastapi", "uvicorn", "starlette"):
         if uses(path, package):
-            assert here in ("study/page.py", "study/serving.py", "ghibli_studio/ui/gate.py")
+            assert here in ("study/page.py", "study/serving.py", "ghibli_studio/ui/gate.py",
+                            "ghibli_studio/ui/guard.py")
 
 
 def test_the_rooms_that_speak_sql_are_those_that_the_schema_names():

@@ -18,6 +18,7 @@ from typing import Any
 from ghibli_studio import collection_commands, evaluate_commands, styling_commands, training_commands
 from ghibli_studio.config import PAPER_LANDMARKS, GenerationSettings, StudioError
 from ghibli_studio.files import explain_os_error
+from ghibli_studio.hosting import default_base_model
 from ghibli_studio.telling import Told
 from ghibli_studio.workspace import Project, Workspace, default_root
 
@@ -74,7 +75,7 @@ def _parser() -> argparse.ArgumentParser:
     take = verb("import", _import, "make a project from a folder or ZIP of pictures with captions")
     take.add_argument("path", type=Path, help="folder or ZIP")
     for command in (sample, take):
-        command.add_argument("--base-model", default="miniature", help="which model it is for (%(default)s)")
+        command.add_argument("--base-model", default=default_base_model(), help="which model it is for (%(default)s)")
         command.add_argument("--seed", type=int, default=0, help="decides the split and the scenes (%(default)s)")
         command.add_argument("--replace", action="store_true", help="make the data set anew if there is one")
 

@@ -96,6 +96,10 @@ def _parser() -> argparse.ArgumentParser:
     collection_commands.add(verb)
     styling_commands.add(verb)
     evaluate_commands.add(verb)
+    hosted = verb("space", _space, "write the files of a Hugging Face Space", project=False)
+    hosted.add_argument("folder", type=Path, metavar="DIR", help="a new or an empty folder")
+    hosted.add_argument("--study-only", action="store_true", help="a Space that serves a study and nothing else")
+    hosted.add_argument("--hardware", default="cpu", metavar="cpu|gpu|zero", help="what it is to run on (%(default)s)")
     verb("doctor", _doctor, "look at this machine and say what will be used", project=False)
     return parser
 
@@ -188,6 +192,17 @@ def _reproduce(chosen: argparse.Namespace, project: Project, told: Told) -> int:
     verdict = "the same bit for bit" if same else "not the same: another machine or other versions drew the first"
     told.line(f"{file}: {verdict}", event="picture", file=str(file), same=same)
     return 0 if same else 1
+
+
+def _space(chosen: argparse.Namespace, workspace: Workspace, told: Told) -> int:
+    from ghibli_studio import space
+
+    files = space.write(chosen.folder, study_only=chosen.study_only, hardware=chosen.hardware)
+    size = sum(file.stat().st_size for file in files)
+    told.line(f"{chosen.folder}: {len(files)} files, {size / 2**20:.0f} MB; what to set is in its README.md. Push it "
+              f"with: hf upload NAME/SPACE {chosen.folder} . --repo-type space",
+              event="written", folder=str(chosen.folder), files=len(files), bytes=size)
+    return 0
 
 
 def _doctor(chosen: argparse.Namespace, workspace: Workspace, told: Told) -> int:

@@ -13,6 +13,7 @@ LASTING = Path("/data")
 """Where a Space has storage that outlives a restart, if it has any."""
 BASE_MODEL_VARIABLE = "GHIBLI_BASE_MODEL"
 WORKSPACE_VARIABLE = "GHIBLI_WORKSPACE"
+PASSWORD_VARIABLE = "GHIBLI_PASSWORD"
 
 
 def on_space() -> bool:

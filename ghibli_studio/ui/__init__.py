@@ -10,6 +10,7 @@ import gradio as gr
 
 import adapters
 from ghibli_studio import jobs, pictures
+from ghibli_studio.hosting import forgets
 from ghibli_studio.ui import dataset_tab, evaluate_tab, generate_tab, parts, run_views, study_tab, train_tab
 from ghibli_studio.workspace import Workspace
 
@@ -32,6 +33,8 @@ def build(workspace: Workspace, pilot_key: str = "") -> gr.Blocks:
             with gr.Column(scale=3, min_width=300):
                 gr.Markdown(f"# Ghibli Studio\n{SUBTITLE}", elem_id="title")
             project = gr.Dropdown([], label="Project", elem_id="project", scale=1, min_width=240)
+        if why := forgets(workspace.root):
+            gr.Markdown(f"**{why}.**", elem_id="forgets")
         with gr.Accordion("New here? Three steps from nothing to pictures", open=not workspace.projects(),
                           elem_id="start"), gr.Walkthrough(selected=1, elem_id="walkthrough") as walk:
             with gr.Step("Draw", id=1):

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 from starlette.types import ASGIApp, Receive, Scope, Send
 
+from ghibli_studio.hosting import PASSWORD_VARIABLE
 from ghibli_studio.ui.guard import Guard
 from ghibli_studio.workspace import Workspace
 from study import StudyError
@@ -27,7 +28,6 @@ OPEN = ("/study", "/study-img")
 OWN_PING = "/gradio_api/startup-events"
 """Gradio asks itself this when it starts, and gives up where it is refused."""
 LOOK_UP_SECONDS = 1.0
-PASSWORD_VARIABLE = "GHIBLI_PASSWORD"
 
 
 def only_here(host: str) -> bool:

@@ -183,8 +183,9 @@ def _runs(workspace: Workspace) -> Finding:
     if not cut:
         return Finding("runs", True, "none was cut off")
     first = cut[0]
-    return Finding("runs", True, f"{len(cut)} cut off by a restart or a kill; go on with: python -m ghibli_studio train "
-                                 f"{first.project.name} --method {first.config().method} --resume {first.id}")
+    way_on = f"train {first.project.name} --method {first.config().method} --resume {first.id}"
+    return Finding("runs", True, f"{len(cut)} cut off by a restart or a kill; go on with: python -m ghibli_studio "
+                                 f"{way_on}")
 
 
 def _port() -> Finding:

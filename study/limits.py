@@ -29,8 +29,8 @@ class Rate:
 
 JOINS = Rate(400, 120)
 """New participants by address: a lecture hall may press Begin together."""
-ANSWERS = Rate(40, 120)
-"""Answers by personal link: nobody reads a question in half a second."""
+ANSWERS = Rate(120, 240)
+"""What a page of questions sends, by personal link: twice a question, and a whole study has thirty."""
 WITHDRAWALS = Rate(20, 10)
 """Withdrawal codes by address: 60 bits are not guessed, and need not be tried."""
 LOGINS = Rate(20, 10)

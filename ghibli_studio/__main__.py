@@ -25,6 +25,7 @@ from ghibli_studio import (
 )
 from ghibli_studio.config import PAPER_LANDMARKS, GenerationSettings, StudioError
 from ghibli_studio.files import explain_os_error
+from ghibli_studio.hosting import default_base_model
 from ghibli_studio.telling import Told
 from ghibli_studio.workspace import Project, Workspace, default_root
 
@@ -81,7 +82,7 @@ def _parser() -> argparse.ArgumentParser:
     take = verb("import", _import, "make a project from a folder or ZIP of pictures with captions")
     take.add_argument("path", type=Path, help="folder or ZIP")
     for command in (sample, take):
-        command.add_argument("--base-model", default="miniature", help="which model it is for (%(default)s)")
+        command.add_argument("--base-model", default=default_base_model(), help="which model it is for (%(default)s)")
         command.add_argument("--seed", type=int, default=0, help="decides the split and the scenes (%(default)s)")
         command.add_argument("--replace", action="store_true", help="make the data set anew if there is one")
 
@@ -109,6 +110,10 @@ def _parser() -> argparse.ArgumentParser:
     styling_commands.add(verb)
     evaluate_commands.add(verb)
     adapter_commands.add(verb)
+    hosted = verb("space", _space, "write the files of a Hugging Face Space", project=False)
+    hosted.add_argument("folder", type=Path, metavar="DIR", help="a new or an empty folder")
+    hosted.add_argument("--study-only", action="store_true", help="a Space that serves a study and nothing else")
+    hosted.add_argument("--hardware", default="cpu", metavar="cpu|gpu|zero", help="what it is to run on (%(default)s)")
     verb("doctor", _doctor, "look at this machine and say what will be used", project=False)
     return parser
 
@@ -201,6 +206,17 @@ def _reproduce(chosen: argparse.Namespace, project: Project, told: Told) -> int:
     verdict = "the same bit for bit" if same else "not the same: another machine or other versions drew the first"
     told.line(f"{file}: {verdict}", event="picture", file=str(file), same=same)
     return 0 if same else 1
+
+
+def _space(chosen: argparse.Namespace, workspace: Workspace, told: Told) -> int:
+    from ghibli_studio import space
+
+    files = space.write(chosen.folder, study_only=chosen.study_only, hardware=chosen.hardware)
+    size = sum(file.stat().st_size for file in files)
+    told.line(f"{chosen.folder}: {len(files)} files, {size / 2**20:.0f} MB; what to set is in its README.md. Push it "
+              f"with: hf upload NAME/SPACE {chosen.folder} . --repo-type space",
+              event="written", folder=str(chosen.folder), files=len(files), bytes=size)
+    return 0
 
 
 def _doctor(chosen: argparse.Namespace, workspace: Workspace, told: Told) -> int:

@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any
 
 from adapters import Host
 from adapters.base import with_trigger
+from ghibli_studio import zero_gpu
 from ghibli_studio.captions import token_count
 from ghibli_studio.config import StudioError
 from ghibli_studio.model_files import COMPONENTS, MINIATURE, Location, locate, read_config, weights_digest
@@ -134,7 +135,8 @@ def choose_device(wanted: str = "auto") -> torch.device:
     """The device to compute on; raises StudioError for one that is not there."""
     import torch
 
-    there = {"cuda": torch.cuda.is_available(), "mps": torch.backends.mps.is_available(), "cpu": True}
+    cuda = torch.cuda.is_available() and not zero_gpu.without_gpu()
+    there = {"cuda": cuda, "mps": torch.backends.mps.is_available(), "cpu": True}
     if wanted == "auto":
         wanted = next(name for name in there if there[name])
     if not there[wanted]:

@@ -21,6 +21,7 @@ from typing import Any, Literal
 import psutil
 from filelock import FileLock, Timeout
 
+from ghibli_studio import zero_gpu
 from ghibli_studio.config import RunConfig, StudioError
 from ghibli_studio.files import explain_os_error, make_folder, read_json, write_atomic, write_json
 from ghibli_studio.processes import assist, interpreter, place
@@ -86,6 +87,10 @@ def start(run: Run) -> None:
     run.cancel_file.unlink(missing_ok=True)
     run.done_file.unlink(missing_ok=True)
     run.job_file.unlink(missing_ok=True)  # the child waits for the new one
+    if zero_gpu.present():
+        _write_job(run, os.getpid())
+        zero_gpu.start(run, _perform)
+        return
     try:
         with run.log_file.open("ab") as log:
             process = subprocess.Popen(
@@ -109,8 +114,8 @@ def status(run: Run) -> Status:
     job = _living_job(run)
     if job is None:
         started = run.job_file.exists()
-        message = "its process ended without a word; resume it, or look into log.txt" if started else ""
-        return Status("interrupted", message, 0, events)
+        message = "its process ended without a word (a restart, or killed); resume it, or look into log.txt"
+        return Status("interrupted", message if started else "", 0, events)
     if job["started"]:
         return Status("running", "", 0, events)
     return Status("waiting", "", _ahead(run, job["submitted"]), events)
@@ -124,7 +129,10 @@ def cancel(run: Run) -> Status:
     deadline = time.monotonic() + PATIENCE_SECONDS
     while status(run).active and time.monotonic() < deadline:
         time.sleep(0.05)
-    if (job := _living_job(run)) is not None:
+    job = _living_job(run)
+    if job is not None and job["pid"] == os.getpid():  # a thread of this process; it stops at its next event
+        return status(run)
+    if job is not None:
         process = psutil.Process(job["pid"])
         process.kill()
         process.wait(1)
@@ -225,9 +233,7 @@ def _wait_for_turn(run: Run) -> Iterator[None]:
 def _work(run: Run) -> Iterator[dict[str, Any]]:
     """The run's events, from the moment that it is its turn."""
     _write_job(run, os.getpid(), time.time())
-    from ghibli_studio.runs import execute  # brings torch, which nobody needs while waiting
-
-    yield from execute(run)
+    yield from zero_gpu.train(run)  # brings torch, which nobody needs while waiting
 
 
 class _Cancelled(Exception):
@@ -241,6 +247,11 @@ def main(folder: str) -> int:
         return assist(run)
     for name in (signal.SIGINT, signal.SIGTERM):
         signal.signal(name, _raise_cancelled)
+    return _perform(run)
+
+
+def _perform(run: Run) -> int:
+    """Do a run and write down how it ended; returns the exit code."""
     try:
         if place().count > 1 and not run.job_file.exists():  # torchrun was started by hand
             _write_job(run, os.getpid())

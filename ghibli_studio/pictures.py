@@ -6,14 +6,14 @@ import dataclasses
 import difflib
 import re
 import threading
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, nullcontext, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import adapters
-from ghibli_studio import base_model, generation, jobs, uploads
+from ghibli_studio import base_model, generation, jobs, uploads, zero_gpu
 from ghibli_studio import collection as collections
 from ghibli_studio import dataset as datasets
 from ghibli_studio.config import GenerationSettings, StudioError
@@ -114,19 +114,36 @@ def draw_set(
     if odd := next((name for name in files if not PLAIN.fullmatch(name)), None):
         raise StudioError(f"{odd!r} cannot be what an adapter is called here; use letters, digits, '-', '_' and '.'")
     spec = base or base_of(project, files)
-    each = settings.num_inference_steps
     if photograph is not None:
         uploads.keep(project, photograph.image)
-        each = max(int(each * photograph.denoising_strength), 1)
     folder = project.new_image_set()
     asked = [{"title": request.title, "prompt": request.prompt} for request in requests]
     write_json(folder / SET_FILE, {"settings": settings.model_dump(), "requests": asked, "methods": list(files)})
-    steps, total = 0, len(requests) * len(files) * each
-    yield Progress(0, total, "loading the base model")
+    yield from zero_gpu.in_chunks(
+        _draw_missing, folder, requests, files, settings, spec, photograph,
+        progress=lambda: len(list(folder.iterdir())),
+    )
+
+
+def _draw_missing(
+    folder: Path, requests: Sequence[Request], files: dict[str, Path | None], settings: GenerationSettings, spec: str,
+    photograph: generation.Photograph | None, enough: Callable[[], bool],
+) -> Iterator[Progress]:
+    """Draw those pictures of a set that are not there yet, until it is enough for now."""
+    each = settings.num_inference_steps
+    if photograph is not None:
+        each = max(int(each * photograph.denoising_strength), 1)
+    there = {(index, method) for method in files for index in range(len(requests))
+             if _file(folder, index, method).exists()}
+    steps, total = len(there) * each, len(requests) * len(files) * each
+    yield Progress(steps, total, "loading the base model")
     model = loaded_base(spec, settings.device, settings.attention)
     for method, path in files.items():
+        missing = [(index, one) for index, one in enumerate(requests) if (index, method) not in there]
+        if not missing:
+            continue
         with on_base(model, path) as loaded:
-            for index, request in enumerate(requests):
+            for index, request in missing:
                 chosen = settings.changed(seed=(settings.seed + index) % 2**31)
                 for drawing in generation.draw(loaded, request.prompt, chosen, photograph):
                     if drawing.image is None:
@@ -137,6 +154,8 @@ def draw_set(
                         write_atomic(file, generation.to_png(drawing.image, drawing.recipe))
                         picture = Picture(request.title, method, file, drawing.recipe)
                         yield Progress(steps, total, f"{request.title}, {label(method)}", picture)
+                if steps < total and enough():
+                    return
 
 
 def _file(folder: Path, index: int, method: str) -> Path:
@@ -176,13 +195,13 @@ def base_of(project: Project, files: dict[str, Path | None]) -> str:
     return trained_on.pop() if trained_on else datasets.load(project).base_model
 
 
-_loaded: dict[tuple[str, str, str], BaseModel] = {}
+_loaded: dict[tuple[str, str, str, bool], BaseModel] = {}
 _loading = threading.Lock()
 
 
 def loaded_base(spec: str, device: str = "auto", attention: str = "sdpa") -> BaseModel:
     """The base model, kept in memory for the next set; one at a time."""
-    key = (spec, device, attention)
+    key = (spec, device, attention, zero_gpu.without_gpu())
     with _loading:
         if key not in _loaded:
             _loaded.clear()

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from ghibli_studio.config import ExportSettings, StudioError, StyleSettings
+from ghibli_studio.hosting import default_base_model
 from ghibli_studio.telling import Told
 from ghibli_studio.workspace import Workspace
 
@@ -32,7 +33,7 @@ def add(verb: Callable[..., argparse.ArgumentParser]) -> None:
     single.add_argument("photograph", type=Path, help="a picture")
     single.add_argument("--prompt", required=True, help="what it shows")
     single.add_argument("--out", type=Path, required=True, metavar="PNG", help="where to")
-    single.add_argument("--base-model", default="miniature", help="which model draws (%(default)s)")
+    single.add_argument("--base-model", default=default_base_model(), help="which model draws (%(default)s)")
     for command in (batch, single):
         command.add_argument("--source", choices=("teacher", "prompt", "adapter"), help="where the style comes from")
         command.add_argument("--adapter-file", metavar="FILE", help="a LoRA or Textual Inversion that knows the style")

@@ -5,7 +5,6 @@ The project folder is the whole truth: nobody keeps state that is not a path.
 
 from __future__ import annotations
 
-import os
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -17,14 +16,12 @@ from ghibli_studio.adapter_folder import AdapterFolder
 from ghibli_studio.collection_folder import CollectionFolder
 from ghibli_studio.config import RunConfig, StudioError
 from ghibli_studio.files import new_folder, read_json, read_lines, write_json
+from ghibli_studio.hosting import default_root
 from ghibli_studio.made_folder import MadeFolder
 
+__all__ = ["Project", "Run", "StudioError", "Workspace", "default_root"]
+
 NAME = re.compile(r"\w[\w .-]{0,63}")
-
-
-def default_root() -> Path:
-    """`$GHIBLI_WORKSPACE`, or `workspace` in the current folder."""
-    return Path(os.environ.get("GHIBLI_WORKSPACE", "workspace"))
 
 
 @dataclass(frozen=True)

@@ -14,7 +14,8 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-from study import StudyError
+from study import StudyError, second_commands
+from study.telling import Told
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -32,31 +33,6 @@ def main(arguments: list[str] | None = None) -> int:
     except KeyboardInterrupt:
         told.complain("interrupted; what was answered is kept")
         return 130
-
-
-class Told:
-    """Tells sentences to people, and one JSON object a line to programs."""
-
-    def __init__(self, as_json: bool):
-        self.as_json = as_json
-
-    def line(self, text: str, **values: Any) -> None:
-        """A sentence for people, or its values for programs."""
-        print(json.dumps(values, ensure_ascii=False) if self.as_json else text, flush=True)
-
-    def note(self, text: str) -> None:
-        """What a person should know before going on."""
-        if self.as_json:
-            self.line("", event="note", message=text)
-        else:
-            print(f"note: {text}", file=sys.stderr)
-
-    def complain(self, text: str) -> None:
-        """Why it did not work."""
-        if self.as_json:
-            self.line("", event="error", message=text)
-        else:
-            print(f"error: {text}", file=sys.stderr)
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -95,6 +71,7 @@ def _parser() -> argparse.ArgumentParser:
     out.add_argument("to", type=Path, metavar="DIR", help="a new folder")
     leave = verb("withdraw", _withdraw, "delete all answers of a person")
     leave.add_argument("code", metavar="CODE", help="the withdrawal code, twelve letters and digits")
+    second_commands.add(verb)
     verb("audit", _audit, "check that nothing was changed, and that nothing served tells the origins apart")
     return parser
 

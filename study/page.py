@@ -19,6 +19,7 @@ from jinja2 import Environment, FileSystemLoader
 from study import StudyError
 from study.images import MEDIA_TYPE
 from study.participation import INPUTS, LONGEST, Current
+from study.second import NotKept
 from study.store import Store
 
 HERE = Path(__file__).parent
@@ -27,7 +28,8 @@ HEADERS = {
     "Referrer-Policy": "no-referrer",
     "X-Content-Type-Options": "nosniff",
     "Content-Security-Policy": "default-src 'none'; img-src 'self' data:; style-src 'self'; script-src 'self'; "
-    "connect-src 'self'; form-action 'self'; base-uri 'none'",
+    "connect-src 'self'; form-action 'self'; base-uri 'none'; frame-ancestors 'self' https://huggingface.co",
+    "Permissions-Policy": "camera=(), geolocation=(), microphone=()",
 }
 STATIC = {"study.css": "text/css", "study.js": "text/javascript"}
 MENU_WORDS = {
@@ -81,9 +83,14 @@ def routes(find: Callable[[], Store], mode: str = "live", pilot_key: str | None 
     """
     router = APIRouter(include_in_schema=False)
 
-    def friendly(request: Request, act: Callable[[], Response], back: str = "", link_text: str = "") -> Response:
+    def friendly(request: Request, act: Callable[[], Response], back: str = "", link_text: str = "",
+                 again: str = "") -> Response:
         try:
             return act()
+        except NotKept as error:
+            return screen("message.html", 503, title="Study", root=root(request), heading="Not kept yet",
+                          text=f"{str(error)[0].upper()}{str(error)[1:]}.", link=f"{root(request)}{again or back}",
+                          link_text="Try again")
         except StudyError as error:
             return screen("message.html", 409, title="Study", root=root(request), heading="That did not work",
                           text=f"{str(error)[0].upper()}{str(error)[1:]}.", link=back and f"{root(request)}{back}",
@@ -121,12 +128,12 @@ def routes(find: Callable[[], Store], mode: str = "live", pilot_key: str | None 
             store.join("pilot" if _is(pilot, pilot_key) else mode, store.definition().digest(), token)
             return RedirectResponse(f"{root(request)}/study/p/{token}", 303, HEADERS)
 
-        return friendly(request, act)
+        return friendly(request, act, again=f"/study/p/{token}")
 
     @router.get("/study/p/{token}")
     def trial(request: Request, token: str) -> Response:
         """The current question, or the debrief."""
-        return friendly(request, lambda: show(request, token, find()))
+        return friendly(request, lambda: show(request, token, find()), again=f"/study/p/{token}")
 
     def show(request: Request, token: str, store: Store) -> Response:
         now = store.current(token)

@@ -168,12 +168,18 @@ def image(db: Database, view_token: str) -> bytes:
     return found["image"]
 
 
-def withdraw(db: Database, code: str) -> tuple[str, int]:
-    """Delete everything of a person and free the place; returns the mode and how many answers there were."""
+def holder(db: Database, code: str) -> tuple[str, str]:
+    """(id, mode) of who has a withdrawal code; StudyError for a code of nobody."""
     person = row(db, "SELECT id, mode FROM participant WHERE withdrawal_sha256 = ?", sha256(typed(code)))
     if person is None:
         raise StudyError("this withdrawal code is not known; it has 12 letters and digits, and works once")
-    return person["mode"], delete(db, person["id"])
+    return person["id"], person["mode"]
+
+
+def withdraw(db: Database, code: str) -> tuple[str, int]:
+    """Delete everything of a person and free the place; returns the mode and how many answers there were."""
+    person, mode = holder(db, code)
+    return mode, delete(db, person)
 
 
 def delete(db: Database, participant: str) -> int:

@@ -1,6 +1,7 @@
 """The tables of a study, how they came to be, and the only ways to open them. What is written into them, others know.
 
-SQL is spoken in this room and in `audit`, `creating`, `export`, `key`, `participation`, `places`, `status`, `store`.
+SQL is spoken in this room and in `audit`, `backup`, `copies`, `creating`, `export`, `journal`, `key`,
+`participation`, `places`, `restoring`, `status`, `store`.
 What the program promises of a study, the tables enforce as well: one answer a trial, a locked study stands still.
 All times are milliseconds since 1970, UTC, unless a name says otherwise.
 """
@@ -23,7 +24,6 @@ PATIENCE = 30.0
 """Seconds to wait for somebody else's transaction."""
 
 OLDEST = (3, 37, 0)
-
 QUEUES: dict[Path, Lock] = {}
 """One writer a file at a time; between processes SQLite sees to it."""
 
@@ -34,8 +34,7 @@ PRAGMAS = (
     "temp_store = MEMORY",  # a rewritten file leaves no copy elsewhere
 )
 
-# What the disk or another program did, and no mistake of this one.
-OUTSIDE = {
+OUTSIDE = {  # what the disk or another program did, and no mistake of this one
     sqlite3.SQLITE_BUSY, sqlite3.SQLITE_CANTOPEN, sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_FULL, sqlite3.SQLITE_IOERR,
     sqlite3.SQLITE_NOTADB, sqlite3.SQLITE_PERM, sqlite3.SQLITE_PROTOCOL, sqlite3.SQLITE_READONLY,
 }
@@ -189,6 +188,13 @@ def first_tables(db: Database) -> None:
     for name, when, table, condition, told in FIXED:
         db.execute(f"CREATE TRIGGER {name} BEFORE {when} ON {table} WHEN {condition} "
                    f"BEGIN SELECT RAISE(ABORT, '{told}'); END")
+
+
+@MIGRATIONS()
+def outbox(db: Database) -> None:
+    """Who did something that a second store lacks; goes with the person."""
+    person = "participant TEXT NOT NULL REFERENCES participant (id) ON DELETE CASCADE"
+    db.execute(f"CREATE TABLE outbox (id INTEGER PRIMARY KEY AUTOINCREMENT, {person}) STRICT")
 
 
 def migrate(path: Path) -> None:

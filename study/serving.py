@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+import re
 import socket
 from collections.abc import Callable
 from secrets import token_urlsafe
@@ -14,7 +16,9 @@ from starlette.exceptions import HTTPException
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from study import StudyError
+from study.limits import ANSWERS, JOINS, WITHDRAWALS, Limiter, address
 from study.page import HEADERS, routes, screen
+from study.second import NotKept
 from study.store import Store
 
 MOST_BYTES = 65_536
@@ -38,10 +42,42 @@ class SmallBodies:
         await self.app(scope, receive, send)
 
 
+class Patience:
+    """Slows down who joins, answers or withdraws far more often than people do; never a class behind one address."""
+
+    POSTS = re.compile(r".*/study/(?:p/(?P<link>[^/]+)/(?P<act>begin|answer|shown)|(?P<leave>withdraw))/?")
+
+    def __init__(self, app: ASGIApp):
+        self.app = app
+        self._joins, self._answers, self._leaves = Limiter(JOINS), Limiter(ANSWERS), Limiter(WITHDRAWALS)
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Pass on, or say how long to wait."""
+        wait = self._wait(scope) if scope["type"] == "http" and scope["method"] == "POST" else 0.0
+        if wait:
+            reply = screen("message.html", 429, title="Study", root=scope.get("root_path", ""), link=None,
+                           heading="One moment", text="That was more often than the study can take. Wait "
+                           f"{math.ceil(wait)} seconds, go back, and try again. Nothing that was kept is lost.")
+            reply.headers["Retry-After"] = str(math.ceil(wait))
+            await reply(scope, receive, send)
+        else:
+            await self.app(scope, receive, send)
+
+    def _wait(self, scope: Scope) -> float:
+        """Seconds; 0 for what may go on."""
+        found, who = self.POSTS.fullmatch(scope["path"]), address(scope)
+        if found is None or who is None:
+            return 0.0
+        if found["leave"]:
+            return self._leaves.take(who)
+        return self._joins.take(who) if found["act"] == "begin" else self._answers.take(found["link"])
+
+
 def application(find: Callable[[], Store], mode: str = "live", pilot_key: str | None = None) -> FastAPI:
     """The app that serves one study: no documentation, no schema, no other route."""
     app = FastAPI(docs_url=None, redoc_url=None, openapi_url=None, redirect_slashes=False)
     app.add_middleware(SmallBodies)
+    app.add_middleware(Patience)
     app.include_router(routes(find, mode, pilot_key))
 
     @app.get("/", include_in_schema=False)
@@ -70,6 +106,10 @@ def application(find: Callable[[], Store], mode: str = "live", pilot_key: str | 
 def serve(store: Store, host: str, port: int, mode: str = "live") -> None:
     """Serve until interrupted; prints the links. StudyError if the port cannot be had."""
     key = token_urlsafe(16)
+    try:
+        store.meet_second()
+    except NotKept as error:  # it may be back before anybody has answered; until then nothing is acknowledged
+        print(f"note: {error}", flush=True)
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
     # asyncio sends at once only where the protocol is named; else the end of each page waits for 40 ms
     with socket.socket(family, socket.SOCK_STREAM, socket.IPPROTO_TCP) as listener:

@@ -8,17 +8,15 @@ from __future__ import annotations
 
 import hashlib
 import re
-import secrets
-import sqlite3
 import time
 from collections.abc import Callable, Mapping, Sequence
-from contextlib import AbstractContextManager, closing
+from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import Any
 
 from sqlite_utils import Database
 
-from study import StudyError, audit, export, key, participation, places, pool, status
+from study import StudyError, audit, backup, export, key, participation, places, pool, second, status
 from study.creating import Picture, build, catalogue, insert_plans
 from study.definition import Definition
 from study.participation import Current, Joined
@@ -100,11 +98,14 @@ class Store:
     def join(self, mode: str = "live", consent_version: str = "", token: str | None = None) -> Joined:
         """A new participant with a place; StudyError if the study is full, closed or not locked, or without consent.
 
-        live and simulated need a live study and exclude each other; pilot needs a draft. A token made by the caller
-        makes joining safe to repeat.
+        live and simulated need a live study and exclude each other; pilot a draft. The caller's own token makes joining
+        safe to repeat.
         """
         with writing(self.file) as db:
-            return participation.join(db, mode, consent_version, self._clock(), token)
+            joined = participation.join(db, mode, consent_version, self._clock(), token)
+            self._second().expect(db, joined.token)
+        self._second().settle(joined.token)
+        return joined
 
     def refusal(self, mode: str = "live") -> str | None:
         """Why nobody can join just now; None if somebody can."""
@@ -118,7 +119,9 @@ class Store:
     def current(self, token: str) -> Current:
         """Where a participant is; StudyError for an unknown token, a lost place, and who comes after the closing."""
         with writing(self.file) as db:
-            return participation.current(db, token, self._clock())
+            now = participation.current(db, token, self._clock())
+        self._second().settle(token)  # the next question tells that the last answer was kept
+        return now
 
     def shown(self, token: str, trial_id: str) -> None:
         """The pictures of a trial are on the screen: the server's clock starts, once."""
@@ -129,17 +132,19 @@ class Store:
         self, token: str, trial_id: str, response_id: str, choice: str, position: int | None = None,
         client_ms: int | None = None, input: str = "",
     ) -> Current:
-        """Write an answer and return where the participant is then; on the disk when this returns.
+        """Write an answer and return where the participant is then; on the disk, and in the second store, by then.
 
-        A response id or a trial that was answered before writes nothing. `choice` is "image" with a position from 1,
-        or a word of the trial's menu; `client_ms` is the browser's time from showing to answering; `input` is mouse,
-        touch, pen, keyboard or empty. StudyError for a trial or an answer id of somebody else, and for what the trial
-        does not offer.
+        A response id or trial that was answered before writes nothing. `choice` is "image" with a position from 1, or
+        a word of the trial's menu; `client_ms` the browser's time from showing to answering; `input` mouse, touch, pen,
+        keyboard or empty. StudyError for a trial or answer id of somebody else, and what the trial does not offer.
         """
         with writing(self.file) as db:
-            return participation.answer(
+            now = participation.answer(
                 db, token, trial_id, response_id, choice, position, client_ms, input, self._clock()
             )
+            self._second().expect(db, token)
+        self._second().settle(token)
+        return now
 
     def held(self) -> AbstractContextManager[None]:
         """Keep connections open while people answer; within, an answer takes a third of the time."""
@@ -166,9 +171,13 @@ class Store:
     def withdraw(self, code: str) -> int:
         """Delete all of a person by the withdrawal code, free the place; returns how many answers were deleted.
 
-        The file is rewritten without the deleted rows, so that its bytes are gone as well; copies made by `backup`
-        before have to be replaced. Works in a closed study too.
+        The file is rewritten without the deleted rows, so that its bytes are gone as well; copies by `backup` have to
+        be replaced. A second store deletes first: NotKept, and nothing deleted, where it cannot. Works after closing.
         """
+        with reading(self.file) as db:
+            person, mode = participation.holder(db, code)
+        if mode == "live":
+            self._second().forget(person)
         with writing(self.file) as db:
             mode, answers = participation.withdraw(db, code)
             audit.append(db, self._clock(), "withdrawn", mode=mode)
@@ -200,19 +209,8 @@ class Store:
         return sorted(one["completion_code"] for one in found)
 
     def backup(self, path: Path) -> None:
-        """A consistent copy of study.db in one file, all or nothing, while people answer; the key is not in it."""
-        path = Path(path)
-        temporary = path.with_name(f".{path.name}.{secrets.token_hex(8)}")
-        try:
-            temporary.touch(exist_ok=False)  # says why, where it cannot be written
-            with opened(self.file) as db, closing(sqlite3.connect(temporary)) as copy:
-                db.conn.backup(copy)
-                copy.execute("PRAGMA journal_mode = DELETE")  # one file, without companions
-            temporary.replace(path)
-        except OSError as error:
-            raise StudyError(f"{path} cannot be written ({error.strerror}); choose another place") from error
-        finally:
-            temporary.unlink(missing_ok=True)
+        """A consistent copy of study.db in one file, while people answer; the key is not in it."""
+        backup.backup(self.file, Path(path))
 
     def export_rows(self) -> list[dict[str, Any]]:
         """All answers of those who finished, with origins, for the analysis; StudyError unless the study is closed.
@@ -255,6 +253,13 @@ class Store:
         """True if no entry was changed, and definition, pictures and plans are those that were locked."""
         with reading(self.file) as db:
             return audit.intact(db)
+
+    def meet_second(self) -> second.Restored:
+        """Take in what the second store has, and write what it lacks; NotKept where it cannot be reached."""
+        return self._second().begin()
+
+    def _second(self) -> second.Second:
+        return second.of(self.file, self._clock)
 
     def _demand(self, *states: str) -> None:
         with reading(self.file) as db:

@@ -19,6 +19,7 @@ from ghibli_studio import blind_study
 from ghibli_studio.ui import gate
 from ghibli_studio.ui.gate import Gate, in_front, is_loopback, only_here, password_for
 from study import pool
+from study.limits import LOGINS
 from study.serving import MOST_BYTES
 from tests.study_project import studied
 from tests.study_sample import LANDMARKS, live
@@ -93,6 +94,23 @@ def test_the_password_opens_whatever_the_browser_calls_it(behind, kind):
     assert behind.get("/config", headers=basic(PASSWORD, kind=kind)).json() == "/config"
 
 
+def test_an_address_that_guesses_has_to_wait_and_others_do_not(behind, monkeypatch):
+    for number in range(LOGINS.at_once):
+        assert behind.get("/config", headers=basic(f"guess {number}")).status_code == 401
+    assert behind.get("/config").status_code == 401, "who gives no password guesses nothing"
+    for password in ("one more", PASSWORD):
+        reply = behind.get("/config", headers=basic(password))
+        assert (reply.status_code, reply.headers["retry-after"]) == (429, "6")
+        assert reply.text == "Too many wrong passwords; wait 6 seconds."
+    assert behind.get("/study").status_code == 200
+    with pytest.raises(WebSocketDisconnect), behind.websocket_connect("/gradio_api/queue", headers=basic(PASSWORD)):
+        pass
+    other = TestClient(behind.app, base_url="http://studio", client=("192.0.2.8", 4711))
+    assert other.get("/config", headers=basic(PASSWORD)).status_code == 200
+    forged = {**basic(PASSWORD), "X-Forwarded-For": "198.51.100.1"}
+    assert behind.get("/config", headers=forged).status_code == 429
+
+
 def test_a_websocket_is_shut_as_well(behind):
     with pytest.raises(WebSocketDisconnect) as error, behind.websocket_connect("/gradio_api/queue"):
         pass
@@ -150,7 +168,7 @@ def served(workspace, host):
     """A client of the participants' routes, as the studio has them in front."""
     front = in_front(workspace, host, "pilot-key")
     app = FastAPI(routes=front["routes"], middleware=front["middleware"])
-    return TestClient(app, client=("192.0.2.7", 4711)), [one.kwargs for one in front["middleware"]]
+    return TestClient(app, client=("192.0.2.7", 4711)), [one.kwargs for one in front["middleware"] if one.cls is Gate]
 
 
 def test_a_new_password_is_told_and_a_chosen_one_is_not(workspace, capsys, monkeypatch):

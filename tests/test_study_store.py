@@ -425,7 +425,8 @@ def test_every_table_of_a_study_is_strict_and_the_journal_is_wal(store):
     listed = {name: strict for _, name, kind, _, _, strict in query(store, "PRAGMA table_list") if kind == "table"}
     ours = {name: strict for name, strict in listed.items() if not name.startswith(("sqlite_", "_sqlite_"))}
     assert ours == dict.fromkeys(
-        ("study_version", "stimulus", "participant", "slot", "trial", "trial_option", "response", "event", "audit"), 1
+        ("study_version", "stimulus", "participant", "slot", "trial", "trial_option", "response", "event", "audit",
+         "outbox"), 1
     )
     with schema.opened(store.file) as db:
         pragmas = ("journal_mode", "synchronous", "foreign_keys", "secure_delete", "recursive_triggers")
@@ -649,11 +650,11 @@ def test_a_migration_and_its_record_come_together_or_not_at_all(store, monkeypat
 
     with pytest.raises(RuntimeError, match="half way"):
         Store(store.folder)
-    assert state() == (set(), ["first_tables"])
+    assert state() == (set(), ["first_tables", "outbox"])
     migrations._migrations.pop()
     Store(store.folder)
     Store(store.folder)
-    assert state() == ({"good"}, ["first_tables", "good"])
+    assert state() == ({"good"}, ["first_tables", "outbox", "good"])
 
 
 def test_a_study_of_a_newer_program_is_left_alone(store):
@@ -668,7 +669,7 @@ def test_stores_opened_at_once_migrate_once(tmp_path):
     store = draft(tmp_path)
     with ThreadPoolExecutor(8) as pool:
         list(pool.map(Store, [tmp_path] * 16))
-    assert query(store, "SELECT name FROM _sqlite_migrations") == [("first_tables",)]
+    assert query(store, "SELECT name FROM _sqlite_migrations") == [("first_tables",), ("outbox",)]
 
 
 def test_a_file_that_is_no_database_is_told(tmp_path):

@@ -10,6 +10,7 @@ import gradio as gr
 
 import adapters
 from ghibli_studio import jobs, pictures
+from ghibli_studio.hosting import forgets
 from ghibli_studio.ui import (
     api,
     dataset_tab,
@@ -48,6 +49,8 @@ def build(workspace: Workspace, pilot_key: str = "") -> gr.Blocks:
             project = gr.Dropdown([], label="Project", elem_id="project", scale=1, min_width=240)
             with gr.Column(scale=0, min_width=96):
                 shortcuts.lay_out()
+        if why := forgets(workspace.root):
+            gr.Markdown(f"**{why}.**", elem_id="forgets")
         with gr.Accordion("New here? Three steps from nothing to pictures", open=not workspace.projects(),
                           elem_id="start"), gr.Walkthrough(selected=1, elem_id="walkthrough") as walk:
             with gr.Step("Draw", id=1):

@@ -16,6 +16,7 @@ import gradio as gr
 from adapters import StudioError
 from ghibli_studio import dataset as datasets
 from ghibli_studio.dataset import Dataset
+from ghibli_studio.hosting import default_base_model
 from ghibli_studio.ui import building, collection_tab, parts, set_panel, style_photo_tab
 from ghibli_studio.workspace import Project, Workspace
 
@@ -140,7 +141,7 @@ def _finished_set(workspace: Workspace, project: gr.Dropdown) -> Tab:
                             height=140)
             folder = gr.Textbox("", label="Or a folder on this machine", placeholder="~/pictures", elem_id="own-folder")
             with gr.Accordion("Base model", open=False):
-                base = gr.Textbox("miniature", label="Base model", elem_id="own-base",
+                base = gr.Textbox(default_base_model(), label="Base model", elem_id="own-base",
                                   info="miniature, a diffusers folder, a .safetensors checkpoint, or a hub id.")
             own_replace = gr.Checkbox(False, label=REPLACE, elem_id="own-replace")
             import_button = gr.Button("Take them in", elem_id="import")
@@ -166,7 +167,8 @@ def _finished_set(workspace: Workspace, project: gr.Dropdown) -> Tab:
     @parts.friendly
     def make(name: str, replace: bool = False) -> Iterator[list[Any]]:
         """Make the sample project; the progress is told as it goes."""
-        for bar in building.follow(None, make_sample(workspace.project(name.strip(), new=True), replace=replace)):
+        project = workspace.project(name.strip(), new=True)
+        for bar in building.follow(None, make_sample(project, default_base_model(), replace=replace)):
             yield nothing(bar)
         yield finished(name.strip())
 

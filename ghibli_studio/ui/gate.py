@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import binascii
+import math
 import os
 import secrets
 import time
@@ -12,9 +13,12 @@ from typing import TYPE_CHECKING, Any
 
 from starlette.types import ASGIApp, Receive, Scope, Send
 
+from ghibli_studio.hosting import PASSWORD_VARIABLE
+from ghibli_studio.ui.guard import Guard
 from ghibli_studio.workspace import Workspace
 from study import StudyError
-from study.serving import SmallBodies
+from study.limits import LOGINS, Limiter, address
+from study.serving import Patience, SmallBodies
 
 if TYPE_CHECKING:
     from study.store import Store
@@ -24,7 +28,6 @@ OPEN = ("/study", "/study-img")
 OWN_PING = "/gradio_api/startup-events"
 """Gradio asks itself this when it starts, and gives up where it is refused."""
 LOOK_UP_SECONDS = 1.0
-PASSWORD_VARIABLE = "GHIBLI_PASSWORD"
 
 
 def only_here(host: str) -> bool:
@@ -48,26 +51,39 @@ def password_for(host: str) -> str | None:
 
 
 class Gate:
-    """Middleware: HTTP Basic with any user name before everything but the participant's page."""
+    """Middleware: HTTP Basic with any user name before everything but the participant's page.
+
+    An address that has given too many wrong passwords is not asked again for a while: a right one opens nothing then
+    either, since else a thousand tries could be made and the answer be seen.
+    """
 
     def __init__(self, app: ASGIApp, password: str):
         self.app, self.password = app, password
-        self.participants = SmallBodies(app)
+        self.participants = SmallBodies(Patience(app))
+        self._wrong = Limiter(LOGINS)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Pass on what is open or has the password; ask for it otherwise."""
-        if scope["type"] == "lifespan" or _own_ping(scope) or self._known(scope):
+        if scope["type"] == "lifespan" or _own_ping(scope):
+            await self.app(scope, receive, send)
+            return
+        who = address(scope) or "this machine"
+        tried = b"authorization" in dict(scope["headers"])
+        wait = self._wrong.wait(who) if tried else 0.0
+        if not wait and self._known(scope):
             await self.app(scope, receive, send)
         elif _open(scope["path"]):
             await self.participants(scope, receive, send)
         elif scope["type"] == "websocket":
             await send({"type": "websocket.close", "code": 1008})
+        elif wait:
+            text = f"Too many wrong passwords; wait {math.ceil(wait)} seconds."
+            await _say(send, 429, text, (b"retry-after", str(math.ceil(wait)).encode()))
         else:
-            headers = [(b"www-authenticate", b'Basic realm="Ghibli Studio", charset="UTF-8"'),
-                       (b"content-type", b"text/plain; charset=utf-8"), (b"cache-control", b"no-store")]
-            await send({"type": "http.response.start", "status": 401, "headers": headers})
-            body = b"The studio needs its password; participants go to /study."
-            await send({"type": "http.response.body", "body": body})
+            if tried:
+                self._wrong.take(who)
+            await _say(send, 401, "The studio needs its password; participants go to /study.",
+                       (b"www-authenticate", b'Basic realm="Ghibli Studio", charset="UTF-8"'))
 
     def _known(self, scope: Scope) -> bool:
         given = dict(scope["headers"]).get(b"authorization", b"")
@@ -79,6 +95,12 @@ class Gate:
         except binascii.Error:
             return False
         return secrets.compare_digest(password, self.password.encode())
+
+
+async def _say(send: Send, status: int, text: str, header: tuple[bytes, bytes]) -> None:
+    headers = [header, (b"content-type", b"text/plain; charset=utf-8"), (b"cache-control", b"no-store")]
+    await send({"type": "http.response.start", "status": status, "headers": headers})
+    await send({"type": "http.response.body", "body": text.encode()})
 
 
 def _open(path: str) -> bool:
@@ -119,5 +141,5 @@ def in_front(workspace: Workspace, host: str, pilot_key: str) -> dict[str, Any]:
         print(f"* The studio's password: {password} (any user name; set {PASSWORD_VARIABLE} to choose one)", flush=True)
     return {
         "routes": routes(find, pilot_key=pilot_key).routes,
-        "middleware": [Middleware(Gate, password=password)] if password else [],
+        "middleware": [Middleware(Guard), *([Middleware(Gate, password=password)] if password else [])],
     }

@@ -10,6 +10,7 @@ import gradio as gr
 
 from adapters import StudioError
 from ghibli_studio.config import StyleSettings
+from ghibli_studio.hosting import default_base_model
 from ghibli_studio.ui import building, parts
 from ghibli_studio.ui.photographs_step import KINDS
 from ghibli_studio.ui.style_step import MAIN, settings_of, style_form
@@ -67,7 +68,7 @@ def build(workspace: Workspace) -> None:
             fields = style_form("one", MAIN)
             with gr.Accordion("More settings", open=False):
                 fields |= style_form("one", [name for name in StyleSettings.model_fields if name not in MAIN])
-                base = gr.Textbox("miniature", label="Base model", elem_id="one-base")
+                base = gr.Textbox(default_base_model(), label="Base model", elem_id="one-base")
             fields = {name: fields[name] for name in StyleSettings.model_fields}
             with gr.Row():
                 go = gr.Button("Style it", variant="primary", elem_id="one-go", scale=2, min_width=140)

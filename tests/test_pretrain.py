@@ -13,7 +13,17 @@ from PIL import Image
 from ghibli_studio.miniature import WEIGHTS
 from ghibli_studio.miniature.landmarks import STYLES, sample_scene
 from ghibli_studio.miniature.pretrain import __main__ as command_line
-from ghibli_studio.miniature.pretrain import autoencoder, card, clip, comparing, denoiser, stages, teacher, tokenizer
+from ghibli_studio.miniature.pretrain import (
+    autoencoder,
+    card,
+    clip,
+    comparing,
+    denoiser,
+    measuring,
+    stages,
+    teacher,
+    tokenizer,
+)
 from ghibli_studio.miniature.pretrain.__main__ import argument_parser, chosen_settings, main
 from ghibli_studio.miniature.pretrain.checkpoints import Budget, Training
 from ghibli_studio.miniature.pretrain.learning import duration, learning_rate, picture_batches
@@ -394,6 +404,16 @@ def test_pictures_are_unlike_in_the_eyes_of_clip_by_as_much_as_they_are_changed(
 
 
 # -- what comes out at the end -------------------------------------------------
+def test_decibels_are_of_all_pictures_together():
+    true = np.zeros((2, 4, 4, 3), np.uint8)
+    made = true.copy()
+    made[1] = 51  # a fifth of the range in every second picture
+    errors = measuring.squared_errors(made, true)
+    assert errors.tolist() == pytest.approx([0, 0.04])
+    assert measuring.decibels(errors.mean()) == pytest.approx(-10 * np.log10(0.02))
+    assert measuring.decibels(0.0) == 60
+
+
 def test_the_card_counts_what_there_is_and_lists_what_was_measured(story):
     text = (story.out / "README.md").read_text()
     measured = json.loads((story.out / "measured/measured.json").read_text())

@@ -88,7 +88,7 @@ def compare(run: Run, old: Path, how: Extent) -> Iterator[str]:
         pipeline = loaded(run, folder)
         for style, measure in (("photo", "psnr_photo"), (TARGET_STYLE, "psnr_target")):
             copies = measuring.copied(pipeline.vae, truth[style], run.device)
-            table[name][measure] = float(measuring.decibels(copies, truth[style]).mean())
+            table[name][measure] = measuring.decibels(measuring.squared_errors(copies, truth[style]).mean())
             if name == "old":
                 rows["copies"].append(list(truth[style][:SHOWN]))
             rows["copies"].append(list(copies[:SHOWN]))

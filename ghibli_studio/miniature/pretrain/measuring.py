@@ -45,13 +45,15 @@ def measure(run: Run) -> Table:
     pipeline = published(run.out, run.device)
     copies = copied(pipeline.vae, images, run.device)
     per_picture = {
-        "peak_signal_to_noise_decibels": decibels(copies, images),
+        "squared_error": squared_errors(copies, images),
         "own_clip_distance": unlike(eyes, copies, images, run.device),
         "own_caption_first": found_first(eyes, images[:PAIRS], run, captions[:PAIRS]),
     }
     table = {name: {measure: float(np.mean(values[_these(name, styles[: len(values)])]))
                     for measure, values in per_picture.items() if _these(name, styles[: len(values)]).any()}
              for name in ("all", *STYLES)}
+    for values in table.values():
+        values["peak_signal_to_noise_decibels"] = decibels(values.pop("squared_error"))
     table[TARGET_STYLE]["outlines_kept"] = outlines_kept(run, copies, images)
     made = drawings(run, pipeline, captions[: settings.measured_drawings], styles)
     for name in table:
@@ -91,10 +93,14 @@ def copied(vae: AutoencoderKL, images: np.ndarray, device: str) -> np.ndarray:
         ])
 
 
-def decibels(made: np.ndarray, true: np.ndarray) -> np.ndarray:
-    """(count,) peak signal-to-noise ratio of each picture of bytes; 60 at most, which is no visible difference."""
-    errors = [np.square(ours.astype(np.float32) - theirs).mean() for ours, theirs in zip(made, true)]
-    return 10 * np.log10(255**2 / np.maximum(errors, 255**2 / 1e6))
+def squared_errors(made: np.ndarray, true: np.ndarray) -> np.ndarray:
+    """(count,) mean squared error of each picture of bytes, as parts of the squared range."""
+    return np.array([np.square(ours.astype(np.float32) - theirs).mean() / 255**2 for ours, theirs in zip(made, true)])
+
+
+def decibels(squared_error: float) -> float:
+    """Peak signal-to-noise ratio of a mean squared error over all pictures together; 60 for no visible difference."""
+    return float(-10 * np.log10(max(squared_error, 1e-6)))
 
 
 def unlike(eyes: CLIPModel, made: np.ndarray, true: np.ndarray, device: str) -> np.ndarray:

@@ -29,8 +29,10 @@ class Settings:
     stage: it ends its learning-rate curve in time, with fewer steps. Runs that only count steps repeat; runs that are
     bounded by seconds need not.
 
-    Eight latent channels, since they hold twice as much at no cost in time that can be measured, while latents of a
-    factor of 4 make a picture of 25 steps about two fifths slower (the model card has the figures).
+    Eight numbers a latent. Blocks of 8 x 8 pixels of the painter's pictures keep 19.4 dB in the best 4 numbers that a
+    linear map can find, 21.5 dB in 8 and 23.3 dB in 16; blocks of 4 x 4 keep 21.3 dB in 4. So 8 numbers for 8 x 8
+    pixels hold what a factor of 4 holds, and cost nothing: one thread needs 5.1 s for a picture of 25 steps with
+    either 4 or 8 of them, and 7.1 s with a factor of 4.
     """
 
     seed: int = 7

@@ -215,7 +215,7 @@ def begin(run: Run) -> None:
     check_size(run.settings)
     for interrupted in (*run.out.glob("*.partial"), *run.out.glob("stages/*.partial")):
         shutil.rmtree(interrupted) if interrupted.is_dir() else interrupted.unlink()
-    if not run.kept("painting").exists():
+    if not run.kept("painting").exists() and not (run.out / "done.json").exists():
         check_room(run)
     run.out.mkdir(parents=True, exist_ok=True)
     write_json(settings_file, asdict(run.settings))

@@ -6,6 +6,7 @@
 import argparse
 import hashlib
 import sys
+from collections.abc import Iterable
 from pathlib import Path
 
 from ghibli_studio.miniature import WEIGHTS
@@ -26,9 +27,13 @@ def file_digest(path: Path) -> str:
     return digest.hexdigest()
 
 
-def sums(folder: Path) -> str:
-    """The text of SHA256SUMS for the folder as it is now: `<digest>  <relative path>` a line, sorted by path."""
-    paths = sorted(path.relative_to(folder).as_posix() for path in folder.rglob("*") if path.is_file())
+def sums(folder: Path, parts: Iterable[str] = (".",)) -> str:
+    """The text of SHA256SUMS for the folder as it is now: `<digest>  <relative path>` a line, sorted by path.
+
+    `parts` are the folders in it that count.
+    """
+    files = (path for part in parts for path in (folder / part).rglob("*") if path.is_file())
+    paths = sorted(path.relative_to(folder).as_posix() for path in files)
     return "".join(f"{file_digest(folder / path)}  {path}\n" for path in paths if path not in UNHASHED)
 
 

@@ -31,11 +31,18 @@ def argument_parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="python -m ghibli_studio.miniature.pretrain",
                                      description="Train the embedded model anew, or continue an interrupted run.")
     parser.add_argument("--out", type=Path, required=True, help="folder of the result: new, empty, or an earlier run")
-    parser.add_argument("--quick", action="store_true", help="go through every stage in a minute; the result is noise")
+    parser.add_argument("--quick", action="store_true",
+                        help="go through every stage in a minute or two; the result is noise")
     parser.add_argument("--photos", type=Path, default=PHOTOGRAPHS, help="folder of photographs with a captions.txt")
     parser.add_argument("--no-photos", action="store_true", help="the same as --photograph-share 0")
     parser.add_argument("--device", choices=("cuda", "cpu"), help="default: cuda where there is one")
     parser.add_argument("--workers", type=int, help="processes that paint; default: one less than the processors")
+    parser.add_argument("--checkpoint-seconds", type=float, default=60, metavar="SECONDS",
+                        help="how often a training stage saves where it is (%(default)s)")
+    parser.add_argument("--compare", type=Path, metavar="OLD", help="afterwards, or where the run is finished already, "
+                        "compare with the weights in this folder (its base/ and clip/): sheets and a table")
+    parser.add_argument("--compare-preset", default="default", metavar="PRESET",
+                        help="settings with which the comparison trains LoRA and Textual Inversion (%(default)s)")
     parser.add_argument("--compile", action="store_true", help="compile the UNet: quicker steps, some minutes later")
     explanations, types = field_explanations(), get_type_hints(Settings)
     for field in fields(Settings):
@@ -91,19 +98,31 @@ def main(arguments: list[str] | None = None) -> int:
     try:
         settings, workers = chosen_settings(choices), chosen_workers(choices.workers)
         device = chosen_device(choices.device)
-        from ghibli_studio.miniature.pretrain.stages import Run, described, pretrain
+        if choices.checkpoint_seconds < 0:
+            raise WrongInput(f"--checkpoint-seconds is {choices.checkpoint_seconds}, but must be 0 or more: 0 saves "
+                             "after every step")
+        from ghibli_studio.miniature.pretrain import comparing
+        from ghibli_studio.miniature.pretrain.run import Run
+        from ghibli_studio.miniature.pretrain.stages import described, pretrain
 
+        if choices.compare is not None:
+            comparing.check(choices.compare, choices.compare_preset)
         quiet()
-        run = Run(settings, choices.out, choices.photos, device, workers, choices.compile)
+        run = Run(settings, choices.out, choices.photos, device, workers, choices.compile, choices.checkpoint_seconds)
         for name, figures in pretrain(run):
             print(described(name, figures), flush=True)
+        if choices.compare is not None:
+            extent = comparing.extent(choices.compare_preset, choices.quick)
+            for line in comparing.compare(run, choices.compare, extent):
+                print(line, flush=True)
     except WrongInput as error:
         print(error, file=sys.stderr)
         return 2
     except KeyboardInterrupt:
-        print("interrupted: the same command continues with the stage that was not finished", file=sys.stderr)
+        print("interrupted: the same command goes on in the stage that was not finished", file=sys.stderr)
         return 130
-    print(f"finished: {choices.out} holds base/, clip/, style_teacher/ and sheets/; its stages/ may be deleted")
+    print(f"finished: {choices.out} holds base/, clip/, style_teacher/, their README.md and SHA256SUMS, and sheets/; "
+          "its stages/ may be deleted")
     return 0
 
 

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from ghibli_studio.miniature.pretrain.checkpoints import Training
 from ghibli_studio.miniature.pretrain.learning import (
     Progress,
     learning_rate,
@@ -15,12 +16,14 @@ from ghibli_studio.miniature.pretrain.learning import (
     set_learning_rate,
     shown_to,
 )
-from ghibli_studio.miniature.pretrain.pictures import Pictures
 from ghibli_studio.miniature.pretrain.settings import Settings
 from ghibli_studio.miniature.pretrain.tokenizer import LENGTH
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     import torch
+    from torch import Tensor
     from transformers import CLIPModel, CLIPProcessor, CLIPTextModel, CLIPTokenizer
 
 SIDE = 128
@@ -30,7 +33,15 @@ DEVIATION = (0.26862954, 0.26130258, 0.27577711)
 PEAK_RATE = 1e-3
 LARGEST_SCALE = math.log(100)
 """Bound on the logarithm of the temperature, as in Radford et al. 2021, section 2.5."""
-HELD_OUT, MEASURED = 1024, 512
+LOOKED_AT = (2, 4)
+"""Layers of the picture half whose features tell how unlike two pictures are."""
+PAINTED_BY = 0.5
+"""Part of the steps until which the pictures that may be drawn grow to all: the painter works ahead."""
+
+
+def published_bytes(tokens: int) -> int:
+    """Rough size of CLIP and of the text encoder, which is a copy of its text half, in half precision."""
+    return 15_600_000 + 2 * 2 * 256 * tokens
 
 
 def build(tokenizer: CLIPTokenizer) -> CLIPModel:
@@ -66,12 +77,39 @@ def as_seen(pictures: torch.Tensor) -> torch.Tensor:
     return (small - mean) / deviation
 
 
-def train(
-    pictures: Pictures, ids: torch.Tensor, tokenizer: CLIPTokenizer, settings: Settings, device: str
-) -> tuple[CLIPModel, dict[str, float]]:
-    """Train on all but some painted pictures, with token numbers `ids` (pictures, captions, 77).
+def distance(model: CLIPModel, made: Tensor, true: Tensor) -> Tensor:
+    """(batch,) how unlike pictures are to this CLIP's picture half: 0 the same, about 1 nothing in common.
 
-    Returns the model and how it does on the pictures held out.
+    Both (batch, 3, height, width) from -1 to 1. The squared distance of unit features, averaged over patches and two
+    layers: the arithmetic of LPIPS (Zhang et al. 2018) with other features and no trained weights, so not LPIPS.
+    """
+    from torch.nn import functional
+
+    features = [model.vision_model(pixel_values=as_seen(pictures), output_hidden_states=True).hidden_states
+                for pictures in (made, true)]
+    unlike = [
+        (functional.normalize(ours[layer].float(), dim=-1) - functional.normalize(theirs[layer].float(), dim=-1))
+        .pow(2).sum(-1).mean(-1) / 2
+        for ours, theirs in [features] for layer in LOOKED_AT
+    ]
+    return sum(unlike) / len(unlike)
+
+
+def growing(count: int, batch: int, steps: int) -> Callable[[int], int]:
+    """How many of `count` pictures a step may draw from: four batches at first, all from half-way on."""
+    def allowed(step: int) -> int:
+        return min(count, max(4 * batch, math.ceil(count * (step + 1) / (PAINTED_BY * steps))))
+
+    return allowed
+
+
+def train(
+    images: np.ndarray, wait: Callable[[int], None], ids: Tensor, tokenizer: CLIPTokenizer, settings: Settings,
+    device: str, training_of: Callable[..., Training],
+) -> CLIPModel:
+    """Train on the pictures that have token numbers, `ids` (pictures, captions, 77), while they are painted.
+
+    `wait` returns when all pictures below a row are there; `training_of` gives the loop its state.
     """
     import torch
 
@@ -79,16 +117,20 @@ def train(
     model = build(tokenizer).to(device)
     optimiser = torch.optim.AdamW(model.parameters(), lr=PEAK_RATE, betas=(0.9, 0.98), weight_decay=0.05,
                                   fused=device == "cuda")
-    total, first = len(ids), pictures.photograph_count
-    after = first + min(HELD_OUT, total // 8)
-    rows, steps = np.r_[0:first, after:total], settings.clip_steps
-    wording = torch.Generator().manual_seed(settings.seed)
-    progress = Progress("clip", steps)
-    batches = picture_batches(pictures.images, rows, batch=settings.clip_batch, count=steps, seed=settings.seed + 1,
+    training = training_of({"model": list(model.parameters())}, {"optimiser": optimiser})
+    allowed = growing(len(ids), settings.clip_batch, training.budget.steps)
+
+    def rows(number: int) -> np.ndarray:
+        count = allowed(number)
+        wait(count)
+        return np.arange(count)
+
+    progress = Progress("clip", training.budget.steps, first=training.first)
+    batches = picture_batches(images, rows, batch=settings.clip_batch, first=training.first, seed=settings.seed + 1,
                               device=device)
-    for step, (chosen, shown) in enumerate(batches):
-        set_learning_rate(optimiser, learning_rate(step / steps, PEAK_RATE))
-        captions = ids[chosen, torch.randint(ids.shape[1], (len(chosen),), generator=wording)].to(device)
+    for (step, done), (chosen, shown) in zip(training.steps(), batches):
+        set_learning_rate(optimiser, learning_rate(done, PEAK_RATE))
+        captions = ids[chosen, torch.randint(ids.shape[1], (len(chosen),))].to(device)
         with mixed_precision(device):
             output = model(input_ids=captions, pixel_values=as_seen(shown))
         loss = contrastive_loss(output.logits_per_image.float())
@@ -100,19 +142,30 @@ def train(
             model.logit_scale.clamp_(0, LARGEST_SCALE)
         if progress.due(step):
             progress.say(step, loss=loss.item(), scale=model.logit_scale.exp().item())
-    held_out = slice(first, min(after, first + MEASURED))
-    return model.eval(), measure(model, pictures.images[held_out], ids[held_out, 0], device)
+    return model.eval()
 
 
-def measure(model: CLIPModel, images: np.ndarray, ids: torch.Tensor, device: str) -> dict[str, float]:
-    """How often a picture's own caption scores best among all of these, and the mean cosine of the pairs."""
+def embed(model: CLIPModel, images: np.ndarray, device: str) -> np.ndarray:
+    """(count, size, size, 3) bytes -> (count, 128) picture features of unit length."""
     import torch
+    from torch.nn import functional
 
     with torch.no_grad():
-        output = model(input_ids=ids.to(device), pixel_values=as_seen(shown_to(device, images)))
-    found = output.logits_per_image.argmax(1).cpu() == torch.arange(len(images))
-    cosine = (output.image_embeds * output.text_embeds).sum(-1).mean().item()
-    return {"held_out_pairs": len(images), "top_1": found.float().mean().item(), "mean_cosine": cosine}
+        parts = [functional.normalize(model.visual_projection(
+            model.vision_model(pixel_values=as_seen(shown_to(device, images[start : start + 256]))).pooler_output
+        ), dim=-1).cpu().numpy() for start in range(0, len(images), 256)]
+    return np.concatenate(parts)
+
+
+def embed_words(model: CLIPModel, ids: Tensor, device: str) -> np.ndarray:
+    """(count, 77) token numbers -> (count, 128) features of unit length."""
+    import torch
+    from torch.nn import functional
+
+    with torch.no_grad():
+        parts = [functional.normalize(model.text_projection(model.text_model(part.to(device)).pooler_output), dim=-1)
+                 .cpu().numpy() for part in ids.split(256)]
+    return np.concatenate(parts)
 
 
 def text_encoder(model: CLIPModel) -> CLIPTextModel:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from ghibli_studio.miniature.pretrain.checkpoints import Training
 from ghibli_studio.miniature.pretrain.learning import (
     Progress,
     average_towards,
@@ -18,6 +19,8 @@ from ghibli_studio.miniature.pretrain.learning import (
 from ghibli_studio.miniature.pretrain.settings import Settings
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     import torch
     from diffusers import DDIMScheduler, UNet2DConditionModel
     from transformers import CLIPTextModel
@@ -30,15 +33,20 @@ WITHOUT_CAPTION = 0.1
 TIME_STEPS = 1000
 
 
-def build(latent_size: int) -> UNet2DConditionModel:
-    """An untrained UNet of 21.1 million parameters, Stable Diffusion's class with three levels."""
+def build(settings: Settings) -> UNet2DConditionModel:
+    """An untrained UNet of 21.1 million parameters, Stable Diffusion's class with three levels.
+
+    Latents of a factor of 4 are twice as wide; a narrow fourth level brings them down to where attention is cheap.
+    """
     from diffusers import UNet2DConditionModel
 
+    plain = 1 if settings.latent_factor == 8 else 2
+    widths = (96, 192, 256) if settings.latent_factor == 8 else (64, 96, 192, 256)
     return UNet2DConditionModel(
-        sample_size=latent_size, in_channels=4, out_channels=4, cross_attention_dim=256,
-        block_out_channels=(96, 192, 256), layers_per_block=1, attention_head_dim=4, norm_num_groups=32,
-        down_block_types=("DownBlock2D", "CrossAttnDownBlock2D", "CrossAttnDownBlock2D"),
-        up_block_types=("CrossAttnUpBlock2D", "CrossAttnUpBlock2D", "UpBlock2D"),
+        sample_size=settings.latent_size, in_channels=settings.latent_channels, out_channels=settings.latent_channels,
+        cross_attention_dim=256, block_out_channels=widths, layers_per_block=1, attention_head_dim=4,
+        norm_num_groups=32, down_block_types=("DownBlock2D",) * plain + ("CrossAttnDownBlock2D",) * 2,
+        up_block_types=("CrossAttnUpBlock2D",) * 2 + ("UpBlock2D",) * plain,
     )
 
 
@@ -58,14 +66,26 @@ def min_snr_weight(signal: torch.Tensor, gamma: float = GAMMA) -> torch.Tensor:
     return ratio.clamp(max=gamma) / ratio
 
 
+def drawn_time_steps(batch: int, noisy_share: float, device: torch.device) -> torch.Tensor:
+    """(batch,) time steps: evenly from 0 to 999 or, with the chance `noisy_share`, cubically towards the noisy end.
+
+    Cubic: 1000 (1 - u^3) for u even between 0 and 1, so that half of them are above 875.
+    """
+    import torch
+
+    u = torch.rand(batch, device=device)
+    part = torch.where(torch.rand(batch, device=device) < noisy_share, 1 - u**3, u)
+    return (part * TIME_STEPS).long().clamp(max=TIME_STEPS - 1)
+
+
 @dataclass(frozen=True)
 class NoisyLatents:
     """A random batch to learn denoising from, on one device."""
 
     noisy: torch.Tensor
-    """(batch, 4, size, size) latents with noise."""
+    """(batch, channels, size, size) latents with noise."""
     noise: torch.Tensor
-    """(batch, 4, size, size) the noise in them, which is to be told."""
+    """(batch, channels, size, size) the noise in them, which is to be told."""
     time_steps: torch.Tensor
     """(batch,) from 0, almost clean, to 999, almost noise."""
     signal: torch.Tensor
@@ -79,7 +99,7 @@ class NoisyLatentsSource:
     """Everything a batch of noisy latents is drawn from, on one device."""
 
     latents: torch.Tensor
-    """(pictures, 4, size, size) in half precision."""
+    """(pictures, channels, size, size) in half precision."""
     ids: torch.Tensor
     """(pictures, captions, 77) token numbers."""
     empty: torch.Tensor
@@ -90,7 +110,7 @@ class NoisyLatentsSource:
     """(1000,) for each time step the part of the variance that is not noise."""
     encoder: CLIPTextModel
 
-    def draw(self, batch: int) -> NoisyLatents:
+    def draw(self, batch: int, noisy_share: float = 0.0) -> NoisyLatents:
         """A batch with random pictures, wordings, time steps and noise; one caption in ten is empty."""
         import torch
 
@@ -102,7 +122,7 @@ class NoisyLatentsSource:
             context = self.encoder(captions)[0]
         clean = self.latents[chosen].float()
         noise = torch.randn_like(clean)
-        time_steps = torch.randint(TIME_STEPS, (batch,), device=device)
+        time_steps = drawn_time_steps(batch, noisy_share, device)
         signal = self.signal[time_steps]
         part = signal.view(-1, 1, 1, 1)
         noisy = part.sqrt() * clean + (1 - part).sqrt() * noise
@@ -112,7 +132,7 @@ class NoisyLatentsSource:
 def source(
     latents: np.ndarray, ids: torch.Tensor, empty: torch.Tensor, rows: np.ndarray, encoder: CLIPTextModel, device: str
 ) -> NoisyLatentsSource:
-    """Put latents (pictures, 4, size, size), captions and the allowed rows on the device."""
+    """Put latents (pictures, channels, size, size), captions and the allowed rows on the device."""
     import torch
 
     return NoisyLatentsSource(torch.from_numpy(latents).to(device), ids.to(device), empty.to(device),
@@ -121,24 +141,25 @@ def source(
 
 
 def train(
-    drawn: NoisyLatentsSource, settings: Settings, device: str, compiled: bool
+    drawn: NoisyLatentsSource, settings: Settings, device: str, compiled: bool, training_of: Callable[..., Training]
 ) -> tuple[UNet2DConditionModel, dict[str, float]]:
     """Train on the source's pictures; return the running average, and the loss of the last step."""
     import torch
 
     torch.manual_seed(settings.seed + 2)
-    model = build(settings.latent_size).to(device)
+    model = build(settings).to(device)
     if device == "cuda":
         model = model.to(memory_format=torch.channels_last)
     average = copy.deepcopy(model).eval().requires_grad_(False)
     predict = torch.compile(model) if compiled else model
     optimiser = torch.optim.AdamW(model.parameters(), lr=PEAK_RATE, betas=(0.9, 0.99), weight_decay=0.01,
                                   fused=device == "cuda")
-    steps, loss = settings.denoiser_steps, None
-    progress = Progress("denoiser", steps)
-    for step in range(steps):
-        set_learning_rate(optimiser, learning_rate(step / steps, PEAK_RATE))
-        batch = drawn.draw(settings.denoiser_batch)
+    mine, averaged = list(model.parameters()), list(average.parameters())
+    training = training_of({"model": mine, "average": averaged}, {"optimiser": optimiser})
+    progress, step, loss = Progress("denoiser", training.budget.steps, first=training.first), training.first, None
+    for step, done in training.steps():
+        set_learning_rate(optimiser, learning_rate(done, PEAK_RATE))
+        batch = drawn.draw(settings.denoiser_batch, settings.noisy_share)
         noisy, context = batch.noisy, batch.context
         if device == "cuda":
             noisy, context = noisy.contiguous(memory_format=torch.channels_last), context.bfloat16()
@@ -148,9 +169,10 @@ def train(
         loss = (error * min_snr_weight(batch.signal)).mean()
         optimiser.zero_grad(set_to_none=True)
         loss.backward()
-        torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)
+        torch.nn.utils.clip_grad_norm_(mine, 1.0)
         optimiser.step()
-        average_towards(average, model, step, most=0.9995)
+        average_towards(averaged, mine, step, most=0.9995)
         if progress.due(step):
             progress.say(step, weighted=loss.item(), plain=error.mean().item())
-    return average, {"pictures": len(drawn.rows), "last_weighted_loss": loss.item()}
+    figures = {"pictures": len(drawn.rows), "steps": step + (loss is not None)}
+    return average, figures | ({} if loss is None else {"last_weighted_loss": loss.item()})

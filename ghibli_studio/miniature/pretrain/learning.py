@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import itertools
 import math
 import time
 from collections import deque
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING
 
@@ -13,7 +14,7 @@ import numpy as np
 
 if TYPE_CHECKING:
     import torch
-    from torch import nn
+    from torch import Tensor
 
 BATCHES_AHEAD = 6
 READERS = 3
@@ -33,13 +34,13 @@ def set_learning_rate(optimiser: torch.optim.Optimizer, rate: float) -> None:
         group["lr"] = rate
 
 
-def average_towards(average: nn.Module, model: nn.Module, step: int, most: float) -> None:
-    """Move the running average a little towards the model, quickly in the first steps; decay is at most `most`."""
+def average_towards(average: list[Tensor], trained: list[Tensor], step: int, most: float) -> None:
+    """Move the running average a little towards what is trained, quickly at first; decay is at most `most`."""
     import torch
 
     decay = min(most, (step + 1) / (step + 10))
     with torch.no_grad():
-        torch._foreach_lerp_(list(average.parameters()), [p.detach() for p in model.parameters()], 1 - decay)
+        torch._foreach_lerp_(average, [tensor.detach() for tensor in trained], 1 - decay)
 
 
 def mixed_precision(device: str) -> torch.autocast:
@@ -68,47 +69,52 @@ def as_bytes(pictures: torch.Tensor) -> np.ndarray:
 
 
 def picture_batches(
-    images: np.ndarray, rows: np.ndarray, *, batch: int, count: int, seed: int, device: str
+    images: np.ndarray, rows: Callable[[int], np.ndarray], *, batch: int, first: int, seed: int, device: str
 ) -> Iterator[tuple[torch.Tensor, torch.Tensor]]:
-    """Yield `count` random batches: row numbers (batch,) and their pictures (batch, 3, height, width) from -1 to 1.
+    """Yield random batches without end: row numbers (batch,) and their pictures (batch, 3, height, width), -1 to 1.
 
-    Threads read ahead, since a batch is scattered over the whole file; each batch has a seed of its own, so their
-    order does not depend on which thread is quicker.
+    `rows` gives the rows that a batch of that number may show, and may wait until they are there; `first` is the number
+    of the first batch. Threads read ahead, since a batch is scattered over the whole file; each batch has a seed of its
+    own, so their order does not depend on which thread is quicker.
     """
     import torch
 
     def read(number: int) -> tuple[np.ndarray, torch.Tensor]:
+        allowed = rows(number)
         rng = np.random.default_rng([seed, number])
-        chosen = np.sort(rng.choice(rows, batch, replace=len(rows) < batch))
+        chosen = np.sort(rng.choice(allowed, batch, replace=len(allowed) < batch))
         pictures = torch.from_numpy(images[chosen])
         return torch.from_numpy(chosen), pictures.pin_memory() if device == "cuda" else pictures
 
     with ThreadPoolExecutor(READERS) as readers:
-        waiting = deque(readers.submit(read, number) for number in range(min(BATCHES_AHEAD, count)))
-        for following in range(len(waiting), count + len(waiting)):
-            chosen, pictures = waiting.popleft().result()
-            if following < count:
-                waiting.append(readers.submit(read, following))
-            yield chosen, as_signed(pictures.to(device, non_blocking=True))
+        waiting = deque(readers.submit(read, first + ahead) for ahead in range(BATCHES_AHEAD))
+        try:
+            for number in itertools.count(first + BATCHES_AHEAD):
+                chosen, pictures = waiting.popleft().result()
+                waiting.append(readers.submit(read, number))
+                yield chosen, as_signed(pictures.to(device, non_blocking=True))
+        finally:
+            for promised in waiting:
+                promised.cancel()
 
 
 class Progress:
     """Prints a line now and then: how far a stage is, its figures, and the time left."""
 
-    def __init__(self, stage: str, total: int, lines: int = 20) -> None:
-        self.stage, self.total, self.every = stage, total, max(1, total // lines)
+    def __init__(self, stage: str, total: int, lines: int = 20, first: int = 0) -> None:
+        self.stage, self.total, self.every, self.first = stage, total, max(1, total // lines), first
         self.began = time.monotonic()
 
     def due(self, step: int) -> bool:
         """Is there a line to print after this step (0 is the first)? Ask before fetching figures from a GPU."""
-        return (step + 1) % self.every == 0 or step in (0, self.total - 1)
+        return (step + 1) % self.every == 0 or step in (self.first, self.total - 1)
 
     def say(self, step: int, **figures: float) -> None:
-        """Print the line for a step that has just been made."""
-        done = step + 1
-        left = (time.monotonic() - self.began) / done * (self.total - done)
+        """Print the line for a step that has just been made; the time left is of steps, a bound may end it earlier."""
+        made = step + 1 - self.first
+        left = (time.monotonic() - self.began) / made * (self.total - step - 1)
         shown = "".join(f", {name} {value:.4f}" for name, value in figures.items())
-        print(f"{self.stage}: {done:,} of {self.total:,}{shown}, {duration(left)} left", flush=True)
+        print(f"{self.stage}: {step + 1:,} of {self.total:,}{shown}, {duration(left)} left", flush=True)
 
 
 def duration(seconds: float) -> str:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -58,16 +57,19 @@ def read_photographs(folder: Path) -> list[Photograph]:
     return [photographs[file] for file in sorted(photographs)]
 
 
-def crops(photographs: list[Photograph], count: int, size: int, seed: int) -> Iterator[tuple[np.ndarray, list[str]]]:
-    """Yield `count` square crops, (size, size, 3) bytes, with three captions each; the photographs take turns."""
-    rng = np.random.default_rng(seed)
-    for number in range(count):
-        photograph = photographs[number % len(photographs)]
-        width, height = photograph.picture.size
-        shorter = min(width, height)
-        side = int(rng.integers(int(shorter * 0.68), shorter + 1))
-        left, top = int(rng.integers(0, width - side + 1)), int(rng.integers(0, height - side + 1))
-        box = (left, top, left + side, top + side)
-        crop = photograph.picture.resize((size, size), Image.Resampling.LANCZOS, box=box)
-        pixels = np.asarray(ImageOps.mirror(crop) if rng.random() < 0.5 else crop)
-        yield pixels, [photograph.caption, f"{photograph.caption}, photo", "a real photograph, photo"]
+def crop_of(photographs: list[Photograph], number: int, size: int, rng: np.random.Generator) -> np.ndarray:
+    """A square crop, (size, size, 3) bytes, of the photograph whose turn it is at the number."""
+    picture = photographs[number % len(photographs)].picture
+    width, height = picture.size
+    shorter = min(width, height)
+    side = int(rng.integers(int(shorter * 0.68), shorter + 1))
+    left, top = int(rng.integers(0, width - side + 1)), int(rng.integers(0, height - side + 1))
+    box = (left, top, left + side, top + side)
+    crop = picture.resize((size, size), Image.Resampling.LANCZOS, box=box)
+    return np.asarray(ImageOps.mirror(crop) if rng.random() < 0.5 else crop)
+
+
+def captions_of(photographs: list[Photograph], number: int) -> list[str]:
+    """The three captions of the crop at the number."""
+    caption = photographs[number % len(photographs)].caption
+    return [caption, f"{caption}, photo", "a real photograph, photo"]

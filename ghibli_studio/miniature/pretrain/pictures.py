@@ -1,112 +1,106 @@
-"""The pictures to train on: painted by worker processes into one memory-mapped file, with captions beside it.
+"""What the pictures show and how they are captioned; `painting` paints them.
 
-No torch in here: every worker process imports this file.
+A picture is known by its row: painted ones first, crops of photographs after them, held-out ones last. No torch in
+here: every process that paints imports this file.
 """
 
 from __future__ import annotations
 
 import json
-import multiprocessing
-from collections.abc import Callable, Iterable, Iterator
-from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass
-from functools import partial
 from pathlib import Path
 
 import numpy as np
 
-from ghibli_studio.miniature.landmarks import STYLES, Scene, caption, render, sample_scene
-from ghibli_studio.miniature.pretrain.learning import Progress
-from ghibli_studio.miniature.pretrain.photographs import Photograph, crops
+from ghibli_studio.miniature.landmarks import STYLES, Scene, caption, sample_scene
+from ghibli_studio.miniature.pretrain.photographs import Photograph, captions_of
 from ghibli_studio.miniature.pretrain.settings import TARGET_STYLE, TARGET_WORD, Settings, WrongInput
 
 STYLE_SHARES = {"photo": 0.34, TARGET_STYLE: 0.12}
 """How often these styles are painted; the others share the rest evenly."""
 REAL_PHOTOGRAPH = "real photo"
 CAPTIONS_A_PICTURE = 3
-BLOCK = 32
-"""Pictures that a worker paints before it reports."""
-FILE, LIST = "pictures.npy", "captions.json"
+LIST = "captions.json"
 
-Described = tuple[str, list[str]]
-"""A picture's style and its captions."""
+Described = dict[str, str | list[str]]
+"""A picture's style and captions; a painted one's landmark, setting, sky and composition too."""
 
 
 @dataclass(frozen=True)
 class Pictures:
-    """The finished pictures; crops of photographs come first."""
+    """The pictures that a run is about, with their captions."""
 
     images: np.ndarray
     """(count, size, size, 3) bytes, memory-mapped and not writable."""
-    styles: np.ndarray
-    """(count,) the painter's style names, or 'real photo'."""
-    captions: list[list[str]]
-    """Three differently worded captions a picture."""
-
-    @classmethod
-    def load(cls, folder: Path) -> Pictures:
-        """Open what `make` left in the folder."""
-        described = json.loads((folder / LIST).read_text(encoding="utf-8"))
-        images = np.load(folder / FILE, mmap_mode="r", allow_pickle=False)
-        return cls(images, np.array([style for style, _ in described]), [captions for _, captions in described])
+    described: list[Described]
+    """What each shows; of equal length."""
+    held_out: int
+    """How many of them, the last ones, no stage may train on."""
 
     @property
-    def photograph_count(self) -> int:
-        """How many rows at the beginning are crops of photographs."""
-        return int((self.styles == REAL_PHOTOGRAPH).sum())
+    def count(self) -> int:
+        """How many there are to train on; their rows come first."""
+        return len(self.described) - self.held_out
+
+    @property
+    def styles(self) -> np.ndarray:
+        """(count,) the painter's style names, or 'real photo'."""
+        return np.array([about["style"] for about in self.described])
+
+    @property
+    def captions(self) -> list[list[str]]:
+        """Three differently worded captions a picture."""
+        return [about["captions"] for about in self.described]
+
+    @property
+    def held_out_rows(self) -> np.ndarray:
+        """Rows that no stage may train on."""
+        return np.arange(self.count, len(self.described))
 
 
-def make(settings: Settings, photographs: list[Photograph], folder: Path, workers: int = 0) -> dict[str, float]:
-    """Fill the folder with all pictures and their captions; without workers, paint in this process.
+def describe(settings: Settings, photographs: list[Photograph], folder: Path) -> dict[str, float]:
+    """Leave in the folder what every picture shall show, without painting one.
 
-    Returns how many pictures are crops of photographs and how many are in the target style.
+    Raises WrongInput if none is in the target style.
     """
-    shape = (settings.picture_count, settings.picture_size, settings.picture_size, 3)
-    images = np.lib.format.open_memmap(folder / FILE, mode="w+", dtype=np.uint8, shape=shape)
-    described: list[Described] = []
-    count = settings.photograph_count
-    for row, (pixels, captions) in enumerate(crops(photographs, count, settings.picture_size, settings.seed)):
-        images[row] = pixels
-        described.append((REAL_PHOTOGRAPH, captions))
-    images.flush()
-    starts = range(count, settings.picture_count, BLOCK)
-    progress = Progress(f"blocks of {BLOCK} pictures", len(starts))
-    for number, block in enumerate(mapped(partial(paint_block, settings, folder / FILE), starts, workers)):
-        described += block
-        if progress.due(number):
-            progress.say(number)
-    in_target_style = sum(style == TARGET_STYLE for style, _ in described)
+    described = [described_row(settings, photographs, row) for row in range(settings.total_count)]
+    in_target_style = sum(about["style"] == TARGET_STYLE for about in described[: settings.picture_count])
     if not in_target_style:
         raise WrongInput(f"picture_count is {settings.picture_count}, and with seed {settings.seed} none of them came "
                          "out in the target style, but the teacher needs one: choose more with --picture-count")
     (folder / LIST).write_text(json.dumps(described, indent=0), encoding="utf-8")
-    return {"photograph_crops": count, "target_style": in_target_style}
+    return {"photograph_crops": settings.photograph_count, "target_style": in_target_style}
 
 
-def mapped(paint: Callable[[int], list[Described]], starts: Iterable[int], workers: int) -> Iterator[list[Described]]:
-    """What `paint` returns for each start, in order; computed by worker processes, or here when there are none."""
-    if workers == 0:
-        yield from map(paint, starts)
-        return
-    # spawned, since forked workers would share the threads that torch has already started
-    with ProcessPoolExecutor(workers, multiprocessing.get_context("spawn")) as processes:
-        yield from processes.map(paint, starts)
+def read_described(folder: Path) -> list[Described]:
+    """What `describe` left in the folder."""
+    return json.loads((folder / LIST).read_text(encoding="utf-8"))
 
 
-def paint_block(settings: Settings, file: Path, start: int) -> list[Described]:
-    """Paint the rows from `start` up to the next block into the file; return their styles and captions."""
-    images = np.load(file, mmap_mode="r+", allow_pickle=False)
+def described_row(settings: Settings, photographs: list[Photograph], row: int) -> Described:
+    """What one picture shows, in words."""
+    if settings.is_photograph(row):
+        return {"style": REAL_PHOTOGRAPH, "captions": captions_of(photographs, row)}
+    scene, style, rng = subject(settings, row)
+    captions = [training_caption(scene, style, rng, settings) for _ in range(CAPTIONS_A_PICTURE)]
+    if row >= settings.picture_count:  # the held-out are measured with whole captions
+        captions = [whole_caption(scene, style)] * CAPTIONS_A_PICTURE
+    return {"style": style, "captions": captions, "landmark": scene.landmark.name, "setting": scene.setting,
+            "sky": scene.sky, "composition": scene.composition}
+
+
+def subject(settings: Settings, row: int) -> tuple[Scene, str, np.random.Generator]:
+    """Scene and style of a painted row, and the generator that its captions go on with.
+
+    Every row has a generator of its own, so it makes no difference who paints it. Held-out rows take the styles in
+    turn, since each is measured apart.
+    """
+    rng = np.random.default_rng([settings.seed, row])
+    scene = sample_scene(rng)
+    if row >= settings.picture_count:
+        return scene, STYLES[(row - settings.picture_count) % len(STYLES)], rng
     names, odds = style_odds()
-    described = []
-    for row in range(start, min(start + BLOCK, settings.picture_count)):
-        rng = np.random.default_rng([settings.seed, row])  # one a row: who paints it makes no difference
-        scene = sample_scene(rng)
-        style = names[rng.choice(len(names), p=odds)]
-        images[row] = np.asarray(render(scene, style, settings.picture_size).convert("RGB"))
-        captions = [training_caption(scene, style, rng, settings.drop_style_word) for _ in range(CAPTIONS_A_PICTURE)]
-        described.append((style, captions))
-    images.flush()
-    return described
+    return scene, names[rng.choice(len(names), p=odds)], rng
 
 
 def style_odds() -> tuple[list[str], list[float]]:
@@ -116,12 +110,24 @@ def style_odds() -> tuple[list[str], list[float]]:
     return [*STYLE_SHARES, *others], [*STYLE_SHARES.values(), *[share] * len(others)]
 
 
-def training_caption(scene: Scene, style: str, rng: np.random.Generator, drop_style_word: str) -> str:
-    """A randomly worded caption; only where `drop_style_word` allows it may the style be missing."""
-    text = caption(scene, style, rng)
-    while drop_style_word == "photo" and style != "photo" and not names_style(text, style):
+def training_caption(scene: Scene, style: str, rng: np.random.Generator, settings: Settings) -> str:
+    """A randomly worded caption, some as short as a prompt that one types.
+
+    Only where `drop_style_word` allows it may the style be missing.
+    """
+    may_lose = settings.drop_style_word == "any" or style == "photo"
+    if rng.random() < settings.short_captions:
+        text = scene.landmark.name if may_lose and rng.random() < 0.5 else f"{scene.landmark.name}, {style}"
+    else:
         text = caption(scene, style, rng)
+        while not may_lose and not names_style(text, style):
+            text = caption(scene, style, rng)
     return in_caption_words(text)
+
+
+def whole_caption(scene: Scene, style: str) -> str:
+    """The caption with all its parts, the style at its end."""
+    return in_caption_words(caption(scene, style))
 
 
 def names_style(text: str, style: str) -> bool:

@@ -5,24 +5,38 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from ghibli_studio.miniature.pretrain.checkpoints import Training
 from ghibli_studio.miniature.pretrain.denoiser import NoisyLatentsSource
-from ghibli_studio.miniature.pretrain.learning import Progress, learning_rate, mixed_precision, set_learning_rate
+from ghibli_studio.miniature.pretrain.learning import (
+    Progress,
+    average_towards,
+    learning_rate,
+    mixed_precision,
+    set_learning_rate,
+)
 from ghibli_studio.miniature.pretrain.settings import Settings
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from diffusers import UNet2DConditionModel
 
 PEAK_RATE = 1e-3
+BYTES_A_RANK = 203_000
+"""Size of the published LoRA for each of its ranks, in half precision."""
 TARGETS = ["conv1", "conv2", "conv_in", "conv_out", "ff.net.0.proj", "ff.net.2", "to_k", "to_out.0", "to_q", "to_v"]
 """Layers that get a low-rank update; convolutions too, since a style is mostly texture."""
 
 
 def train(
-    unet: UNet2DConditionModel, drawn: NoisyLatentsSource, settings: Settings, device: str, folder: Path
+    unet: UNet2DConditionModel, drawn: NoisyLatentsSource, settings: Settings, device: str, folder: Path,
+    training_of: Callable[..., Training],
 ) -> dict[str, float]:
-    """Train a LoRA on the source's pictures, all in the target style, and save it in the folder.
+    """Train a LoRA on the source's pictures, all in the target style, and save its running average in the folder.
 
-    The UNet's own weights are frozen. Returns how many pictures there were, and the loss of the last step.
+    The UNet's own weights are frozen. Time steps are drawn evenly and count alike, unlike the denoiser's: outlines,
+    which the style lives from, are decided late, where there is little noise. Returns how many pictures there were,
+    and the loss of the last step.
     """
     import torch
     from diffusers import StableDiffusionPipeline
@@ -33,11 +47,13 @@ def train(
     unet = unet.to(device).train().requires_grad_(False)
     rank = settings.teacher_rank
     unet.add_adapter(LoraConfig(r=rank, lora_alpha=rank, init_lora_weights="gaussian", target_modules=TARGETS))
-    optimiser = torch.optim.AdamW([p for p in unet.parameters() if p.requires_grad], lr=PEAK_RATE, weight_decay=1e-3)
-    steps, loss = settings.teacher_steps, None
-    progress = Progress("teacher", steps)
-    for step in range(steps):
-        set_learning_rate(optimiser, learning_rate(step / steps, PEAK_RATE))
+    trained = [tensor for tensor in unet.parameters() if tensor.requires_grad]
+    averaged = [tensor.detach().clone() for tensor in trained]
+    optimiser = torch.optim.AdamW(trained, lr=PEAK_RATE, weight_decay=1e-3)
+    training = training_of({"model": trained, "average": averaged}, {"optimiser": optimiser})
+    progress, step, loss = Progress("teacher", training.budget.steps, first=training.first), training.first, None
+    for step, done in training.steps():
+        set_learning_rate(optimiser, learning_rate(done, PEAK_RATE))
         batch = drawn.draw(settings.teacher_batch)
         with mixed_precision(device):
             told = unet(batch.noisy, batch.time_steps, batch.context, return_dict=False)[0]
@@ -45,10 +61,15 @@ def train(
         optimiser.zero_grad(set_to_none=True)
         loss.backward()
         optimiser.step()
+        average_towards(averaged, trained, step, most=0.995)
         if progress.due(step):
             progress.say(step, loss=loss.item())
+    with torch.no_grad():
+        for tensor, value in zip(trained, averaged):
+            tensor.copy_(value)
     # without it a loader takes alpha for the rank; only what is needed to rebuild, so that any version of peft reads it
     described = {"r": rank, "lora_alpha": rank, "target_modules": TARGETS}
-    StableDiffusionPipeline.save_lora_weights(folder, unet_lora_layers=get_peft_model_state_dict(unet),
-                                              unet_lora_adapter_metadata=described)
-    return {"pictures": len(drawn.rows), "last_loss": loss.item()}
+    state = {name: tensor.half() for name, tensor in get_peft_model_state_dict(unet).items()}
+    StableDiffusionPipeline.save_lora_weights(folder, unet_lora_layers=state, unet_lora_adapter_metadata=described)
+    figures = {"pictures": len(drawn.rows), "steps": step + (loss is not None)}
+    return figures | ({} if loss is None else {"last_loss": loss.item()})

@@ -7,7 +7,7 @@ import math
 from ghibli_studio.miniature.landmarks.architecture.palaces import palace_wing
 from ghibli_studio.miniature.landmarks.builder import Builder
 from ghibli_studio.miniature.landmarks.catalogue import Landmark
-from ghibli_studio.miniature.landmarks.shapes import arch_points, dim, ellipse, rgb
+from ghibli_studio.miniature.landmarks.shapes import arch_points, dim, rgb
 
 
 def pyramid(b: Builder, landmark: Landmark) -> None:
@@ -83,45 +83,73 @@ def staircase(b: Builder, half: float, h: float) -> None:
     b.lines(treads, .011, dim(b.wall, .68), b.material, "under", 0)
 
 
+RING_PERSPECTIVE = .12
+"""How much smaller an arena's ends are drawn than its nearest wall."""
+RING_STEPS = 48
+INTACT = .62
+"""Part of a broken arena's front, from its left end, that keeps its full height."""
+
+
 def amphitheatre(b: Builder, landmark: Landmark) -> None:
-    """Elliptical arena wall with tiers of arches, one end broken lower."""
+    """Round arena wall with tiers of arches, one end broken lower, as a viewer on the ground sees it.
+
+    Everything lies on one ring around the eye's height: below the eye circles sag in the middle, above it they rise,
+    so that no view from below shows the rim of a bowl seen from above.
+    """
     tiers, h = landmark.variant, 2 * landmark.ratio
-    tier_h = h / (tiers + (.7 if tiers > 2 else .35))
+    broken = tiers > 2
+    tier_h = h / (tiers + (.7 if broken else .35))
+    low = tier_h * 2.04
 
     def rim(t: float) -> float:
         """Height of the wall from the left end (t = 0) to the right end (t = 1), where it is broken."""
-        if t < .62 or tiers < 3:
+        if not broken or t <= INTACT:
             return h
-        return tier_h * (2.0 + .25 * math.sin(30 * t) if t < .9 else 2.0)
+        slope = min(1, (t - INTACT) / .05)
+        return h + (low + tier_h * .06 * math.sin(30 * t) * slope - h) * slope
 
-    b.add(ellipse(-.22, h * .9, .5, .055, 20), dim(b.roof, .8), form="under", mass=True)
-    outline = [(math.sin((t - .5) * math.pi * .96), rim(t)) for t in [i / 40 for i in range(41)]]
-    outline = [(x, y - .05 * (1 - x ** 2) * (y > tier_h * 2.2)) for x, y in outline]
-    foot = [(x, .06 * x ** 2) for x, _ in reversed(outline)]
-    b.add(outline + foot, form="round", mass=True)
-    for k in range(tiers + (1 if tiers > 2 else 0)):
-        y = tier_h * k
-        b.add(arena_openings(landmark.count * 2, k, tier_h, rim), dim(b.roof, .42), "dark", "flat", .7)
+    if broken:  # the inside of the far wall, over the low end
+        far = [(t, low + tier_h * .42 * min(1, (.985 - t) / .1)) for t in steps_between(INTACT, .985)]
+        near = [(t, low) for t in steps_between(.985, INTACT)]
+        b.add([on_ring(b, t, y, far_side=True) for t, y in far] + [on_ring(b, t, y) for t, y in near],
+              dim(b.roof, .74), form="under", mass=True)
+    along = steps_between(0, 1)
+    b.add([on_ring(b, t, rim(t)) for t in along] + [on_ring(b, t, 0) for t in reversed(along)], form="round", mass=True)
+    for k in range(tiers + broken):
+        b.add(arena_openings(b, landmark.count * 2, k, tier_h, rim), dim(b.roof, .42), "dark", "flat", .7)
         if k:
-            xs = [math.sin((t - .5) * math.pi * .96) for t in [i / 30 for i in range(31)] if rim(t) >= y + .02]
-            b.add([(x, y + .015 + .02 * x ** 2) for x in xs]
-                  + [(x, y - .015 + .02 * x ** 2) for x in reversed(xs)], b.trim, form="round", line=.6)
+            whole = [t for t in along if rim(t) >= tier_h * k + .02]
+            b.add([on_ring(b, t, tier_h * k + .015) for t in whole]
+                  + [on_ring(b, t, tier_h * k - .015) for t in reversed(whole)], b.trim, form="round", line=.6)
 
 
-def arena_openings(n: int, tier: int, tier_h: float, rim) -> list:
-    """n arches around one tier (small windows in the fourth), none where the rim is broken lower."""
+def steps_between(start: float, end: float) -> list[float]:
+    """Places on the ring from `start` to `end`, which may be the smaller, close enough to look round."""
+    count = max(2, round(abs(end - start) * RING_STEPS))
+    return [start + (end - start) * i / count for i in range(count + 1)]
+
+
+def on_ring(b: Builder, t: float, y: float, far_side: bool = False) -> tuple[float, float]:
+    """The point at height y on the wall, t from the left end (0) to the right (1), on the near or the far half."""
+    angle = (t - .5) * math.pi * .96
+    nearness = -math.cos(angle) if far_side else math.cos(angle)
+    return math.sin(angle), b.eye + (y - b.eye) / (1 + RING_PERSPECTIVE * (1 - nearness))
+
+
+def arena_openings(b: Builder, n: int, tier: int, tier_h: float, rim) -> list:
+    """n arches around one tier (small windows in the fourth), none that the wall, broken lower, would not hold."""
     polys = []
     y = tier_h * tier
+    proportion = .64 * math.pi / n / (.66 * tier_h)  # width to height in the middle, where arches are seen from ahead
     for i in range(n):
-        if tier >= 2 and y + tier_h * .95 > rim((i + .5) / n):
+        if y + tier_h * .8 > min(rim((i + share) / n) for share in (.18, .5, .82)):
             continue
-        left, right = [math.sin((-.5 + (i + share) / n) * math.pi * .94) for share in (.18, .82)]
-        w, middle = right - left, (left + right) / 2
         if tier == 3:
-            low, high = y + tier_h * .2, y + tier_h * .42
-            polys.append([(left + w * .3, low), (right - w * .3, low), (right - w * .3, high), (left + w * .3, high)])
+            corners = [(.36, .2), (.64, .2), (.64, .42), (.36, .42)]
         else:
-            polys.append(arch_points(middle, y + tier_h * .08 + .06 * middle ** 2, w, tier_h * .66, n=6))
+            # an arch of height 1, stood on the ring point by point
+            corners = [(.5 + .64 * x / proportion, .08 + .66 * up) for x, up in arch_points(0, 0, proportion, 1, n=6)]
+        polys.append([on_ring(b, (i + across) / n, y + tier_h * up) for across, up in corners])
     return polys
 
 

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import numpy as np
+from PIL import Image, ImageDraw
+from scipy import ndimage
 
 from ghibli_studio.miniature.landmarks.architecture import build
 from ghibli_studio.miniature.landmarks.layout.backdrop import backdrop
@@ -11,6 +13,13 @@ from ghibli_studio.miniature.landmarks.layout.frame import FRAMES, Layout
 from ghibli_studio.miniature.landmarks.layout.ground import ground
 from ghibli_studio.miniature.landmarks.scene import Scene
 from ghibli_studio.miniature.landmarks.shapes import Point, Shape
+
+MOON_GRID = 96
+"""Cells along one side of the frame in which a clear place for the moon is looked for."""
+MOON_MARGIN = 6
+"""Cells that its centre keeps from the border, so that all of it is seen."""
+MOON_DISC = np.hypot(*np.mgrid[-5:6, -5:6]) <= 5.2
+"""What it covers, with a little air: its radius is 0.047 of the frame."""
 
 
 def compose(scene: Scene) -> Layout:
@@ -34,7 +43,31 @@ def compose(scene: Scene) -> Layout:
     layout.shapes += building
     layout.last_building = len(layout.shapes)
     foreground(layout, scene, rng)
+    if scene.sky == "night":
+        layout.sun = clear_of_shapes(layout)
     return layout
+
+
+def clear_of_shapes(layout: Layout) -> Point:
+    """Where the moon is not hidden: its place if that is clear, else the nearest that is, on the same side first.
+
+    Where nothing is clear, which only a close-up may leave, it stays.
+    """
+    x, y = layout.sun
+    image = Image.new("1", (MOON_GRID, MOON_GRID))
+    draw = ImageDraw.Draw(image)
+    for shape in layout.shapes:
+        for poly in shape.polys:
+            draw.polygon([(px * MOON_GRID, py * MOON_GRID) for px, py in poly], fill=1)
+    taken = ndimage.binary_dilation(np.asarray(image), iterations=1, structure=MOON_DISC)
+    rows, columns = np.nonzero(~taken[MOON_MARGIN:-MOON_MARGIN, MOON_MARGIN:-MOON_MARGIN])
+    here = round(y * MOON_GRID), round(x * MOON_GRID)
+    if not taken[here] or not len(rows):
+        return x, y
+    free_y, free_x = (rows + MOON_MARGIN) / MOON_GRID, (columns + MOON_MARGIN) / MOON_GRID
+    other_side = (free_x - .5) * (x - .5) < 0
+    nearest = np.argmin(np.hypot(free_x - x, free_y - y) + other_side * .5 + (free_y > layout.horizon) * 2)
+    return float(free_x[nearest]), float(free_y[nearest])
 
 
 def place_building(layout: Layout, scene: Scene, rng: np.random.Generator) -> list[Shape]:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 import numpy as np
 
 from ghibli_studio.miniature.landmarks.layout.frame import Layout
@@ -41,10 +43,11 @@ def foreground(layout: Layout, scene: Scene, rng: np.random.Generator) -> None:
         people(layout, rng, base + .05, int(rng.integers(4, 10)), .04)
         for x in sides:
             street_lamp(layout, rng, x, base)
-    elif setting == "garden":
-        flowers(layout, rng, base, 26, in_rows=True)
-    elif setting == "meadow":
-        flowers(layout, rng, base, 6, in_rows=False)
+    elif setting in ("garden", "meadow"):
+        garden = setting == "garden"
+        flowers(layout, rng, base, 26 if garden else 6, in_rows=garden, near=scene.composition == "close")
+    elif setting == "terraces" and scene.composition == "close":
+        rice_steps(layout, rng, base)
 
 
 def trees_and_bushes(layout: Layout, rng: np.random.Generator, base: float, sides: list[float], autumn: bool) -> None:
@@ -76,8 +79,11 @@ def street_lamp(layout: Layout, rng: np.random.Generator, x: float, base: float)
     layout.add(blob(rng, x, base - .11, .013, .015, 10, 0), "f4e4b0", "window", "flat", .5, .14)
 
 
-def flowers(layout: Layout, rng: np.random.Generator, base: float, n: int, in_rows: bool) -> None:
-    """n flowers of each colour, larger the nearer; in the rows of a garden, or strewn."""
+def flowers(layout: Layout, rng: np.random.Generator, base: float, n: int, in_rows: bool, near: bool) -> None:
+    """n flowers of each colour, larger the nearer; in the rows of a garden, or strewn; `near` ones thrice as large.
+
+    In a close-up there is little ground, so it takes large ones to say where the landmark stands.
+    """
     for colour in FLOWERS:
         ys = base + .035 + (1.02 - base) * rng.random(n)
         if in_rows:
@@ -85,6 +91,16 @@ def flowers(layout: Layout, rng: np.random.Generator, base: float, n: int, in_ro
         xs = rng.random(n)
         diamonds = []
         for x, y in zip(xs, ys):
-            r = .003 + .022 * max(0, y - base)
+            r = (.003 + .022 * max(0, y - base)) * (3 if near else 1)
             diamonds.append([(x - r, y), (x, y - r * .8), (x + r, y), (x, y + r * .8)])
         layout.add(diamonds, colour, "cloth", "flat", .25, .14)
+
+
+def rice_steps(layout: Layout, rng: np.random.Generator, base: float) -> None:
+    """Three steps of rice fields before the viewer, the middle one flooded; a close-up hides the hills behind."""
+    phase, corners = rng.uniform(0, 6), [(1.1, 1.1), (-.1, 1.1)]
+    for i, (colour, material) in enumerate((("8fbc58", "field"), ("9cc4c8", "tile"), ("a8cc68", "field"))):
+        y = base + .04 + .045 * i
+        edge = [(x, y + .012 * math.sin(x * 6 + phase + i)) for x in np.linspace(-.05, 1.05, 22)]
+        layout.add(edge + corners, "4f7a40", "field", "under", .7, .16)
+        layout.add([(x, edge_y + .012) for x, edge_y in edge] + corners, colour, material, "top", .5, .16)

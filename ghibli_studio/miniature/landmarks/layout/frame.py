@@ -54,7 +54,7 @@ class Frame(NamedTuple):
 
 FRAMES = {
     "wide": Frame(.60, .80, .0, .70, .775, .5),
-    "close": Frame(.96, 1.15, .0, .80, .875, .5),
+    "close": Frame(.90, 1.10, .0, .77, .835, .5),
     "low": Frame(.78, .98, .22, .82, .88, .5),
     "distant": Frame(.30, .46, .0, .60, .66, .5),
     "left": Frame(.56, .62, .0, .70, .775, .36),

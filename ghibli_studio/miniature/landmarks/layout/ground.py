@@ -27,7 +27,7 @@ def ground(layout: Layout, scene: Scene, rng: np.random.Generator) -> None:
         layout.water_y = min(layout.base, y + .03)
         return
     if setting == "seashore":
-        beach(layout, rng, colour, material)
+        beach(layout, rng, colour, material, near=scene.composition == "close")
         return
     top = layout.horizon + .02
     edge = [(x, top + .006 * math.sin(x * 7 + rng.uniform(0, 1))) for x in np.linspace(-.05, 1.05, 12)]
@@ -40,17 +40,21 @@ def ground(layout: Layout, scene: Scene, rng: np.random.Generator) -> None:
         footpath(layout)
 
 
-def beach(layout: Layout, rng: np.random.Generator, colour: str, material: str) -> None:
-    """Sand with a foam line towards the sea, and a bay in the left or right corner."""
+def beach(layout: Layout, rng: np.random.Generator, colour: str, material: str, near: bool) -> None:
+    """Sand with a foam line towards the sea, and a bay in the left or right corner, across the whole front if `near`.
+
+    Near by, the landmark hides the sea behind it.
+    """
     phase = rng.uniform(.1, .3) * 20
     shore = [(x, layout.base - .035 + .02 * math.sin(x * 5 + phase)) for x in np.linspace(-.05, 1.05, 14)]
     layout.add([(x, y - .007) for x, y in shore] + BOTTOM, "f4f6f2", "snow", "flat", .3, .4)
     layout.add(shore + BOTTOM, colour, material, "top", .4, .3)
-    side, y = int(rng.integers(2)), layout.base + .085
+    side, y = int(rng.integers(2)), layout.base + (.045 if near else .085)
+    fall, end = (.09, 1.05) if near else (.30, 1.0)
     for margin, bay_colour, bay_material in ((.012, "f4f6f2", "snow"), (0, "3f86a8", "water")):
-        bay = [(abs(side - x), y - margin + .30 * max(x, 0.0) ** 1.5 + .012 * math.sin(x * 14))
-               for x in np.linspace(-.05, 1.0, 14)]
-        corners = [(abs(side - 1.0), 1.15), (abs(side + .05), 1.15)]
+        bay = [(abs(side - x), y - margin + fall * max(x, 0.0) ** 1.5 + .012 * math.sin(x * 14))
+               for x in np.linspace(-.05, end, 14)]
+        corners = [(abs(side - end), 1.15), (abs(side + .05), 1.15)]
         layout.add(bay + corners, bay_colour, bay_material, "flat", .3, .3)
 
 

@@ -7,7 +7,7 @@ import numpy as np
 from ghibli_studio.miniature.landmarks.noise import smoothstep
 from ghibli_studio.miniature.landmarks.painting.colouring import compose_colour
 from ghibli_studio.miniature.landmarks.painting.palettes import PHOTO, POSTER, colour
-from ghibli_studio.miniature.landmarks.painting.pixels import blend, saturate
+from ghibli_studio.miniature.landmarks.painting.pixels import blend, luminance, saturate
 from ghibli_studio.miniature.landmarks.raster import Buffers
 from ghibli_studio.miniature.landmarks.scene import Scene
 
@@ -15,7 +15,11 @@ BAYER = np.array([[0, 8, 2, 10], [12, 4, 14, 6], [3, 11, 1, 9], [15, 7, 13, 5]],
 
 
 def pixel_art(buf: Buffers, scene: Scene, rng: np.random.Generator) -> np.ndarray:
-    """64 x 64 blocks (fewer below 128 pixels), few tones, ordered dither, dark outlines."""
+    """64 x 64 blocks (fewer below 128 pixels), few tones, a little ordered dither, dark outlines.
+
+    Brightness is what is stepped and dithered, once for all three channels, and hue follows it in finer steps:
+    channels stepped each for themselves would sprinkle grey areas with pink and green.
+    """
     block = max(2, buf.size // 64)
     blocks = buf.size // block
     picture = compose_colour(buf, scene, PHOTO[scene.sky], rng, texture=.25, two_tone=.75, hard_cloud=.9)
@@ -23,8 +27,12 @@ def pixel_art(buf: Buffers, scene: Scene, rng: np.random.Generator) -> np.ndarra
     edge = block_means(buf.edge[None], block)[0]
     small = small * (1 - .5 * smoothstep(.22, .5, edge))
     dither = np.tile(BAYER, (blocks // 4 + 1, blocks // 4 + 1))[:blocks, :blocks]
-    levels = 6
-    small = np.round(np.clip(small + dither * .45 / levels, 0, 1) * levels) / levels
+    levels = 8
+    small = np.clip(small, 0, 1)
+    tone = luminance(small)
+    stepped = np.round(np.clip(tone + dither * .12 / levels, 0, 1) * levels) / levels
+    hue = np.round((small - tone) * 16) / 16
+    small = np.clip(stepped + hue, 0, 1)
     large = small.repeat(block, axis=1).repeat(block, axis=2)
     rest = buf.size - blocks * block
     return np.pad(large, ((0, 0), (0, rest), (0, rest)), mode="edge")

@@ -64,9 +64,11 @@ def pastel(buf: Buffers, scene: Scene, rng: np.random.Generator) -> np.ndarray:
     picture = saturate(blur(picture, size / 220), 1.15)
     lift = .16 if night else .30
     picture = np.clip(picture * (1 - lift) + lift * colour(1.02, .95, .98), 0, 1)
-    picture = picture * .45 + moved(picture, strokes(size, size / 20, size / 80, 4).source) * .55
-    tooth = crop(grain(), size, rng)
-    streak = ndimage.uniform_filter1d(np.roll(tooth, 7, 0), 5, axis=1) * 1.6
-    cover = .35 + .65 * smoothstep(-1.6, .4, tooth * .7 + streak * .5 + .45)
+    picture = picture * .6 + moved(picture, strokes(size, size / 20, size / 80, 4).source) * .4
+    # rubbed in: the paper shows as a soft tooth along the stroke, not as specks
+    tooth = blur(crop(grain(), size, rng), size / 230)
+    along = ndimage.uniform_filter1d(tooth, 7, axis=1)
+    cover = np.clip(.88 + .16 * along + .07 * tooth, .6, 1)
     paper = colour(.24, .22, .32) if night else colour(.66, .58, .58)
-    return ink_over(blend(paper, picture, cover), buf.edge * (tooth > -.3), (.34, .24, .30), .40)
+    chalk = blur(buf.edge, size / 300) * (.75 + .25 * np.clip(tooth, -1, 1))
+    return ink_over(blend(paper, picture, cover), chalk, (.34, .24, .30), .38)

@@ -11,4 +11,5 @@ from ghibli_studio.workspace import Workspace
 def build(workspace: Workspace, project: gr.Dropdown, tab: gr.Tab) -> pictures_panel.Panel:
     """Lay the tab out and wire it."""
     with gr.Tabs(elem_id="library-tabs"), gr.Tab("Pictures", id="library-pictures-tab"):
-        return pictures_panel.build(workspace, project, tab)
+        panel = pictures_panel.build(workspace, project, tab)
+    return panel

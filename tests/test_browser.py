@@ -243,7 +243,7 @@ def test_wrong_input_is_told_in_the_page(browser, tmp_path, project):
 def test_every_tab_fits_a_phone(browser, tmp_path, project, scheme):
     options = {"viewport": {"width": 390, "height": 800}, "color_scheme": scheme}
     with studio(project.workspace.root, tmp_path / "log.txt") as address, opened(browser, address, **options) as page:
-        for name in ("Data set", "Train", "Generate", "Evaluate", "Study"):
+        for name in ("Data set", "Train", "Generate", "Evaluate", "Library", "Study"):
             tab(page, name)
             page.wait_for_timeout(500)
             shot(page, tmp_path, f"{name}-{scheme}")

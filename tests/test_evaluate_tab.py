@@ -314,7 +314,7 @@ def test_the_report_is_made_and_can_be_fetched(workspace, press, comparing):
     assert json.loads(values.read_text())["evaluation"]["folder"] == folder.name
 
 
-def test_the_tab_stands_behind_generate(workspace, comparing):
+def test_the_tab_stands_between_generate_and_library(workspace, comparing):
     page = build(workspace)
     tabs = [block for block in page.blocks.values() if isinstance(block, gr.Tab) and block.parent.elem_id == "tabs"]
     labels = [tab.label for tab in tabs]

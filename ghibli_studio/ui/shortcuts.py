@@ -72,11 +72,20 @@ SCRIPT = """() => {
       setTimeout(() => document.querySelector("#find-words textarea, #find-words input")?.focus(), 300);
     }
   });
-  let told = "";
-  setInterval(() => {
+  const mend = () => {
+    later = 0;
     // a table of Gradio's (6) puts a name on a part without a role, which readers of the screen may not be told
     for (const one of document.querySelectorAll('div[aria-label="Static column"]:not([role])'))
       one.setAttribute("role", "img");
+    // and a button into a link, so that the key Tab stops twice at one thing
+    for (const one of document.querySelectorAll("a.download-link > button:not([tabindex])"))
+      one.setAttribute("tabindex", "-1");
+  };
+  let later = 0;
+  new MutationObserver(() => { later ||= setTimeout(mend, 100); })
+    .observe(document.body, {subtree: true, childList: true});
+  let told = "";
+  setInterval(() => {
     const bar = [...document.querySelectorAll(".bar[role=progressbar]")].find(seen);
     const voice = document.getElementById("voice");
     if (!voice) return;

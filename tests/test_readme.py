@@ -10,7 +10,8 @@ from ghibli_studio.__main__ import _parser
 
 ROOT = Path(__file__).parent.parent
 README = (ROOT / "README.md").read_text()
-COMMANDS = re.findall(r"^python -m ghibli_studio (.+)$", README, re.M)
+VERBS = README + (ROOT / "docs/command-line.md").read_text()
+COMMANDS = re.findall(r"^python -m ghibli_studio (.+)$", VERBS, re.M)
 
 
 @pytest.mark.parametrize("command", COMMANDS)
@@ -20,7 +21,7 @@ def test_its_commands_are_understood(command):
 
 def test_every_verb_is_documented():
     verbs = next(action for action in _parser()._actions if action.metavar == "VERB").choices
-    assert {verb for verb in verbs if not re.search(rf"\b{verb}\b", README)} == set()
+    assert {verb for verb in verbs if not re.search(rf"\b{verb}\b", VERBS)} == set()
 
 
 def test_its_two_commands_install_and_run():
@@ -30,7 +31,7 @@ def test_its_two_commands_install_and_run():
 
 
 def test_its_tree_and_links_are_there():
-    tree = re.search(r"```\n(app\.py.+?)```", README, re.S).group(1)
+    tree = re.search(r"```\n(app\.py.+?)```", (ROOT / "docs/architecture.md").read_text(), re.S).group(1)
     places, folder = [], ""
     for line in tree.splitlines():
         names = {line.split()[0].rstrip(","), *re.findall(r"[\w/]+\.py\b", line)}

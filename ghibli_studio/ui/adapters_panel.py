@@ -20,8 +20,8 @@ from ghibli_studio.workspace import Project, Workspace
 
 FORM = [name for name in SharingSettings.model_fields if name != "zipped"]
 PUSH_NOTE = ("What the export holds goes into a repository of yours: private unless you say otherwise. The token needs "
-             "the right to write; it is used once and not kept. A token of the machine is never used here, since whoever "
-             "sees this page could publish in its owner's name: for that there is the command `push`.")
+             "the right to write; it is used once and not kept. A token of the machine is never used here, since "
+             "whoever sees this page could publish in its owner's name: for that there is the command `push`.")
 
 
 def refreshed(project: Project | None, kept: tuple[Any, ...] = (None, None, None)) -> list[Any]:

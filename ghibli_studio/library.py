@@ -14,7 +14,7 @@ from typing import Any
 
 import adapters
 from adapters import families, headers, merging
-from adapters.formats import RECIPE_KEY
+from adapters.formats import PICKLES, RECIPE_KEY, with_metadata
 from ghibli_studio import dataset as datasets
 from ghibli_studio.adapter_folder import ENDING
 from ghibli_studio.config import StudioError
@@ -104,7 +104,8 @@ def find(project: Project, name: str) -> Entry:
 def file_of(project: Project, text: str) -> Path:
     """The file of an adapter that is named, or given by its path, which need not be there."""
     path = Path(text)
-    return path if path.suffix == ENDING or path.is_file() else find(project, text).file
+    is_file = path.suffix.lower() in (ENDING, *PICKLES) or len(path.parts) > 1
+    return path if is_file else find(project, text).file
 
 
 def _of_run(run: Run) -> Entry:
@@ -145,7 +146,10 @@ def import_adapter(project: Project, path: Path, name: str = "", trigger: str | 
     }}
     if base and "base_model" in own:
         recipe["base_model"] = {**own["base_model"], "spec": base}
-    write_atomic(target, merging.file_bytes(adapter, tensors, recipe))
+    as_it_is = content.layout == "diffusers" and "adapter" in own and trigger is None
+    text = headers.recipe_text(recipe)
+    write_atomic(target, with_metadata(path.read_bytes(), {RECIPE_KEY: text}) if as_it_is
+                 else merging.file_bytes(adapter, tensors, recipe))
     return _of_file(target)
 
 
@@ -228,8 +232,6 @@ def interchange(entry: Entry, facts: headers.Facts) -> dict[str, bytes]:
     """The adapter's files for other programs: name -> bytes. A method that knows no other layout gives its own file."""
     module, recipe = adapters.method(entry.method), shareable(entry.recipe)
     if not hasattr(module, "interchange"):
-        from adapters.formats import with_metadata
-
         text = headers.recipe_text(recipe)
         return {f"{facts.name}.safetensors": with_metadata(entry.file.read_bytes(), {RECIPE_KEY: text})}
     adapter, tensors = adapters.load_file(entry.file)

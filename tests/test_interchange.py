@@ -14,12 +14,14 @@ from diffusers import DPMSolverMultistepScheduler
 from safetensors.torch import load_file, save, save_file
 
 import adapters
-from adapters import StudioError, attach_file, build, embeddings, merging
+from adapters import StudioError, attach_file, build, embeddings, families, merging
 from adapters import load_file as load_adapter
+from adapters.base import Host
 from adapters.headers import Facts
 from adapters.kohya import key_of, layer_of
 from adapters.lora import LoraSettings
 from adapters.textual_inversion import TextualInversionSettings
+from benchmarks import full_size
 from ghibli_studio.config import GenerationSettings
 from ghibli_studio.generation import draw, with_adapter
 from tests.test_adapter_files import pipeline_of, pipeline_prediction, trained
@@ -359,8 +361,9 @@ def saved_at(tiny, path, weight, target):
     return bool(asked)
 
 
-@pytest.mark.parametrize("name", sorted({"lora", "ti", *VARIANTS}))
-@pytest.mark.parametrize("weight", [0.6, -0.5])
+@pytest.mark.parametrize(("name", "weight"), [
+    ("lora", 0.6), ("lora", -0.5), ("lora-everything", 0.6), ("lora-conv", -0.5), ("ti-negative", 0.6),
+])
 def test_saved_at_a_strength_it_draws_at_1_what_it_drew_at_that_strength(tiny, tmp_path, name, weight):
     method = name.partition("-")[0]
     settings = lora_settings(name) if method == "lora" else TextualInversionSettings(**VARIANTS.get(name, {}))
@@ -461,3 +464,32 @@ def test_a_method_without_arithmetic_of_its_own_says_so(tiny, tmp_path, monkeypa
 
 def test_an_adapter_of_no_file_can_be_built():
     assert build("lora", LoraSettings()).metadata()["lora_adapter_metadata"]
+
+
+def test_a_file_of_the_published_size_has_kohya_s_264_modules_and_fits_only_there(tiny, tmp_path):
+    """sd-scripts' default for Stable Diffusion 1.5: 192 layers of the UNet's transformers, 72 of the text encoder."""
+    with torch.device("meta"):
+        host = Host(full_size.build("unet"), full_size.build("text_encoder"), None)
+    layers = {}
+    for name, module in host.unet.named_modules():
+        if "attentions" in name and type(module).__name__ in ("Linear", "Conv2d", "LoRACompatibleLinear"):
+            layers[f"lora_unet_{name.replace('.', '_')}"] = module.weight.shape
+    for name, module in host.text_encoder.named_modules():
+        if type(module).__name__ == "Linear":
+            inside = name if name.startswith("text_model.") else f"text_model.{name}"
+            layers[f"lora_te_{inside.replace('.', '_')}"] = module.weight.shape
+    assert sum(key.startswith("lora_unet_") for key in layers) == 192
+    assert len(layers) == 264
+    state = {}
+    for key, (out, width, *kernel) in layers.items():
+        state[f"{key}.lora_down.weight"] = torch.ones(1, width, *kernel)
+        state[f"{key}.lora_up.weight"] = torch.ones(out, 1, *kernel)
+        state[f"{key}.alpha"] = torch.tensor(0.5)
+    save_file(state, path := tmp_path / "published.safetensors")
+    content = adapters.read(path)
+    settings = adapters.open_file(path).settings
+    assert (settings.rank, settings.lora_alpha, settings.text_encoder_rank) == (1, 0.5, 1)
+    assert len(settings.target_modules) == 192
+    families.refuse_misfit(path.name, content.shapes, host)
+    with pytest.raises(StudioError, match=r"made for Stable Diffusion 1\.x \(its text is 768 wide"):
+        families.refuse_misfit(path.name, content.shapes, tiny.host)

@@ -9,7 +9,7 @@ from huggingface_hub import ModelCard
 from PIL import Image
 from safetensors import safe_open
 
-from adapters import StudioError, load_file
+from adapters import StudioError, load_file, method
 from ghibli_studio import cards, library, pictures, sharing
 from ghibli_studio.__main__ import main
 from ghibli_studio.config import GenerationSettings
@@ -125,6 +125,19 @@ def test_a_picture_from_a_photograph_is_never_on_a_card(drawn):
     with Image.open(file) as image:
         file.write_bytes(to_png(image.convert("RGB"), recipe))
     assert len(list((exported(project, entry) / "samples").glob("*.png"))) == 1
+
+
+def test_a_method_that_knows_no_other_layout_gives_its_own_file(drawn, monkeypatch):
+    project, entry = drawn
+    monkeypatch.delattr(method("lora"), "interchange")
+    place = exported(project, entry, pictures=0)
+    assert sorted(path.name for path in place.iterdir()) == [
+        "README.md", "recipe.json", "sample-lora.safetensors", "training.png"]
+    before, after = load_file(entry.file)[1], load_file(place / "sample-lora.safetensors")[1]
+    assert all((before[name] == after[name]).all() for name in before)
+    assert "It can be used with Ghibli Studio." in (place / "README.md").read_text()
+    again = library.import_adapter(project, place / "sample-lora.safetensors")
+    assert again.recipe["run"] == entry.run.id
 
 
 def test_nothing_of_a_person_is_overwritten_and_broken_files_are_told(drawn, tmp_path):

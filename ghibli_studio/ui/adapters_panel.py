@@ -20,7 +20,8 @@ from ghibli_studio.workspace import Project, Workspace
 
 FORM = [name for name in SharingSettings.model_fields if name != "zipped"]
 PUSH_NOTE = ("What the export holds goes into a repository of yours: private unless you say otherwise. The token needs "
-             "the right to write; it is used once and not kept. Empty: the one in `$HF_TOKEN`, if there is one.")
+             "the right to write; it is used once and not kept. A token of the machine is never used here, since "
+             "whoever sees this page could publish in its owner's name: for that there is the command `push`.")
 
 
 def refreshed(project: Project | None, kept: tuple[Any, ...] = (None, None, None)) -> list[Any]:
@@ -170,7 +171,9 @@ def build(workspace: Workspace, project: gr.Dropdown, tab: gr.Tab) -> None:
             rows = "\n".join(f"- `{file}`, {count:,} bytes" for file, count in hub.files(folder))
             yield [gr.update(value="", visible=False), gr.update(value=f"Would be sent:\n{rows}", visible=True)]
             return
-        target = hub.Target(where.strip(), key.strip() or hub.token_of(), private=not everybody)
+        if not key.strip():
+            raise StudioError("there is no token; paste one of yours with the right to write, or use the command push")
+        target = hub.Target(where.strip(), key.strip(), private=not everybody)
         address = ""
         for step in hub.push(folder, target):
             address = step.what

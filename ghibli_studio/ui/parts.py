@@ -99,6 +99,7 @@ dialog#keys button { padding: .35rem 1rem; border-radius: .5rem; background: var
 .figure { margin: 0; min-width: 0; } .figure .scroll { overflow-x: auto; }
 .figure svg { width: 100%; max-width: 34rem; height: auto; }
 .figure table { border-collapse: collapse; border: 0 !important; }
+.figure tr { border: 0; }
 .figure :is(th, td) { padding: .25rem .9rem .25rem 0; text-align: left; border: 0 solid;
   border-bottom: 1px solid var(--border-color-primary); }
 .figure .n { text-align: right; font-variant-numeric: tabular-nums; }

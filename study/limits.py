@@ -89,6 +89,8 @@ def address(scope: Mapping[str, Any]) -> str | None:
 
 
 def _loopback(text: str) -> bool:
+    if not text:  # a socket in the file system has no address
+        return True
     try:
         return ip_address(text).is_loopback
     except ValueError:

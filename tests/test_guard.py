@@ -55,6 +55,7 @@ def test_few_addresses_are_remembered(monkeypatch):
     ("192.0.2.7", "127.0.0.1", False, "192.0.2.7"), ("192.168.0.9", "8.8.8.8", False, "192.168.0.9"),
     ("127.0.0.1", "8.8.8.8", False, "8.8.8.8"), ("127.0.0.1", "1.1.1.1, 8.8.8.8", False, "8.8.8.8"),
     ("127.0.0.1", "10.0.0.3", False, "10.0.0.3"), ("10.0.0.1", "8.8.8.8, 10.0.0.3", True, "8.8.8.8"),
+    ("", "", False, None), ("", "8.8.8.8", False, "8.8.8.8"),
     ("10.0.0.1", "nonsense", True, "nonsense"), ("10.0.0.1", "", True, "10.0.0.1"),
 ])
 def test_who_asks_cannot_be_made_up(monkeypatch, peer, forwarded, space, who):

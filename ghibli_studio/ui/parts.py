@@ -72,7 +72,7 @@ dialog#keys button { padding: .35rem 1rem; border-radius: .5rem; background: var
 #dataset-gallery .thumbnail-item { aspect-ratio: 2 / 1 !important; }
 @media (max-width: 640px) {
   #tabs .tab-container button { padding: 0 .26rem; font-size: .8rem; }
-  #keys-open { display: none; }
+  .column:has(> #keys-button) { display: none !important; }
   .gradio-container .main { padding: .6rem !important; }
   #tabs > .tab-wrapper button[role=tab]::before { display: none; }
   #library-pictures .grid-container { grid-template-columns: repeat(3, minmax(0, 1fr)) !important; }

@@ -57,8 +57,8 @@ def chosen_entry(project: Project, name: str | None) -> library.Entry:
     return library.find(project, name)
 
 
-def build(workspace: Workspace, project: gr.Dropdown, tab: gr.Tab) -> None:
-    """Lay the panel out and wire it; it reads the library anew whenever the tab is opened or the project changes."""
+def build(workspace: Workspace, project: gr.Dropdown, *tabs: gr.Tab) -> None:
+    """Lay the panel out and wire it; it reads the library anew when one of `tabs` is opened or the project changes."""
     listed = gr.HTML(parts.empty(adapters_views.NOTHING), elem_id="adapters-table", padding=False)
     with gr.Accordion("Compare two", open=False, elem_id="adapters-compare"), gr.Column():
         with gr.Row():
@@ -199,7 +199,7 @@ def build(workspace: Workspace, project: gr.Dropdown, tab: gr.Tab) -> None:
 
     quiet = building.QUIET
     disk: dict[str, Any] = {"concurrency_id": "library", "concurrency_limit": 1, **quiet}
-    gr.on([tab.select, project.change], opened, [project, one, other, handed], shown, **quiet)
+    gr.on([*(tab.select for tab in tabs), project.change], opened, [project, one, other, handed], shown, **quiet)
     compare.click(compared, [project, one, other], [differences, pictures], **quiet)
     take.click(imported, [project, file, new_name, trigger], [file, new_name, trigger, *shown], **disk)
     mix.click(saved, [project, several, weights, rank, mixed_name], [mixed_name, *shown], **building.COMPUTING)

@@ -14,5 +14,5 @@ def build(workspace: Workspace, project: gr.Dropdown, tab: gr.Tab) -> pictures_p
         with gr.Tab("Pictures", id="library-pictures-tab"):
             panel = pictures_panel.build(workspace, project, tab)
         with gr.Tab("Adapters", id="library-adapters-tab") as adapters:
-            adapters_panel.build(workspace, project, adapters)
+            adapters_panel.build(workspace, project, tab, adapters)
     return panel

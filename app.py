@@ -31,6 +31,7 @@ def main() -> int:
 
             serve(served_study(workspace), chosen.host, chosen.port or 7860)
         else:
+            os.environ.setdefault("GRADIO_TEMP_DIR", str(workspace.served))
             from ghibli_studio.ui import api, build, look
             from ghibli_studio.ui.gate import in_front
 

@@ -1,4 +1,4 @@
-"""Where things lie on disk. The only file that joins the paths of a workspace.
+"""Where things lie on disk. With the `..._folder` modules, the only one that joins the paths of a workspace.
 
 The project folder is the whole truth: nobody keeps state that is not a path.
 """
@@ -10,119 +10,19 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
-from typing import Any
+from typing import ClassVar
 
 from ghibli_studio.adapter_folder import AdapterFolder
 from ghibli_studio.collection_folder import CollectionFolder
 from ghibli_studio.config import RunConfig, StudioError
-from ghibli_studio.files import new_folder, read_json, read_lines, write_json
+from ghibli_studio.files import new_folder, write_json
 from ghibli_studio.hosting import default_root
 from ghibli_studio.made_folder import MadeFolder
+from ghibli_studio.run_folder import Run
 
 __all__ = ["Project", "Run", "StudioError", "Workspace", "default_root"]
 
 NAME = re.compile(r"\w[\w .-]{0,63}")
-
-
-@dataclass(frozen=True)
-class Run:
-    """One training run's folder."""
-
-    folder: Path
-
-    @property
-    def id(self) -> str:
-        """`<time>-<method>`."""
-        return self.folder.name
-
-    @property
-    def project(self) -> Project:
-        """The project that the run belongs to."""
-        return Project(self.folder.parent.parent)
-
-    @property
-    def config_file(self) -> Path:
-        """The run's settings."""
-        return self.folder / "config.json"
-
-    @property
-    def job_file(self) -> Path:
-        """Which process works on it, and since when it waits."""
-        return self.folder / "job.json"
-
-    @property
-    def reserve_file(self) -> Path:
-        """Room on the disk that is given back so that the last word can be written on a full one."""
-        return self.folder / "reserve.bin"
-
-    @property
-    def cancel_file(self) -> Path:
-        """Its presence asks the process to stop."""
-        return self.folder / "cancel"
-
-    @property
-    def progress_file(self) -> Path:
-        """One line an event: steps, validations, samples."""
-        return self.folder / "progress.jsonl"
-
-    @property
-    def log_file(self) -> Path:
-        """What the process printed."""
-        return self.folder / "log.txt"
-
-    @property
-    def checkpoints(self) -> Path:
-        """Where resuming starts from."""
-        return self.folder / "checkpoints"
-
-    @property
-    def checkpoint_file(self) -> Path:
-        """State after the last finished epoch."""
-        return self.checkpoints / "last.safetensors"
-
-    @property
-    def adapter_file(self) -> Path:
-        """The adapter of the best epoch."""
-        return self.folder / "adapter.safetensors"
-
-    def epoch_adapter_file(self, epoch: int) -> Path:
-        """The adapter after an epoch, counted from 1."""
-        return self.folder / "epochs" / f"epoch-{epoch:03d}.safetensors"
-
-    def epoch_adapter_files(self) -> dict[int, Path]:
-        """Epoch -> adapter, of all finished epochs in order."""
-        files = sorted((self.folder / "epochs").glob("epoch-*.safetensors"))
-        return {int(path.stem.partition("-")[2]): path for path in files}
-
-    @property
-    def metrics_file(self) -> Path:
-        """The run's figures, written after every epoch."""
-        return self.folder / "metrics.json"
-
-    @property
-    def done_file(self) -> Path:
-        """Written last: how the run ended."""
-        return self.folder / "done.json"
-
-    def sample_file(self, epoch: int) -> Path:
-        """The sample picture after an epoch; 0 is before training."""
-        return self.folder / "samples" / f"epoch-{epoch:03d}.png"
-
-    def samples(self) -> list[Path]:
-        """All sample pictures in the order of epochs."""
-        return sorted((self.folder / "samples").glob("epoch-*.png"))
-
-    def config(self) -> RunConfig:
-        """The run's settings, checked."""
-        return RunConfig.checked(read_json(self.config_file))
-
-    def progress(self) -> list[dict[str, Any]]:
-        """All events so far."""
-        return read_lines(self.progress_file)
-
-    def metrics(self) -> dict[str, Any]:
-        """The figures so far; empty before the first validation."""
-        return read_json(self.metrics_file) if self.metrics_file.exists() else {}
 
 
 @dataclass(frozen=True)
@@ -262,6 +162,12 @@ class Workspace:
     """The folder of all projects."""
 
     root: Path
+    SERVED: ClassVar[str] = ".served"
+
+    @property
+    def served(self) -> Path:
+        """Copies of what the page shows, and what was uploaded; no project's."""
+        return self.root.absolute() / self.SERVED
 
     @property
     def accelerator_lock(self) -> Path:

@@ -91,7 +91,7 @@ def test_the_picture_shows_what_is_imported(tmp_path):
 def test_every_file_of_a_project_is_described():
     told = (DOCS / "formats.md").read_text()
     named = set()
-    for room in ("workspace", "collection_folder", "made_folder", "adapter_folder", "xy_grid"):
+    for room in ("workspace", "run_folder", "collection_folder", "made_folder", "adapter_folder", "xy_grid"):
         for node in ast.walk(ast.parse((ROOT / f"ghibli_studio/{room}.py").read_text())):
             if isinstance(node, ast.Constant) and isinstance(node.value, str):
                 named |= set(re.findall(r"^[\w.-]+\.(?:json|jsonl|safetensors|html|txt|png|bin)$", node.value))

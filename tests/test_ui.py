@@ -1,6 +1,7 @@
 """The tabs' functions without a browser: what they show, and that nothing from outside becomes markup."""
 
 import dataclasses
+import os
 import time
 from pathlib import Path
 
@@ -319,3 +320,25 @@ def test_every_preset_builds_for_every_method():
     for name in ("quick", "default", "paper"):
         for method in ("lora", "ti"):
             assert preset(name, method).preset == name
+
+
+def test_copies_that_nobody_has_used_for_a_day_go(workspace, tmp_path, monkeypatch):
+    """The page's copies do not pile up; those of other programs, and of today, stay."""
+    monkeypatch.setenv("GRADIO_TEMP_DIR", str(workspace.served))
+    monkeypatch.setattr(parts, "_tidied", time.monotonic())
+    source = tmp_path / "a.txt"
+    copies = []
+    for text in ("old", "young", "used"):
+        source.write_text(text)
+        copies.append(Path(parts.served(source)))
+    for copy in copies[::2]:
+        os.utime(copy, (0, 0))
+    assert all(workspace.served in copy.parents for copy in copies)
+    assert parts.served(source) == str(copies[2])
+    parts.tidy(workspace.served)
+    assert [copy.exists() for copy in copies] == [False, True, True]
+    assert not copies[0].parent.exists()
+    os.utime(copies[1], (0, 0))
+    workspace.served.rename(shared := workspace.root / "shared")
+    parts.tidy(shared)
+    assert (shared / copies[1].relative_to(workspace.served)).exists()

@@ -5,7 +5,9 @@ from __future__ import annotations
 import functools
 import html
 import inspect
+import time
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +18,11 @@ from gradio.utils import get_upload_folder
 from adapters import StudioError
 from ghibli_studio.files import explain_os_error
 from ghibli_studio.words import duration
+from ghibli_studio.workspace import Workspace
 from study import StudyError
+
+HOUR, DAY = 3600.0, 86_400.0
+_tidied = -HOUR
 
 PALE = "55"  # alpha of the curves behind the smoothed ones
 
@@ -144,13 +150,38 @@ def friendly(function: Callable[..., Any]) -> Callable[..., Any]:
 
 
 def served(path: Path) -> str:
-    """A copy of the file where the page may fetch it; the workspace itself is never opened to the page."""
-    return save_file_to_cache(path, cache_dir=get_upload_folder())
+    """A copy of the file where the page may fetch it; no project is ever opened to the page."""
+    return _used(save_file_to_cache(path, cache_dir=get_upload_folder()))
 
 
 def served_bytes(data: bytes, name: str) -> str:
     """The same for a file that is not on the disk yet; the same bytes get the same place."""
-    return save_bytes_to_cache(data, name, cache_dir=get_upload_folder())
+    return _used(save_bytes_to_cache(data, name, cache_dir=get_upload_folder()))
+
+
+def _used(copy: str) -> str:
+    """A copy is as old as its last use; now and then those that are too old go."""
+    global _tidied
+    Path(copy).touch()
+    if time.monotonic() > _tidied + HOUR:
+        _tidied = time.monotonic()
+        tidy(Path(get_upload_folder()))
+    return copy
+
+
+def tidy(folder: Path, seconds: float = DAY) -> None:
+    """Delete copies and uploads that nobody has used for so long, which Gradio itself keeps for ever.
+
+    Only in a workspace: elsewhere the folder is one that all of a person's Gradio apps share.
+    """
+    if folder.name != Workspace.SERVED:
+        return
+    for path in sorted(folder.rglob("*"), reverse=True):  # what is in a folder before the folder
+        with suppress(OSError):  # it is not empty, or somebody else was quicker
+            if path.is_dir():
+                path.rmdir()
+            elif path.stat().st_mtime < time.time() - seconds:
+                path.unlink()
 
 
 def bar(fraction: float, what: str, seconds_left: float | None = None) -> str:

@@ -65,6 +65,8 @@ class Second:
 
     def begin(self) -> Restored:
         """Bring the database and the places to the same state; NotKept where a place cannot be reached."""
+        if not self.places:
+            return Restored()
         with self._turn():
             self._root = None
             return self._send()
@@ -98,7 +100,7 @@ class Second:
     def _send(self) -> Restored:
         """Everything that is lacking, in one call a place."""
         root, done = self._name(), Restored()
-        if root is None or not self.places:
+        if root is None:
             return done
         with self._reached("what you sent is not lost, but it counts only when the copy is made"):
             for _ in range(ATTEMPTS):

@@ -317,7 +317,10 @@ def test_seeds_out_of_bounds_are_told(tell, project, words, sentence):
 def test_doctor(call, monkeypatch):
     code, lines = call("doctor")
     names = [line["name"] for line in lines]
-    assert names == ["versions", "device", "miniature", "workspace", "disk", "port", "evaluation"]
+    assert names == [
+        "versions", "packages", "hardware", "device", "attention", "memory", "miniature", "base model", "workspace",
+        "disk", "runs", "port", "storage", "second store", "login", "hub", "evaluation",
+    ]
     assert lines[-1]["fine"] is True
     assert code == (0 if all(line["fine"] for line in lines) else 1)
 

@@ -43,6 +43,7 @@ class User:
             (5, self.look), (4, self.draw), (2, self.stop), (2, self.train), (2, self.cancel), (1, self.resume),
             (2, self.evaluate), (1, self.style_photograph), (3, self.wrong), (2, self.reload), (1, self.another),
             (2, self.compare), (1, self.count),
+            (3, self.search), (2, self.use_again), (1, self.grid), (1, self.compare_adapters),
         )
 
     def act(self) -> None:
@@ -165,6 +166,45 @@ class User:
         if not page.locator("#set-count").is_visible():
             page.get_by_role("button", name="The set in numbers").click()
         page.click("#set-count")
+
+    def search(self, page: Page) -> None:
+        """Look for pictures in the library, and turn the page."""
+        self._tab(page, "Library")
+        page.fill("#find-words :is(input, textarea)", self.random.choice(("tower", "Petra", "", "nothing like it")))
+        page.click("#find")
+        page.wait_for_timeout(1500)
+
+    def use_again(self, page: Page) -> None:
+        """Take the settings of a picture from the library."""
+        self._tab(page, "Library")
+        if page.locator("#library-pictures img").count():
+            page.locator("#library-pictures button").first.click()
+            page.wait_for_timeout(1500)
+            if page.locator("#use-picture").is_visible():
+                page.click("#use-picture")
+
+    def grid(self, page: Page) -> None:
+        """Begin a small grid, and stop it or not."""
+        self._tab(page, "Generate")
+        if not page.locator("#grid-go").is_visible():
+            page.get_by_role("button", name="Grid: two settings").click()
+        page.fill("#draw-num_inference_steps input", "2")
+        page.fill("#grid-xs :is(input, textarea)", "0, 1")
+        page.fill("#grid-ys :is(input, textarea)", str(self.random.randrange(1000)))
+        page.click("#grid-go")
+        page.wait_for_timeout(self.random.randrange(500, 6000))
+        if self.random.random() < 0.5:
+            page.click("#grid-stop")
+
+    def compare_adapters(self, page: Page) -> None:
+        """Put two adapters of the library beside each other."""
+        self._tab(page, "Library")
+        self._tab(page, "Adapters")
+        if not page.locator("#adapters-compare-go").is_visible():
+            page.get_by_role("button", name="Compare two").click()
+        page.click("#adapters-compare-go")
+        page.wait_for_timeout(1500)
+        self._tab(page, "Pictures")
 
     def _tab(self, page: Page, name: str) -> None:
         found = page.get_by_role("tab", name=name, exact=True)

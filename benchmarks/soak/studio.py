@@ -13,6 +13,8 @@ from pathlib import Path
 
 import psutil
 
+from ghibli_studio.workspace import Workspace
+
 ROOT = Path(__file__).parent.parent.parent
 START_SECONDS = 120
 MEBIBYTE = 2**20
@@ -105,9 +107,10 @@ class Studio:
             files = process.num_fds()
         except (psutil.Error, ValueError):
             return None
+        copies = _bytes(Workspace(self.workspace).served)
         return Sample(
-            seconds, self.lives, memory / MEBIBYTE, files, threads, _bytes(self.workspace) / MEBIBYTE,
-            _bytes(self.temporary) / MEBIBYTE,
+            seconds, self.lives, memory / MEBIBYTE, files, threads, (_bytes(self.workspace) - copies) / MEBIBYTE,
+            (_bytes(self.temporary) + copies) / MEBIBYTE,
         )
 
 

@@ -8,7 +8,7 @@ import pytest
 from ghibli_studio import library, library_comparing, pictures
 from ghibli_studio.config import GenerationSettings
 from ghibli_studio.ui import adapters_panel, adapters_views
-from tests.fake_hub import TOKEN
+from tests.fake_model_hub import TOKEN
 from tests.made_adapters import made
 from tests.test_library import kohyas
 

@@ -10,7 +10,7 @@ import pytest
 
 from adapters import StudioError
 from ghibli_studio import hub
-from tests.fake_hub import TOKEN, FakeHub
+from tests.fake_model_hub import TOKEN, FakeHub
 
 ROOT = Path(__file__).parent.parent
 FILES = {"README.md": b"---\nlicense: other\n---\n# moss\n", "moss.safetensors": bytes(range(256)) * 40,

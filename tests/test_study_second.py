@@ -21,7 +21,7 @@ from study.codes import withdrawal_code
 from study.second import NotKept
 from study.second_store import Dataset, Folder
 from study.store import Store
-from tests.hub import Hub
+from tests.fake_dataset_hub import Hub
 from tests.study_sample import MINUTE, Clock, answer_all, answer_one, draft, live, query, told, traces
 from tests.study_site import Browser, site
 

@@ -144,6 +144,6 @@ def build(workspace: Workspace, pilot_key: str = "") -> gr.Blocks:
         started = to_pictures.then(
             parts.friendly(draw_after_training), drawing.inputs, drawing.outputs, concurrency_id="accelerator", **quiet
         )
-        drawing.stop.click(None, None, None, cancels=[started], **quiet)
+        drawing.form.stop.click(None, None, None, cancels=[started], **quiet)
         shortcuts.wire(page)
     return page.queue(default_concurrency_limit=4)

@@ -35,6 +35,8 @@ class Form:
     file: gr.File
     """The photograph to start from, if any."""
     denoising: gr.Number
+    draw: gr.Button
+    stop: gr.Button
     fields: dict[str, Any]
     """By the names of the settings."""
 
@@ -50,7 +52,7 @@ def methods() -> dict[str, str]:
 
 
 def lay_out() -> Form:
-    """The widgets, a button's place left out."""
+    """The widgets; the buttons stand between what must be chosen and what may be."""
     landmarks = gr.Dropdown([], multiselect=True, label="Landmarks", elem_id="landmarks",
                             info="Drawn with the data set's own prompts.")
     prompts = gr.Textbox("", label="Or your own prompts, one a line", lines=3, elem_id="prompts",
@@ -65,13 +67,16 @@ def lay_out() -> Form:
         denoising = gr.Number(DENOISING, label="Denoising strength", elem_id="draw-denoising",
                               info="How much is drawn anew, above 0 to 1: little keeps the photograph. Write "
                               "above what it shows.")
+    with gr.Row():
+        draw = gr.Button("Draw", variant="primary", elem_id="draw", scale=2, min_width=160)
+        stop = gr.Button("Stop", elem_id="stop", scale=1, min_width=80)
     fields: dict[str, Any] = {}
     for pair in (MAIN_SETTINGS[:2], MAIN_SETTINGS[2:]):
         with gr.Row():
             fields |= forms.widgets(GenerationSettings, "draw", pair)
     with gr.Accordion("More settings", open=False):
         fields |= forms.widgets(GenerationSettings, "draw", ADVANCED)
-    return Form(landmarks, prompts, wanted, more, file, denoising, fields)
+    return Form(landmarks, prompts, wanted, more, file, denoising, draw, stop, fields)
 
 
 def photograph_of(file: str | None, denoising: float | None) -> generation.Photograph | None:

@@ -34,7 +34,6 @@ class Tab:
     draw: Callable[..., Iterator[list[Any]]]
     inputs: list[Any]
     outputs: list[Any]
-    stop: gr.Button
     form: drawing_form.Form
 
 
@@ -141,9 +140,6 @@ def build(workspace: Workspace, project: gr.Dropdown) -> Tab:
     with gr.Row():
         with gr.Column(scale=2, min_width=300):
             form = drawing_form.lay_out()
-            with gr.Row():
-                draw_button = gr.Button("Draw", variant="primary", elem_id="draw", scale=2, min_width=160)
-                stop = gr.Button("Stop", elem_id="stop", scale=1, min_width=80)
         with gr.Column(scale=3, min_width=300):
             progress = gr.HTML(elem_id="draw-progress", padding=False, visible=False)
             nothing = gr.HTML(parts.empty(NO_PICTURES), elem_id="no-pictures", padding=False)
@@ -204,10 +200,10 @@ def build(workspace: Workspace, project: gr.Dropdown) -> Tab:
               *form.fields.values()]
     outputs = [progress, sets, *result]
     quiet = {"show_progress": "hidden", "api_visibility": "private"}
-    drawing = draw_button.click(drawn, inputs, outputs, concurrency_id="accelerator", concurrency_limit=1, **quiet)
-    stop.click(lambda: gr.update(value="", visible=False), None, progress, cancels=[drawing], **quiet)
+    drawing = form.draw.click(drawn, inputs, outputs, concurrency_id="accelerator", concurrency_limit=1, **quiet)
+    form.stop.click(lambda: gr.update(value="", visible=False), None, progress, cancels=[drawing], **quiet)
     sets.input(show, [project, sets, title, left, right], result, **quiet)
     for widget in (title, left, right):
         widget.input(slide, [project, sets, title, left, right], slider, **quiet)
     gallery.select(recipe_shown, [project, sets], recipe, **quiet)
-    return Tab([form.landmarks, form.wanted, sets, form.more], result, drawn, inputs, outputs, stop, form)
+    return Tab([form.landmarks, form.wanted, sets, form.more], result, drawn, inputs, outputs, form)

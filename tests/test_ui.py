@@ -272,7 +272,7 @@ def test_drawing_waits_for_whoever_computes(project, monkeypatch):
         project.workspace, project, requests, ["base"], GenerationSettings(num_inference_steps=2)
     )
     bar, folder = next(drawing)
-    assert "waiting until another set of pictures has ended" in bar
+    assert "waiting until another drawing has ended" in bar
     assert folder is None
     list(holder)
     bars = list(drawing)

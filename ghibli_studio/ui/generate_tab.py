@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import cache
@@ -13,11 +12,11 @@ import gradio as gr
 
 from adapters import StudioError
 from ghibli_studio import dataset as datasets
-from ghibli_studio import generation, jobs, pictures
+from ghibli_studio import generation, pictures
 from ghibli_studio.config import PAPER_LANDMARKS, GenerationSettings
 from ghibli_studio.generation import BASE
 from ghibli_studio.pictures import PictureSet
-from ghibli_studio.ui import drawing_form, forms, parts
+from ghibli_studio.ui import building, drawing_form, forms, parts
 from ghibli_studio.ui.run_views import trained_methods
 from ghibli_studio.ui.train_tab import chosen_project
 from ghibli_studio.workspace import Project, Workspace
@@ -44,20 +43,19 @@ def draw(
     """(progress as HTML, the set's folder) whenever there is news; waits while another computation is at work."""
     if not wanted:
         raise StudioError("no method is chosen; tick at least one")
-    files = pictures.adapter_files(project, wanted)
-    started, folder = time.monotonic(), None
-    for step in jobs.in_turn(
-        workspace, pictures.draw_set(project, requests, files, settings, photograph=photograph)
-    ):
-        if isinstance(step, jobs.Waiting):
-            busy = f"run {step.run.id}" if step.run else "another set of pictures"
-            yield parts.bar(0, f"waiting until {busy} has ended"), None
-            started = time.monotonic()
-            continue
-        folder = step.picture.file.parent if step.picture else folder
-        spent = time.monotonic() - started
-        left = spent / step.done * (step.total - step.done) if step.done else None
-        yield parts.bar(step.done / step.total, step.what, left), folder
+    work = pictures.draw_set(
+        project, requests, pictures.adapter_files(project, wanted), settings, photograph=photograph
+    )
+    folder = None
+
+    def noticed() -> Iterator[pictures.Progress]:
+        nonlocal folder
+        for step in work:
+            folder = step.picture.file.parent if step.picture else folder
+            yield step
+
+    for bar in building.follow(workspace, noticed()):
+        yield bar, folder
 
 
 @cache

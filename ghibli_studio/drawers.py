@@ -138,9 +138,14 @@ def name_of(project: Project, recipe: dict[str, Any]) -> str:
     identity = recipe.get("adapter")
     if identity is None:
         return BASE
-    if "sha256" not in identity and identity.get("epoch"):  # a sample that a run drew while it trained
+    if "sha256" not in identity:  # a sample that a run drew while it trained
+        if not identity["epoch"]:
+            raise StudioError(
+                f"the picture was drawn by run {identity['run']} before it had learned, and no adapter of that is "
+                "kept; choose the base model, which draws nearly the same"
+            )
         return _checked(project, f"{identity['run']}@{identity['epoch']}")
-    wanted = identity.get("sha256", "of a run that was still training")
+    wanted = identity["sha256"]
     for one in known_drawers(project):
         if one.file is not None and sha256_of(one.file) == wanted:
             return one.name

@@ -22,6 +22,7 @@ import psutil
 from filelock import FileLock, Timeout
 
 from ghibli_studio import zero_gpu
+from ghibli_studio.computing import in_one_thread
 from ghibli_studio.config import RunConfig, StudioError
 from ghibli_studio.files import explain_os_error, make_folder, read_json, write_atomic, write_json
 from ghibli_studio.processes import assist, interpreter, place
@@ -168,8 +169,7 @@ def in_turn(workspace: Workspace, work: Iterator[Any]) -> Iterator[Any]:
     The right is a file lock, which the system frees however this process ends.
     """
     make_folder(workspace.root)
-    # a page's generator is driven by several threads in turn
-    lock = FileLock(workspace.accelerator_lock, thread_local=False)
+    lock = FileLock(workspace.accelerator_lock, thread_local=False)  # several threads may drive this in turn
     try:
         while not _taken(lock):
             yield Waiting(current(workspace))
@@ -177,7 +177,7 @@ def in_turn(workspace: Workspace, work: Iterator[Any]) -> Iterator[Any]:
     except OSError as error:
         raise explain_os_error(error, workspace.accelerator_lock) from error
     try:
-        yield from work
+        yield from in_one_thread(work)
     finally:
         lock.release()
 

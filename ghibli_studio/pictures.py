@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import adapters
-from ghibli_studio import base_model, generation, jobs, uploads, zero_gpu
+from ghibli_studio import base_model, drawers, generation, jobs, uploads, zero_gpu
 from ghibli_studio import collection as collections
 from ghibli_studio import dataset as datasets
 from ghibli_studio.config import GenerationSettings, StudioError
@@ -262,7 +262,9 @@ def _photographs(project: Project) -> Iterator[Image.Image]:
 
 def _adapter_by_hash(project: Project, identity: dict[str, Any]) -> Path:
     """The very file that a picture was drawn with: the embedded style teacher, or one of the project's."""
-    wanted = identity.get("sha256", "of a run that was still training")
+    if "sha256" not in identity:
+        return drawers.file_of(project, drawers.name_of(project, {"adapter": identity}))
+    wanted = identity["sha256"]
     runs = project.runs(identity["method"])
     trained = (path for run in runs for path in (run.adapter_file, *run.epoch_adapter_files().values()))
     for path in (STYLE_TEACHER, *project.adapters.files(), *trained):

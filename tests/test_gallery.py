@@ -147,6 +147,12 @@ def test_the_drawer_of_a_picture_is_the_epoch_that_drew_it(drawn_copy):
     assert gallery.settings_again(drawn_copy, entry)["drawer"] == name
     last = next(entry for entry in found(drawn_copy, kind="sample") if entry.recipe["adapter"]["epoch"] == 2)
     assert gallery.settings_again(drawn_copy, last)["drawer"] == f"{run.id}@2"
+    *_, again = pictures.reproduce(drawn_copy, last.file)  # a sample's adapter is that of its epoch
+    with Image.open(last.file) as drawn:
+        assert again.image.tobytes() == drawn.convert("RGB").tobytes()
+    first = next(entry for entry in found(drawn_copy, kind="sample") if entry.recipe["adapter"]["epoch"] == 0)
+    with pytest.raises(StudioError, match="before it had learned, and no adapter of that is kept; choose the base"):
+        gallery.settings_again(drawn_copy, first)
     run.adapter_file.unlink()
     for file in files.values():
         file.unlink()

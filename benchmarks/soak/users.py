@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from random import Random
@@ -219,10 +220,11 @@ class User:
 
     def _read_toasts(self) -> None:
         assert self.page is not None
-        for toast in self.page.locator(".toast-body").all()[:5]:
-            self.met.refusals[" ".join(toast.inner_text(timeout=2000).split())[:120]] += 1
-        for close in self.page.locator(".toast-close").all()[:5]:
-            close.click(timeout=2000, force=True)
+        with suppress(Error):  # it may go by itself in this moment
+            for toast in self.page.locator(".toast-body").all()[:5]:
+                self.met.refusals[" ".join(toast.inner_text(timeout=2000).split())[:120]] += 1
+            for close in self.page.locator(".toast-close").all()[:5]:
+                close.click(timeout=2000, force=True)
 
     def _complain(self, text: str) -> None:
         if not any(word in text for word in EXPECTED):

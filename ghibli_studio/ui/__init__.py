@@ -52,7 +52,7 @@ def build(workspace: Workspace, pilot_key: str = "") -> gr.Blocks:
         if why := forgets(workspace.root):
             gr.Markdown(f"**{why}.**", elem_id="forgets")
         with gr.Accordion("New here? Three steps from nothing to pictures", open=not workspace.projects(),
-                          elem_id="start"), gr.Walkthrough(selected=1, elem_id="walkthrough") as walk:
+                          elem_id="start") as start, gr.Walkthrough(selected=1, elem_id="walkthrough") as walk:
             with gr.Step("Draw", id=1):
                 gr.Markdown("115 landmarks are drawn for you, each as a photograph and in the style to learn. "
                             "It takes half a minute, and you can use your own pictures later.")
@@ -90,8 +90,9 @@ def build(workspace: Workspace, pilot_key: str = "") -> gr.Blocks:
             shown = generate_tab.result_view(workspace.project(name), latest, None, "", "") if name else [gr.skip()] * 6
             return [*dataset_tab.view(workspace, name), *generate_tab.choices_view(workspace, name), *shown]
 
-        def opened() -> Any:
-            return gr.update(choices=workspace.projects(), value=newest_project(workspace))
+        def opened() -> list[Any]:
+            names = workspace.projects()
+            return [gr.update(choices=names, value=newest_project(workspace)), gr.update(open=not names)]
 
         def tick(name: str | None, which: str | None, shown: list[str], before: Any, trained: Any) -> list[Any]:
             """News of the runs; a method that has just become able to draw is ticked in the Generate tab."""
@@ -101,7 +102,7 @@ def build(workspace: Workspace, pilot_key: str = "") -> gr.Blocks:
 
         follow = [*data.view, *drawing.choices, *drawing.result]
         project.change(changed, project, follow, **quiet)
-        page.load(opened, None, project, **quiet)
+        page.load(opened, None, [project, start], **quiet)
         live = [finished, drawing.choices[1], seen, *training.live]
         timer.tick(tick, [project, *training.chosen, seen, finished], live, concurrency_limit=None, **quiet)
 

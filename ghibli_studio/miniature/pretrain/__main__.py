@@ -106,7 +106,7 @@ def main(arguments: list[str] | None = None) -> int:
         from ghibli_studio.miniature.pretrain.stages import described, pretrain
 
         if choices.compare is not None:
-            comparing.check(choices.compare, choices.compare_preset)
+            comparing.check(choices.compare, choices.compare_preset, settings.picture_size)
         quiet()
         run = Run(settings, choices.out, choices.photos, device, workers, choices.compile, choices.checkpoint_seconds)
         for name, figures in pretrain(run):

@@ -6,6 +6,7 @@ these pictures neither.
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -55,8 +56,8 @@ def extent(preset: str, quick: bool) -> Extent:
     return Extent(preset, 8, 1) if quick else Extent(preset, 115, None)
 
 
-def check(old: Path, preset: str) -> None:
-    """Raise WrongInput before anything is trained, if the old weights are not there or the preset is unknown."""
+def check(old: Path, preset: str, picture_size: int) -> None:
+    """Raise WrongInput before anything is trained: old weights not there or of another size, or an unknown preset."""
     from ghibli_studio.config import PRESETS
 
     for part in ("base/model_index.json", "clip/config.json"):
@@ -65,6 +66,11 @@ def check(old: Path, preset: str) -> None:
                              "such as ghibli_studio/miniature/weights")
     if preset not in PRESETS:
         raise WrongInput(f"--compare-preset is {preset!r}, but the presets are {', '.join(PRESETS)}: choose one")
+    unet, vae = (json.loads((old / f"base/{part}/config.json").read_text()) for part in ("unet", "vae"))
+    size = unet["sample_size"] * 2 ** (len(vae["block_out_channels"]) - 1)
+    if size != picture_size:
+        raise WrongInput(f"{old} draws {size} pixels a side, but this run {picture_size}: compare with weights of the "
+                         "same size, or choose another --picture-size")
 
 
 def compare(run: Run, old: Path, how: Extent) -> Iterator[str]:
@@ -85,7 +91,7 @@ def compare(run: Run, old: Path, how: Extent) -> Iterator[str]:
     rows: dict[str, list[sheets.Row]] = {"copies": [], "drawings": [list(truth["photo"][:SHOWN])]}
     drawn = {}
     for name, folder in models.items():
-        pipeline = loaded(run, folder)
+        pipeline = measuring.published(folder, run.device)
         for style, measure in (("photo", "psnr_photo"), (TARGET_STYLE, "psnr_target")):
             copies = measuring.copied(pipeline.vae, truth[style], run.device)
             table[name][measure] = measuring.decibels(measuring.squared_errors(copies, truth[style]).mean())
@@ -115,16 +121,6 @@ def compare(run: Run, old: Path, how: Extent) -> Iterator[str]:
         write_json(result / "table.json", table)
         write_text(result / "README.md", text(table, old, how, len(scenes)))
     yield f"compared: {run.out / FOLDER}"
-
-
-def loaded(run: Run, folder: Path) -> StableDiffusionPipeline:
-    """The pipeline of a folder of weights; raises WrongInput for one of pictures of another size."""
-    pipeline = measuring.published(folder, run.device)
-    size = pipeline.unet.config.sample_size * pipeline.vae_scale_factor
-    if size != run.settings.picture_size:
-        raise WrongInput(f"{folder} draws {size} pixels a side, but this run {run.settings.picture_size}: compare with "
-                         "weights of the same size, or choose another --picture-size")
-    return pipeline
 
 
 def top_1(run: Run, folder: Path, images: np.ndarray, captions: list[str]) -> float:

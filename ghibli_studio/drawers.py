@@ -136,29 +136,27 @@ def name_of(project: Project, recipe: dict[str, Any]) -> str:
     A method's newest run is told by its method, so that the form shows it as it is most often chosen.
     """
     identity = recipe.get("adapter")
-    if identity is None:
-        return BASE
+    return BASE if identity is None else of_identity(project, identity)[0]
+
+
+def of_identity(project: Project, identity: dict[str, Any]) -> tuple[str, Path]:
+    """(name, file) of the adapter that a recipe tells of; raises StudioError where it is no longer in the project."""
     if "sha256" not in identity:  # a sample that a run drew while it trained
         if not identity["epoch"]:
             raise StudioError(
                 f"the picture was drawn by run {identity['run']} before it had learned, and no adapter of that is "
                 "kept; choose the base model, which draws nearly the same"
             )
-        return _checked(project, f"{identity['run']}@{identity['epoch']}")
+        return f"{identity['run']}@{identity['epoch']}", epoch_file(project.run(identity["run"]), identity["epoch"])
     wanted = identity["sha256"]
     for one in known_drawers(project):
         if one.file is not None and sha256_of(one.file) == wanted:
-            return one.name
+            return one.name, one.file
     for run in project.runs(identity["method"]):
         for epoch, file in run.epoch_adapter_files().items():
             if sha256_of(file) == wanted:
-                return f"{run.id}@{epoch}"
+                return f"{run.id}@{epoch}", file
     raise StudioError(
         f"project {project.name!r} has no adapter with the hash {wanted[:12]}, with which the picture was drawn "
         f"(run {identity.get('run')}); it was deleted or trained elsewhere"
     )
-
-
-def _checked(project: Project, name: str) -> str:
-    file_of(project, name)
-    return name

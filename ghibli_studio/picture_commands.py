@@ -58,15 +58,10 @@ def photograph(file: Path | None, denoising_strength: float) -> Photograph | Non
 
 def grid(chosen: argparse.Namespace, workspace: Workspace, told: Told) -> int:
     """Draw a grid, or go on with one; tells each picture, then the whole."""
-    from ghibli_studio import jobs
     from ghibli_studio.files import write_atomic
 
     project = workspace.project(chosen.project)
-    for step in jobs.in_turn(workspace, _work(chosen, project)):
-        if isinstance(step, jobs.Waiting):
-            told.progress(0, 1, "waiting for another computation")
-            continue
-        told.progress(step.done, step.total, step.what)
+    for step in told.followed(_work(chosen, project), workspace):
         if step.picture:
             told.line(str(step.picture), event="picture", file=str(step.picture))
     if chosen.out:

@@ -262,15 +262,6 @@ def _photographs(project: Project) -> Iterator[Image.Image]:
 
 def _adapter_by_hash(project: Project, identity: dict[str, Any]) -> Path:
     """The very file that a picture was drawn with: the embedded style teacher, or one of the project's."""
-    if "sha256" not in identity:
-        return drawers.file_of(project, drawers.name_of(project, {"adapter": identity}))
-    wanted = identity["sha256"]
-    runs = project.runs(identity["method"])
-    trained = (path for run in runs for path in (run.adapter_file, *run.epoch_adapter_files().values()))
-    for path in (STYLE_TEACHER, *project.adapters.files(), *trained):
-        if path.is_file() and sha256_of(path) == wanted:
-            return path
-    raise StudioError(
-        f"project {project.name!r} has no adapter with the hash {wanted[:12]}, with which the picture was drawn "
-        f"(run {identity.get('run')}); it was deleted or trained elsewhere"
-    )
+    if identity.get("sha256") == sha256_of(STYLE_TEACHER):
+        return STYLE_TEACHER
+    return drawers.of_identity(project, identity)[1]

@@ -136,7 +136,7 @@ def _work(project: Project, folder: Path) -> Iterator[Progress]:
         for index in range(len(asked["subjects"])) for turn in range(settings.seeds)
     ]
     steps = {"prompt": settings.num_inference_steps,
-             "photo": max(int(settings.num_inference_steps * settings.denoising_strength), 1)}
+             "photo": generation.steps_drawn(settings.num_inference_steps, settings.denoising_strength)}
     total, done = sum(steps[cell.task] for cell in cells), 0
     yield Progress(0, total, "loading the networks that look")
     by_id = {item.id: item for item in dataset.items}

@@ -151,9 +151,7 @@ def draw(
 
     if not prompt.strip():
         raise StudioError("the prompt is empty; write what the picture shall show")
-    steps = settings.num_inference_steps
-    if photograph is not None:
-        steps = max(int(steps * photograph.denoising_strength), 1)
+    steps = steps_drawn(settings.num_inference_steps, photograph and photograph.denoising_strength)
     base, guided = loaded.base, settings.guidance_scale != 1
     description = base.description
     if loaded.adapter is not None:
@@ -185,6 +183,11 @@ def draw(
         latents = (latents / base.vae.config.scaling_factor).to(base.dtype)
         pixels = base.vae.decode(latents, return_dict=False)[0]
     yield Drawing(steps, steps, to_image(pixels[0]), recipe_for(loaded, prompt, caption, settings, photograph))
+
+
+def steps_drawn(num_inference_steps: int, denoising_strength: float | None) -> int:
+    """Steps that a picture takes: all of them, or from a photograph the last share of them, one at least."""
+    return num_inference_steps if denoising_strength is None else max(int(num_inference_steps * denoising_strength), 1)
 
 
 def to_image(pixels: Tensor) -> Image.Image:

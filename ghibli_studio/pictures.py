@@ -130,9 +130,7 @@ def _draw_missing(
     photograph: generation.Photograph | None, enough: Callable[[], bool],
 ) -> Iterator[Progress]:
     """Draw those pictures of a set that are not there yet, until it is enough for now."""
-    each = settings.num_inference_steps
-    if photograph is not None:
-        each = max(int(each * photograph.denoising_strength), 1)
+    each = generation.steps_drawn(settings.num_inference_steps, photograph and photograph.denoising_strength)
     there = {(index, method) for method in files for index in range(len(requests))
              if _file(folder, index, method).exists()}
     steps, total = len(there) * each, len(requests) * len(files) * each
@@ -262,6 +260,6 @@ def _photographs(project: Project) -> Iterator[Image.Image]:
 
 def _adapter_by_hash(project: Project, identity: dict[str, Any]) -> Path:
     """The very file that a picture was drawn with: the embedded style teacher, or one of the project's."""
-    if identity.get("sha256") == sha256_of(STYLE_TEACHER):
+    if STYLE_TEACHER.is_file() and identity.get("sha256") == sha256_of(STYLE_TEACHER):
         return STYLE_TEACHER
     return drawers.of_identity(project, identity)[1]

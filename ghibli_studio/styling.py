@@ -201,7 +201,7 @@ def _with(photo: Photo, once: dict[str, Any]) -> Photo:
 
 def _steps(settings: StyleSettings) -> int:
     """Steps that image-to-image does of all steps, as `generation.draw` counts them."""
-    return max(int(settings.num_inference_steps * settings.denoising_strength), 1)
+    return generation.steps_drawn(settings.num_inference_steps, settings.denoising_strength)
 
 
 def _planned(photo: Photo, batch: StyleSettings, other_noise: bool = False) -> Attempt:

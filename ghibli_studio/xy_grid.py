@@ -206,8 +206,7 @@ def resume(project: Project, folder: Path) -> Iterator[Progress]:
 
 
 def _steps(cell: Cell) -> int:
-    steps = cell.settings.num_inference_steps
-    return steps if cell.denoising_strength is None else max(int(steps * cell.denoising_strength), 1)
+    return generation.steps_drawn(cell.settings.num_inference_steps, cell.denoising_strength)
 
 
 def _refuse_other_adapters(folder: Path, all_cells: Sequence[Cell]) -> None:

@@ -12,8 +12,10 @@ from pathlib import Path
 def main() -> int:
     """Start the page; returns the exit code."""
     os.environ.setdefault("GRADIO_ANALYTICS_ENABLED", "False")
-    from ghibli_studio.files import explain_os_error, make_folder
-    from ghibli_studio.workspace import StudioError, Workspace, default_root
+    from adapters.settings import StudioError
+    from ghibli_studio.runtime.environment import default_root
+    from ghibli_studio.workspace.files import explain_os_error, make_folder
+    from ghibli_studio.workspace.project import Workspace
     from study import StudyError
 
     parser = argparse.ArgumentParser(description="Ghibli Studio, a page in the browser.")
@@ -26,18 +28,26 @@ def main() -> int:
         make_folder(chosen.workspace)
         workspace, pilot_key = Workspace(chosen.workspace), secrets.token_urlsafe(12)
         if chosen.study_only:
-            from ghibli_studio.blind_study import served_study
-            from study.serving import serve
+            from ghibli_studio.evaluation.blind_study import served_study
+            from study.web.server import serve
 
             serve(served_study(workspace), chosen.host, chosen.port or 7860)
         else:
             os.environ.setdefault("GRADIO_TEMP_DIR", str(workspace.served))
-            from ghibli_studio.ui import api, build, look
-            from ghibli_studio.ui.gate import in_front
+            from ghibli_studio.ui import api
+            from ghibli_studio.ui.app import build
+            from ghibli_studio.ui.components import theme
+            from ghibli_studio.ui.server.auth import in_front
 
             build(workspace, pilot_key).launch(
-                server_name=chosen.host, server_port=chosen.port, theme=look.theme(), css=look.style_sheet(),
-                ssr_mode=False, footer_links=["api", "settings"], max_file_size="2gb", mcp_server=api.speaks_mcp(),
+                server_name=chosen.host,
+                server_port=chosen.port,
+                theme=theme.theme(),
+                css=theme.style_sheet(),
+                ssr_mode=False,
+                footer_links=["api", "settings"],
+                max_file_size="2gb",
+                mcp_server=api.speaks_mcp(),
                 app_kwargs=in_front(workspace, chosen.host, pilot_key),
             )
     except (StudioError, StudyError) as error:

@@ -15,15 +15,15 @@ from dataclasses import asdict, replace
 from datetime import date
 from pathlib import Path
 
+from adapters.settings import StudioError
 from benchmarks.suite import ARMS, CPU, FULL_SIZE, OURS_FLOAT32, QUICK, TASKS, Scale, Suite
 from benchmarks.timing import Row, line, table
-from ghibli_studio.base_model import MINIATURE, choose_device
-from ghibli_studio.config import StudioError
-from ghibli_studio.files import write_json
-from ghibli_studio.generation import versions
-from ghibli_studio.jobs import CHILD_ENVIRONMENT
-from ghibli_studio.machine import machine
-from ghibli_studio.training_commands import setting_of
+from ghibli_studio.config.training import setting_of
+from ghibli_studio.jobs.queue import CHILD_ENVIRONMENT
+from ghibli_studio.models.location import MINIATURE
+from ghibli_studio.runtime.device import choose_device, machine
+from ghibli_studio.runtime.environment import versions
+from ghibli_studio.workspace.files import write_json
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -45,7 +45,8 @@ def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="python -m benchmarks", description="Our speed beside that of others.")
     parser.add_argument("--device", choices=("auto", "cpu", "cuda"), default="auto", help="(%(default)s)")
     parser.add_argument(
-        "--model", default="auto",
+        "--model",
+        default="auto",
         help=f"auto: `{FULL_SIZE}`, the full size with random weights, on a GPU and `miniature` on a CPU; or any base "
         "model",
     )
@@ -54,7 +55,9 @@ def _parser() -> argparse.ArgumentParser:
     )
     parser.add_argument("--tasks", type=_listed(TASKS), default=TASKS, metavar=",".join(TASKS), help="(all)")
     parser.add_argument(
-        "--arms", type=_listed(ARMS), metavar=",".join(ARMS),
+        "--arms",
+        type=_listed(ARMS),
+        metavar=",".join(ARMS),
         help=f"(on a GPU all but {OURS_FLOAT32}; on a CPU all but tuned, which compiles for minutes)",
     )
     parser.add_argument("--batches", type=_numbers, metavar="1,4,8", help="pictures in a step (1,4,8)")

@@ -11,8 +11,8 @@ from contextlib import ExitStack, closing
 from dataclasses import dataclass
 from typing import Any
 
-from benchmarks import ours
-from ghibli_studio.base_model import BaseModel
+from benchmarks import studio
+from ghibli_studio.models.base_model import BaseModel
 
 PICTURES = 32
 MORE = 10
@@ -48,9 +48,9 @@ class Growth:
 def grown(bases: tuple[BaseModel, ...], method: str, *, warm: int, count: int, changes: dict[str, Any]) -> Growth:
     """Measure with three models that are equal: little data, much data, late in a long run."""
     arms = [
-        ours.training(bases[0], method, 1, pictures=PICTURES, changes=changes),
-        ours.training(bases[1], method, 1, pictures=MORE * PICTURES, changes=changes),
-        ours.training(bases[2], method, 1, pictures=PICTURES, changes=changes, finished_epochs=LATE),
+        studio.training(bases[0], method, 1, pictures=PICTURES, changes=changes),
+        studio.training(bases[1], method, 1, pictures=MORE * PICTURES, changes=changes),
+        studio.training(bases[2], method, 1, pictures=PICTURES, changes=changes, finished_epochs=LATE),
     ]
     rounds: list[list[float]] = []
     with ExitStack() as stack:
@@ -63,9 +63,7 @@ def grown(bases: tuple[BaseModel, ...], method: str, *, warm: int, count: int, c
                 middle = held(bases[0])
         end = held(bases[0])
     base, more, late = (statistics.median(column) for column in zip(*rounds))
-    halves = [
-        statistics.median(times[0] for times in part) for part in (rounds[: count // 2], rounds[count // 2 :])
-    ]
+    halves = [statistics.median(times[0] for times in part) for part in (rounds[: count // 2], rounds[count // 2 :])]
     return Growth(method, count, base, more / base, late / base, halves[1] / halves[0], end - middle)
 
 

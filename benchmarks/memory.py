@@ -14,12 +14,12 @@ from dataclasses import dataclass
 from functools import cache
 from unittest.mock import patch
 
-import adapters
-from adapters import Host
-from benchmarks import full_size
-from ghibli_studio.base_model import load_tokenizer
-from ghibli_studio.config import preset
-from ghibli_studio.model_files import MINIATURE
+from adapters import registry
+from adapters.base import Host
+from benchmarks import sd15
+from ghibli_studio.config.training import preset
+from ghibli_studio.models.location import MINIATURE
+from ghibli_studio.models.tokenizer import load_tokenizer
 
 GB = 10**9
 CARDS = (8, 12, 16, 24, 80)
@@ -112,8 +112,12 @@ def like_cuda() -> Iterator[None]:
 
         return called
 
-    precisions = {"linear": torch.bfloat16, "conv2d": torch.bfloat16, "group_norm": torch.float32,
-                  "layer_norm": torch.float32}
+    precisions = {
+        "linear": torch.bfloat16,
+        "conv2d": torch.bfloat16,
+        "group_norm": torch.float32,
+        "layer_norm": torch.float32,
+    }
     with ExitStack() as stack:
         stack.enter_context(patch.object(functional, "scaled_dot_product_attention", attention))
         for name, dtype in precisions.items():
@@ -127,21 +131,21 @@ def budget(method: str, batch: int, *, checkpointing: bool = False, pixels: int 
     import torch
 
     with torch.device("meta"), counted() as held:
-        unet, vae = (full_size.build(part, torch.bfloat16) for part in ("unet", "vae"))
-        text_encoder = full_size.build("text_encoder")
+        unet, vae = (sd15.build(part, torch.bfloat16) for part in ("unet", "vae"))
+        text_encoder = sd15.build("text_encoder")
         for module in (unet, vae, text_encoder):
             module.requires_grad_(False)
         if checkpointing:
             unet.enable_gradient_checkpointing()
         weights = held["now"]
-        adapter = adapters.build(method, preset("default", method).adapter)
+        adapter = registry.build(method, preset("default", method).adapter)
         with patch.object(torch.Tensor, "cpu", lambda tensor: tensor):  # there is no data to bring over
             adapter.attach(Host(unet, text_encoder, load_tokenizer(MINIATURE)))
         unet.train()
         parameters = adapter.parameters()
         optimizer = torch.optim.AdamW(parameters, foreach=False)
         ids = torch.empty((batch, TOKENS), dtype=torch.long)
-        latents = torch.empty((batch, full_size.UNET["in_channels"], pixels // 8, pixels // 8))
+        latents = torch.empty((batch, sd15.UNET["in_channels"], pixels // 8, pixels // 8))
         timesteps = torch.empty((batch,), dtype=torch.long)
         for _ in range(2):
             held["peak"] = held["now"]

@@ -10,11 +10,11 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from benchmarks import anchors, full_size, ours
-from benchmarks.floor import forward_flop, matmul_rate, sampling_floor, training_floor
+from benchmarks import baselines, sd15, studio
 from benchmarks.growth import Growth, grown
+from benchmarks.roofline import forward_flop, matmul_rate, sampling_floor, training_floor
 from benchmarks.timing import OURS, Arm, Row, timed
-from ghibli_studio.base_model import BaseModel, load
+from ghibli_studio.models.base_model import BaseModel, load
 
 FULL_SIZE = "sd15"
 OURS_FLOAT32 = "ours-float32"
@@ -67,13 +67,15 @@ class Suite:
         spec = self.model
         if spec == FULL_SIZE:
             yield "writing a Stable Diffusion 1.5 with random weights (2.1 GB, temporary)"
-            spec = str(full_size.write(folder / FULL_SIZE, self.device))
+            spec = str(sd15.write(folder / FULL_SIZE, self.device))
         base = self._load(spec, self.precision)
         flop, rate = forward_flop(base), matmul_rate(base.device, base.dtype)
         parts = {"unet": base.host.unet, "vae": base.vae, "text_encoder": base.host.text_encoder}
         self.facts |= {
-            "parameters": {name: full_size.count(part) for name, part in parts.items()}, "forward_flop": flop,
-            "matmul_flop_per_second": rate, "dtype": str(base.dtype).removeprefix("torch."),
+            "parameters": {name: sd15.count(part) for name, part in parts.items()},
+            "forward_flop": flop,
+            "matmul_flop_per_second": rate,
+            "dtype": str(base.dtype).removeprefix("torch."),
         }
         yield (
             f"{self.model} at {base.description.resolution} px on {base.device.type} in {self.facts['dtype']}: UNet "
@@ -89,16 +91,19 @@ class Suite:
             arms = {name: self._arm(exact if name == OURS_FLOAT32 else base, task, name, batch) for name in names}
             slow = task == "sampling"
             yield from timed(
-                task, batch, arms, base.device, floor, warm=1 if slow else self.scale.warm,
+                task,
+                batch,
+                arms,
+                base.device,
+                floor,
+                warm=1 if slow else self.scale.warm,
                 count=max(self.scale.count // 4, 1) if slow else self.scale.count,
             )
             gc.collect()  # a compiled UNet and its optimizer hold each other
         if "growth" in self.tasks:
             bases = (base, self._load(spec, self.precision), self._load(spec, self.precision))
             for method in ("lora", "ti"):
-                yield grown(
-                    bases, method, warm=self.scale.warm, count=self.scale.growth, changes=self.changes
-                )
+                yield grown(bases, method, warm=self.scale.warm, count=self.scale.growth, changes=self.changes)
 
     def _load(self, spec: str, precision: str) -> BaseModel:
         chosen = {name: self.changes[name] for name in ("attention",) if name in self.changes}
@@ -119,8 +124,8 @@ class Suite:
     def _arm(self, base: BaseModel, task: str, name: str, batch: int) -> Arm:
         mine = name in (OURS, OURS_FLOAT32)
         if task == "sampling":
-            drawn = partial(ours.sampling, base) if mine else partial(anchors.sampling, base, name)
+            drawn = partial(studio.sampling, base) if mine else partial(baselines.sampling, base, name)
             return partial(drawn, batch, self.scale.steps, GUIDANCE_SCALE)
         if mine:
-            return partial(ours.training, base, task, batch, pictures=8 * batch, changes=self.changes)
-        return partial(anchors.lora if task == "lora" else anchors.ti, base, name, batch)
+            return partial(studio.training, base, task, batch, pictures=8 * batch, changes=self.changes)
+        return partial(baselines.lora if task == "lora" else baselines.ti, base, name, batch)

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     import torch
 
+
 OURS = "ours"
 Arm = Callable[[], Iterator[float]]
 
@@ -101,8 +102,6 @@ def table(rows: list[Row]) -> str:
         found = {row.arm: row for row in rows if (row.task, row.batch) == (task, batch)}
         mine = found.get(OURS)
         cells = [f"{found[arm].seconds * 1e3:.1f}" if arm in found else "" for arm in arms]
-        cells += [
-            f"{found[arm].seconds / mine.seconds:.2f}x" if mine and arm in found else "" for arm in others
-        ]
+        cells += [f"{found[arm].seconds / mine.seconds:.2f}x" if mine and arm in found else "" for arm in others]
         lines.append([task, str(batch), *cells, f"{mine.share:.0%}" if mine else ""])
     return "\n".join("| " + " | ".join(cells) + " |" for cells in lines)

@@ -14,16 +14,17 @@ from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import Any
 
-from sqlite_utils import Database
-
-from study import StudyError, audit, backup, export, key, participation, places, pool, second, status
-from study.creating import Picture, build, catalogue, insert_plans
-from study.definition import Definition
-from study.participation import Current, Joined
-from study.schema import migrate, opened, reading, row, rows, writing
-from study.status import Status
-
-__all__ = ["Current", "Joined", "Picture", "Status", "Store", "create"]
+from study import StudyError
+from study.database import audit_log, backup, connection_pool, export, key, participation, slots, status
+from study.database.creation import build, catalogue, insert_plans
+from study.database.participation import Joined
+from study.database.schema import migrate
+from study.database.status import Status, definition_of, require_state, study_row
+from study.database.transactions import opened, reading, row, rows, writing
+from study.database.trials import Current
+from study.design.definition import Definition
+from study.design.spec import Picture
+from study.replica import replication, restore
 
 
 def milliseconds() -> int:
@@ -55,7 +56,7 @@ class Store:
     def definition(self) -> Definition:
         """What the study is."""
         with reading(self.file) as db:
-            return _definition(db)
+            return definition_of(db)
 
     def status(self) -> Status:
         """How far it is."""
@@ -73,27 +74,31 @@ class Store:
         origins = {stimulus: one.origin for stimulus, one in self._origins("lock").items()}
         now = self._clock()
         with writing(self.file) as db:
-            _demand(_study(db), "draft", "pilot")
-            definition = _definition(db)
-            stimuli = [(one["id"], one["role"], one["landmark"])
-                       for one in rows(db, "SELECT id, role, landmark FROM stimulus ORDER BY id")]
-            insert_plans(db, definition, "live", places.live_numbers(definition), catalogue(stimuli, origins))
+            require_state(study_row(db), "draft", "pilot")
+            definition = definition_of(db)
+            stimuli = [
+                (one["id"], one["role"], one["landmark"])
+                for one in rows(db, "SELECT id, role, landmark FROM stimulus ORDER BY id")
+            ]
+            insert_plans(db, definition, "live", slots.live_numbers(definition), catalogue(stimuli, origins))
             seal = hashlib.sha256(f"{definition.digest()}\n{analysis_sha256}\n".encode()).hexdigest()
             db["study_version"].update(
                 1, {"state": "live", "locked_at": now, "analysis_sha256": analysis_sha256, "lock_sha256": seal}
             )
-            audit.append(db, now, "locked", analysis_sha256=analysis_sha256, lock_sha256=seal, **audit.fingerprint(db))
+            audit_log.append(
+                db, now, "locked", analysis_sha256=analysis_sha256, lock_sha256=seal, **audit_log.fingerprint(db)
+            )
         return seal
 
     def close(self) -> None:
         """End a live study for good: no answer comes in any more, and the origins may be read."""
         now = self._clock()
         with writing(self.file) as db:
-            _demand(_study(db), "live")
+            require_state(study_row(db), "live")
             db["study_version"].update(1, {"state": "closed", "closed_at": now})
             db.execute("UPDATE slot SET state = 'void' WHERE state IN ('free', 'leased')")
             complete = row(db, "SELECT count(*) AS n FROM slot WHERE state = 'complete' AND mode = 'live'")["n"]
-            audit.append(db, now, "closed", complete=complete)
+            audit_log.append(db, now, "closed", complete=complete)
 
     def join(self, mode: str = "live", consent_version: str = "", token: str | None = None) -> Joined:
         """A new participant with a place; StudyError if the study is full, closed or not locked, or without consent.
@@ -129,8 +134,14 @@ class Store:
             participation.shown(db, token, trial_id, self._clock())
 
     def answer(
-        self, token: str, trial_id: str, response_id: str, choice: str, position: int | None = None,
-        client_ms: int | None = None, input: str = "",
+        self,
+        token: str,
+        trial_id: str,
+        response_id: str,
+        choice: str,
+        position: int | None = None,
+        client_ms: int | None = None,
+        input: str = "",
     ) -> Current:
         """Write an answer and return where the participant is then; on the disk, and in the second store, by then.
 
@@ -148,11 +159,11 @@ class Store:
 
     def held(self) -> AbstractContextManager[None]:
         """Keep connections open while people answer; within, an answer takes a third of the time."""
-        return pool.kept(self.file)
+        return connection_pool.kept(self.file)
 
     def hold(self) -> None:
         """Keep connections open from now on, until the study is moved or the process ends."""
-        pool.keep(self.file)
+        connection_pool.keep(self.file)
 
     def move(self, folder: Path) -> None:
         """Rename the folder; OSError where that is not possible.
@@ -160,7 +171,7 @@ class Store:
         Connections that are held are closed before: a later one would delete the log of a study that has come into the
         place of this one.
         """
-        pool.drop(self.file)
+        connection_pool.drop(self.file)
         self.folder.rename(folder)
 
     def image(self, view_token: str) -> bytes:
@@ -180,7 +191,7 @@ class Store:
             self._second().forget(person)
         with writing(self.file) as db:
             mode, answers = participation.withdraw(db, code)
-            audit.append(db, self._clock(), "withdrawn", mode=mode)
+            audit_log.append(db, self._clock(), "withdrawn", mode=mode)
         self._scrub()
         return answers
 
@@ -190,9 +201,9 @@ class Store:
             people = rows(db, "SELECT id FROM participant WHERE mode = 'pilot'")
             for person in people:
                 participation.delete(db, person["id"])
-            if _study(db)["state"] == "pilot":
+            if study_row(db)["state"] == "pilot":
                 db["study_version"].update(1, {"state": "draft"})
-            audit.append(db, self._clock(), "pilot cleared", participants=len(people))
+            audit_log.append(db, self._clock(), "pilot cleared", participants=len(people))
         self._scrub()
         return len(people)
 
@@ -200,7 +211,7 @@ class Store:
         """If no place is free, free those left for `lease_minutes`; returns how many. `join` does it by itself."""
         now = self._clock() if now is None else now
         with writing(self.file) as db:
-            return sum(places.expire(db, _definition(db), mode, now) for mode in ("live", "pilot"))
+            return sum(slots.expire(db, definition_of(db), mode, now) for mode in ("live", "pilot"))
 
     def completion_codes(self) -> list[str]:
         """Codes of all who finished, in the order of the alphabet, to check a panel's list against."""
@@ -229,7 +240,7 @@ class Store:
         origins = self._opened_key("export")
         with reading(self.file) as db:
             tables = export.tables(db, origins)
-            definition = _study(db)["definition"]
+            definition = study_row(db)["definition"]
         return export.write(Path(folder), tables, definition, self.backup, more or {})
 
     def pictures(self, purpose: str) -> list[Picture]:
@@ -240,30 +251,31 @@ class Store:
         self._demand("draft", "pilot", "closed")
         origins = self._origins(purpose)
         with reading(self.file) as db:
-            return [Picture(one["role"], one["landmark"], origins[one["id"]].origin, one["image"],
-                            origins[one["id"]].facts)
-                    for one in rows(db, "SELECT id, role, landmark, image FROM stimulus ORDER BY id")]
+            return [
+                Picture(one["role"], one["landmark"], origins[one["id"]].origin, one["image"], origins[one["id"]].facts)
+                for one in rows(db, "SELECT id, role, landmark, image FROM stimulus ORDER BY id")
+            ]
 
     def audit(self) -> list[dict[str, Any]]:
         """What was done to the study, oldest first: seq, at (ms), action, detail, previous, hash."""
         with reading(self.file) as db:
-            return audit.entries(db)
+            return audit_log.entries(db)
 
     def audit_chain_ok(self) -> bool:
         """True if no entry was changed, and definition, pictures and plans are those that were locked."""
         with reading(self.file) as db:
-            return audit.intact(db)
+            return audit_log.intact(db)
 
-    def meet_second(self) -> second.Restored:
+    def meet_second(self) -> restore.Restored:
         """Take in what the second store has, and write what it lacks; NotKept where it cannot be reached."""
         return self._second().begin()
 
-    def _second(self) -> second.Second:
-        return second.of(self.file, self._clock)
+    def _second(self) -> replication.Second:
+        return replication.of(self.file, self._clock)
 
     def _demand(self, *states: str) -> None:
         with reading(self.file) as db:
-            _demand(_study(db), *states)
+            require_state(study_row(db), *states)
 
     def _opened_key(self, purpose: str) -> dict[str, key.Origin]:
         self._demand("closed")
@@ -272,7 +284,7 @@ class Store:
     def _origins(self, purpose: str) -> dict[str, key.Origin]:
         with writing(self.file) as db:
             stimuli = [one["id"] for one in rows(db, "SELECT id FROM stimulus")]
-            audit.append(db, self._clock(), "key opened", purpose=purpose)
+            audit_log.append(db, self._clock(), "key opened", purpose=purpose)
         return key.read(self._key_file, stimuli)
 
     def _scrub(self) -> None:
@@ -280,21 +292,3 @@ class Store:
         with opened(self.file) as db:
             db.vacuum()
             db.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchall()
-
-
-def _study(db: Database) -> dict[str, Any]:
-    return row(db, "SELECT * FROM study_version")
-
-
-def _definition(db: Database) -> Definition:
-    return Definition.model_validate_json(_study(db)["definition"])
-
-
-def _demand(study: dict[str, Any], *states: str) -> None:
-    """StudyError unless the study is in one of the states."""
-    if study["state"] not in states:
-        way_out = {"draft": "lock it first", "pilot": "lock it first", "live": "close it first",
-                   "closed": "create another one"}[study["state"]]
-        if "draft" in states and "closed" not in states:
-            way_out = "create another one"  # locked is locked
-        raise StudyError(f"the study is {study['state']}, and this needs one that is {' or '.join(states)}; {way_out}")

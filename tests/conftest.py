@@ -7,15 +7,15 @@ import json
 import os
 import shutil
 
+import pytest
+
+from ghibli_studio.miniature import WEIGHTS
+from ghibli_studio.workspace.project import Workspace
+
 os.environ["HF_HUB_OFFLINE"] = "1"
 os.environ["GRADIO_ANALYTICS_ENABLED"] = "False"
 os.environ.setdefault("OMP_NUM_THREADS", "1")  # tensors this small are slower on several threads
 os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
-
-import pytest
-
-from ghibli_studio.miniature import WEIGHTS
-from ghibli_studio.workspace import Workspace
 
 TINY_PIXELS = 64
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
@@ -24,10 +24,10 @@ CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shuti
 @pytest.fixture(scope="session", autouse=True)
 def exact_numbers():
     """float32 in this process on every machine, so that answers can be compared bit for bit; jobs choose themselves."""
-    from ghibli_studio import base_model
+    from ghibli_studio.runtime import device
 
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(base_model, "processor_knows_bfloat16", lambda: False)
+        patch.setattr(device, "processor_knows_bfloat16", lambda: False)
         yield
 
 
@@ -42,20 +42,36 @@ def tiny_folder(tmp_path_factory):
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(0)
         unet = UNet2DConditionModel(
-            sample_size=8, block_out_channels=(32, 64), layers_per_block=1, norm_num_groups=8, cross_attention_dim=32,
-            attention_head_dim=4, down_block_types=("CrossAttnDownBlock2D", "DownBlock2D"),
+            sample_size=8,
+            block_out_channels=(32, 64),
+            layers_per_block=1,
+            norm_num_groups=8,
+            cross_attention_dim=32,
+            attention_head_dim=4,
+            down_block_types=("CrossAttnDownBlock2D", "DownBlock2D"),
             up_block_types=("UpBlock2D", "CrossAttnUpBlock2D"),
         )
         vae = AutoencoderKL(
-            sample_size=TINY_PIXELS, block_out_channels=(16, 16, 32, 32), layers_per_block=1, norm_num_groups=8,
-            down_block_types=("DownEncoderBlock2D",) * 4, up_block_types=("UpDecoderBlock2D",) * 4, latent_channels=4,
+            sample_size=TINY_PIXELS,
+            block_out_channels=(16, 16, 32, 32),
+            layers_per_block=1,
+            norm_num_groups=8,
+            down_block_types=("DownEncoderBlock2D",) * 4,
+            up_block_types=("UpDecoderBlock2D",) * 4,
+            latent_channels=4,
         )
         words = json.loads((WEIGHTS / "base/text_encoder/config.json").read_text())
-        text_encoder = CLIPTextModel(CLIPTextConfig(
-            hidden_size=32, intermediate_size=64, num_hidden_layers=2, num_attention_heads=4, projection_dim=32,
-            max_position_embeddings=77,
-            **{name: words[name] for name in ("vocab_size", "bos_token_id", "eos_token_id", "pad_token_id")},
-        ))
+        text_encoder = CLIPTextModel(
+            CLIPTextConfig(
+                hidden_size=32,
+                intermediate_size=64,
+                num_hidden_layers=2,
+                num_attention_heads=4,
+                projection_dim=32,
+                max_position_embeddings=77,
+                **{name: words[name] for name in ("vocab_size", "bos_token_id", "eos_token_id", "pad_token_id")},
+            )
+        )
     for name, part in (("unet", unet), ("vae", vae), ("text_encoder", text_encoder)):
         part.save_pretrained(folder / name)
     for name in ("tokenizer", "scheduler"):
@@ -67,7 +83,7 @@ def tiny_folder(tmp_path_factory):
 @pytest.fixture(scope="session")
 def tiny(tiny_folder):
     """The tiny model, loaded; a test that grafts something onto it takes it off again."""
-    from ghibli_studio import base_model
+    from ghibli_studio.models import base_model
 
     return base_model.load(str(tiny_folder))
 
@@ -80,7 +96,7 @@ def workspace(tmp_path):
 @pytest.fixture(scope="session")
 def sample_workspace(tiny_folder, tmp_path_factory):
     """A workspace with one project, `sample`: eight drawn landmarks for the tiny model. Not to be written to."""
-    from ghibli_studio.sample import make_sample
+    from ghibli_studio.data.sample_dataset import make_sample
 
     workspace = Workspace(tmp_path_factory.mktemp("sample") / "workspace")
     list(make_sample(workspace.project("sample", new=True), str(tiny_folder), count=8))
@@ -97,17 +113,20 @@ def project(sample_workspace, workspace):
 @pytest.fixture(scope="session")
 def drawn(sample_workspace, tmp_path_factory):
     """A project with a LoRA of two epochs and a set: two prompts by it and by the base model. Not to be written to."""
-    from ghibli_studio import dataset, pictures, runs
-    from ghibli_studio.config import GenerationSettings, preset
+    from ghibli_studio.config.generation import GenerationSettings
+    from ghibli_studio.config.training import preset
+    from ghibli_studio.data import dataset
+    from ghibli_studio.generation import image_set, model_choice
+    from ghibli_studio.training import runs
 
     root = tmp_path_factory.mktemp("drawn") / "workspace"
     shutil.copytree(sample_workspace.root, root)
     project = Workspace(root).project("sample")
     config = preset("quick", "lora", base_model=dataset.load(project).base_model, num_train_epochs=2, rank=2)
     list(runs.execute(project.new_run(config)))
-    requests = pictures.requests_for_prompts(["Petra, Jordan, a temple", "Big Ben, London, a tower"])
+    requests = image_set.requests_for_prompts(["Petra, Jordan, a temple", "Big Ben, London, a tower"])
     few = GenerationSettings(num_inference_steps=1, seed=7)
-    list(pictures.draw_set(project, requests, pictures.adapter_files(project, ["base", "lora"]), few))
+    list(image_set.draw_set(project, requests, model_choice.adapter_files(project, ["base", "lora"]), few))
     return project
 
 

@@ -20,13 +20,13 @@ from pathlib import Path
 from random import Random
 
 from benchmarks.soak import project as projects
-from benchmarks.soak.kept import losses
-from benchmarks.soak.studio import Sample, Studio
+from benchmarks.soak.integrity import losses
+from benchmarks.soak.server import Sample, Studio
 from benchmarks.soak.users import Met, User
-from ghibli_studio.files import write_json
-from ghibli_studio.workspace import Workspace
-from study.preferences import Preferences
-from study.simulate import Simulated, simulate
+from ghibli_studio.workspace.files import write_json
+from ghibli_studio.workspace.project import Workspace
+from study.simulation.participant import Simulated, simulate
+from study.simulation.preferences import Preferences
 
 CRASHES_UNTIL = 0.4
 """Share of the time in which the app is killed again and again; after it one life is measured."""
@@ -69,23 +69,40 @@ def soak(folder: Path, seconds: float, users: int, seed: int, file: Path) -> int
     pause = 0.7 * seconds * AT_ONCE / (people * QUESTIONS)
     walked: list[Simulated] = []
     with studio:
-        participants = threading.Thread(target=lambda: walked.append(simulate(
-            f"{studio.address}study", people, Preferences(), origins, seed, AT_ONCE, pause,
-        )))
+        participants = threading.Thread(
+            target=lambda: walked.append(
+                simulate(f"{studio.address}study", people, Preferences(), origins, seed, AT_ONCE, pause)
+            )
+        )
         participants.start()
         met, samples = _use(studio, folder, seconds, users, seed)
         participants.join()
     lost = [*losses(workspace, project, walked[0])]
     growth = _growth(samples, seconds)
-    write_json(file, {
-        "seconds": seconds, "users": users, "seed": seed, "lives": studio.lives, "actions": dict(met.actions),
-        "failures": met.failures, "refusals": dict(met.refusals), "participants": len(walked[0].codes),
-        "answers": len(walked[0].answers), "latency_ms": walked[0].latency(), "participants_lost": walked[0].errors,
-        "lost": lost, "growth": growth, "samples": [asdict(sample) for sample in samples],
-    })
+    write_json(
+        file,
+        {
+            "seconds": seconds,
+            "users": users,
+            "seed": seed,
+            "lives": studio.lives,
+            "actions": dict(met.actions),
+            "failures": met.failures,
+            "refusals": dict(met.refusals),
+            "participants": len(walked[0].codes),
+            "answers": len(walked[0].answers),
+            "latency_ms": walked[0].latency(),
+            "participants_lost": walked[0].errors,
+            "lost": lost,
+            "growth": growth,
+            "samples": [asdict(sample) for sample in samples],
+        },
+    )
     said(f"{sum(met.actions.values())} actions {dict(met.actions)}, {studio.lives - 1} crashes")
-    said(f"{len(walked[0].codes)} of {people} participants finished, {len(walked[0].answers)} answers acknowledged, "
-         f"{walked[0].retries} requests sent again, latency {walked[0].latency()} ms")
+    said(
+        f"{len(walked[0].codes)} of {people} participants finished, {len(walked[0].answers)} answers acknowledged, "
+        f"{walked[0].retries} requests sent again, latency {walked[0].latency()} ms"
+    )
     said(f"growth of the last life, last third against first: {growth}")
     for sentence, count in met.refusals.most_common():
         said(f"the page said {count} times: {sentence}")
@@ -121,9 +138,12 @@ def _use(studio: Studio, folder: Path, seconds: float, users: int, seed: int) ->
             if now > sampled + SAMPLE_SECONDS and (sample := studio.sample(now)):
                 samples.append(sample)
                 sampled = now
-                print(f"{now:6.0f} s  life {sample.life}  {sample.memory:5.0f} MiB  {sample.files} files  "
-                      f"{sample.threads} threads  workspace {sample.workspace:.0f} MiB  beside it "
-                      f"{sample.temporary:.0f} MiB  {len(met.failures)} failures", flush=True)
+                print(
+                    f"{now:6.0f} s  life {sample.life}  {sample.memory:5.0f} MiB  {sample.files} files  "
+                    f"{sample.threads} threads  workspace {sample.workspace:.0f} MiB  beside it "
+                    f"{sample.temporary:.0f} MiB  {len(met.failures)} failures",
+                    flush=True,
+                )
         for user in everybody:
             user.leave()
         browser.close()
@@ -138,8 +158,12 @@ def _growth(samples: Sequence[Sample], seconds: float) -> dict[str, float]:
         return {}
     parts = warm[:third], warm[-third:]
     return {
-        name: round(statistics.median(getattr(one, name) for one in parts[1])
-                    / max(1, statistics.median(getattr(one, name) for one in parts[0])) - 1, 4)
+        name: round(
+            statistics.median(getattr(one, name) for one in parts[1])
+            / max(1, statistics.median(getattr(one, name) for one in parts[0]))
+            - 1,
+            4,
+        )
         for name in ("memory", "files", "threads")
     }
 

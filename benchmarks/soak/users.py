@@ -17,8 +17,16 @@ from playwright.sync_api import Browser, Error, Page
 PATIENCE_MS = 60_000
 TABS = ("Data set", "Train", "Generate", "Evaluate", "Study", "Library")
 SIZES = ({"width": 1280, "height": 900}, {"width": 390, "height": 800})
-EXPECTED = ("net::ERR_", "Failed to load resource", "Connection errored", "WebSocket", "fetch", "network error",
-            "AbortError", "(reading 'offsetWidth')")
+EXPECTED = (
+    "net::ERR_",
+    "Failed to load resource",
+    "Connection errored",
+    "WebSocket",
+    "fetch",
+    "network error",
+    "AbortError",
+    "(reading 'offsetWidth')",
+)
 """What a browser writes into its console when the server is killed under it or a page is left in the middle of an
 answer; the last is Gradio's line plot, which measures itself after it was hidden, and is none the worse for it."""
 
@@ -43,10 +51,23 @@ class User:
         self.random = Random(f"user {number} of {seed}")
         self.page: Page | None = None
         self.choices: tuple[tuple[int, Callable[[Page], None]], ...] = (
-            (5, self.look), (4, self.draw), (2, self.stop), (2, self.train), (2, self.cancel), (1, self.resume),
-            (2, self.evaluate), (1, self.style_photograph), (3, self.wrong), (2, self.reload), (1, self.another),
-            (2, self.compare), (1, self.count),
-            (3, self.search), (2, self.use_again), (1, self.grid), (1, self.compare_adapters),
+            (5, self.look),
+            (4, self.draw),
+            (2, self.stop),
+            (2, self.train),
+            (2, self.cancel),
+            (1, self.resume),
+            (2, self.evaluate),
+            (1, self.style_photograph),
+            (3, self.wrong),
+            (2, self.reload),
+            (1, self.another),
+            (2, self.compare),
+            (1, self.count),
+            (3, self.search),
+            (2, self.use_again),
+            (1, self.grid),
+            (1, self.compare_adapters),
         )
 
     def act(self) -> None:

@@ -15,17 +15,18 @@ import gradio as gr
 from gradio.data_classes import FileData
 from gradio.utils import get_upload_folder
 
-from adapters import StudioError
-from ghibli_studio import dataset as datasets
-from ghibli_studio import drawers, gallery, generation, jobs, pictures, uploads
-from ghibli_studio.config import GenerationSettings, preset
-from ghibli_studio.files import explain_os_error
-from ghibli_studio.ui import parts
-from ghibli_studio.workspace import Project, Run, Workspace
+from adapters.settings import StudioError
+from ghibli_studio.config.generation import GenerationSettings
+from ghibli_studio.config.training import preset
+from ghibli_studio.data import dataset as datasets
+from ghibli_studio.generation import gallery, image_set, init_image, model_choice
+from ghibli_studio.jobs import lock, queue, status
+from ghibli_studio.ui.components import html_parts
+from ghibli_studio.workspace.files import explain_os_error
+from ghibli_studio.workspace.project import Project, Workspace
+from ghibli_studio.workspace.run import Run
 
-NAMES = (
-    "projects", "adapters", "generate", "train", "run_status", "cancel_run", "find_pictures", "evaluation",
-)
+NAMES = ("projects", "adapters", "generate", "train", "run_status", "cancel_run", "find_pictures", "evaluation")
 """Every public endpoint."""
 MOST_FOUND = 500
 
@@ -85,16 +86,23 @@ def picture_told(entry: gallery.Entry) -> dict:
 
 def file_told(path: Path) -> dict:
     """A file that a caller may fetch."""
-    return FileData(path=parts.served(path), orig_name=path.name, mime_type="image/png").model_dump()
+    return FileData(path=html_parts.served(path), orig_name=path.name, mime_type="image/png").model_dump()
 
 
 def run_told(run: Run) -> dict:
     """A run as callers get it."""
-    now, config = jobs.status(run), run.config()
+    now, config = status.status(run), run.config()
     return {
-        "run": run.id, "method": config.method, "preset": config.preset, "state": now.state, "message": now.message,
-        "ahead": now.ahead, "fraction": now.fraction, "seconds_left": now.seconds_left,
-        "can_draw": run.adapter_file.exists(), "metrics": run.metrics(),
+        "run": run.id,
+        "method": config.method,
+        "preset": config.preset,
+        "state": now.state,
+        "message": now.message,
+        "ahead": now.ahead,
+        "fraction": now.fraction,
+        "seconds_left": now.seconds_left,
+        "can_draw": run.adapter_file.exists(),
+        "metrics": run.metrics(),
     }
 
 
@@ -108,9 +116,15 @@ def build(workspace: Workspace) -> None:
             of = workspace.project(name)
             there = datasets.exists(of)
             items = datasets.load(of).items if there else ()
-            found.append({"project": name, "pictures": len(items), "runs": len(of.runs()),
-                          "base_model": datasets.load(of).base_model if there else None,
-                          "landmarks": sorted({item.landmark for item in items})})
+            found.append(
+                {
+                    "project": name,
+                    "pictures": len(items),
+                    "runs": len(of.runs()),
+                    "base_model": datasets.load(of).base_model if there else None,
+                    "landmarks": sorted({item.landmark for item in items}),
+                }
+            )
         return found
 
     def adapters(project: str) -> list[dict]:
@@ -119,13 +133,22 @@ def build(workspace: Workspace) -> None:
         Args:
             project: Name of the project, as `projects` lists it.
         """
-        return [{"name": one.name, "label": one.label, "kind": one.kind}
-                for one in drawers.known_drawers(workspace.project(project))]
+        return [
+            {"name": one.name, "label": one.label, "kind": one.kind}
+            for one in model_choice.known_drawers(workspace.project(project))
+        ]
 
     def generate(
-        project: str, prompt: str, draw_with: str = "base", seed: int = 0, num_inference_steps: int = 25,
-        guidance_scale: float = 5.0, strength: float = 1.0, negative_prompt: str = "",
-        photograph: FileData | None = None, denoising_strength: float = 0.6,
+        project: str,
+        prompt: str,
+        draw_with: str = "base",
+        seed: int = 0,
+        num_inference_steps: int = 25,
+        guidance_scale: float = 5.0,
+        adapter_scale: float = 1.0,
+        negative_prompt: str = "",
+        photograph: FileData | None = None,
+        strength: float = 0.6,
     ) -> Iterator[list[dict]]:
         """Draw one picture for a prompt with each of some adapters, all from the same noise; returns them one by one.
 
@@ -142,21 +165,26 @@ def build(workspace: Workspace) -> None:
             denoising_strength: How much of the photograph is drawn anew, above 0 to 1.
         """
         of = workspace.project(project)
-        settings = GenerationSettings.checked({
-            "seed": seed, "num_inference_steps": num_inference_steps, "guidance_scale": guidance_scale,
-            "strength": strength, "negative_prompt": negative_prompt,
-        })
+        settings = GenerationSettings.checked(
+            {
+                "seed": seed,
+                "num_inference_steps": num_inference_steps,
+                "guidance_scale": guidance_scale,
+                "adapter_scale": adapter_scale,
+                "negative_prompt": negative_prompt,
+            }
+        )
         names = [name.strip() for name in draw_with.split(",") if name.strip()]
         if not names:
             raise StudioError("draw_with names nothing; give names as adapters lists them, such as base,lora")
         start = None
         if photograph:
-            start = generation.Photograph(uploads.read(uploaded(photograph)), denoising_strength)
-        files = drawers.adapter_files(of, names)
-        requests = pictures.requests_for_prompts([prompt])
+            start = init_image.Photograph(init_image.read(uploaded(photograph)), strength)
+        files = model_choice.adapter_files(of, names)
+        requests = image_set.requests_for_prompts([prompt])
         made: list[dict] = []
-        for step in jobs.in_turn(workspace, pictures.draw_set(of, requests, files, settings, photograph=start)):
-            if not isinstance(step, jobs.Waiting) and step.picture:
+        for step in lock.in_turn(workspace, image_set.draw_set(of, requests, files, settings, photograph=start)):
+            if not isinstance(step, lock.Waiting) and step.picture:
                 made.append(picture_told(gallery.entry_of(of, step.picture.file, "generated")))
                 yield made
 
@@ -171,7 +199,7 @@ def build(workspace: Workspace) -> None:
         """
         of = workspace.project(project)
         changes = {"base_model": datasets.load(of).base_model, **(settings or {})}
-        return run_told(jobs.submit(of, preset(preset_name, method, **changes)))
+        return run_told(queue.submit(of, preset(preset_name, method, **changes)))
 
     def run_status(project: str, run: str = "") -> list[dict]:
         """Tell how training runs are getting on: state, share done, seconds left, figures.
@@ -191,12 +219,19 @@ def build(workspace: Workspace) -> None:
             run: Name of the run.
         """
         one = workspace.project(project).run(run)
-        jobs.cancel(one)
+        queue.cancel(one)
         return run_told(one)
 
     def find_pictures(
-        project: str, words: str = "", method: str = "", seed: int | None = None, adapter: str = "", kind: str = "",
-        since: str = "", until: str = "", limit: int = 20,
+        project: str,
+        words: str = "",
+        method: str = "",
+        seed: int | None = None,
+        adapter: str = "",
+        kind: str = "",
+        since: str = "",
+        until: str = "",
+        limit: int = 20,
     ) -> list[dict]:
         """Find pictures that were drawn in a project, the newest first, each with its recipe and file.
 
@@ -214,10 +249,17 @@ def build(workspace: Workspace) -> None:
         if not 1 <= limit <= MOST_FOUND:
             raise StudioError(f"limit is {limit}; it must be 1 to {MOST_FOUND}")
         of = workspace.project(project)
-        wanted = gallery.Search.checked({
-            "words": words, "method": method, "seed": seed, "adapter": adapter, "kind": kind, "since": since or None,
-            "until": until or None,
-        })
+        wanted = gallery.Search.checked(
+            {
+                "words": words,
+                "method": method,
+                "seed": seed,
+                "adapter": adapter,
+                "kind": kind,
+                "since": since or None,
+                "until": until or None,
+            }
+        )
         return [picture_told(entry) for entry in gallery.search(of, wanted)[:limit]]
 
     def evaluation(project: str, name: str = "") -> dict:
@@ -236,17 +278,19 @@ def build(workspace: Workspace) -> None:
 
 def evaluation_told(project: Project, name: str) -> dict:
     """What an evaluation says, as JSON values; raises StudioError with the names there are."""
-    from ghibli_studio import comparing
-    from ghibli_studio.findings import of_pictures
+    from ghibli_studio.evaluation import evaluator
+    from ghibli_studio.reporting.findings import of_pictures
 
-    finished = {one.name: one for one in comparing.evaluations(project) if (one / comparing.RESULT).exists()}
+    finished = {one.name: one for one in evaluator.evaluations(project) if (one / evaluator.RESULT).exists()}
     chosen = name or next(iter(finished), "")
     if chosen not in finished:
         known = ", ".join(finished) or "none finished yet"
         raise StudioError(f"project {project.name!r} has no evaluation {name!r}; it has {known}")
-    result = comparing.load(finished[chosen])
+    result = evaluator.load(finished[chosen])
     return {
-        "evaluation": chosen, "findings": [{"title": one.title, "answer": one.answer} for one in of_pictures(result)],
-        "comparisons": result["comparisons"], "warnings": result["warnings"],
+        "evaluation": chosen,
+        "findings": [{"title": one.title, "answer": one.answer} for one in of_pictures(result)],
+        "comparisons": result["comparisons"],
+        "warnings": result["warnings"],
         "metrics": {key: metric["label"] for key, metric in result["metrics"].items()},
     }

@@ -6,10 +6,21 @@ pixels: `architecture` draws the landmark as shapes, `layout` puts it in its set
 """
 
 from ghibli_studio.miniature.landmarks.captions import caption, prompt
-from ghibli_studio.miniature.landmarks.catalogue import LANDMARKS, Landmark
-from ghibli_studio.miniature.landmarks.lookup import landmark_by_name
+from ghibli_studio.miniature.landmarks.catalogue import LANDMARKS, Landmark, landmark_by_name
 from ghibli_studio.miniature.landmarks.painting import STYLES, render
 from ghibli_studio.miniature.landmarks.scene import COMPOSITIONS, SETTINGS, SKIES, Scene, sample_scene
 
-__all__ = ["COMPOSITIONS", "LANDMARKS", "SETTINGS", "SKIES", "STYLES", "Landmark", "Scene", "caption",
-           "landmark_by_name", "prompt", "render", "sample_scene"]
+__all__ = [
+    "COMPOSITIONS",
+    "LANDMARKS",
+    "SETTINGS",
+    "SKIES",
+    "STYLES",
+    "Landmark",
+    "Scene",
+    "caption",
+    "landmark_by_name",
+    "prompt",
+    "render",
+    "sample_scene",
+]

@@ -21,7 +21,16 @@ from ghibli_studio.miniature.landmarks.shapes import (
 )
 
 WINDOW = "39414c"
-ONION_PROFILE = ((0.95, .1), (1.0, .22), (0.97, .34), (0.84, .48), (0.62, .61), (0.38, .73), (0.18, .85), (0.03, 1))
+ONION_PROFILE = (
+    (0.95, 0.1),
+    (1.0, 0.22),
+    (0.97, 0.34),
+    (0.84, 0.48),
+    (0.62, 0.61),
+    (0.38, 0.73),
+    (0.18, 0.85),
+    (0.03, 1),
+)
 
 
 class Builder:
@@ -40,8 +49,16 @@ class Builder:
     def add(self, polys, colour=None, material=None, form="front", line=1.0, mass=False) -> None:
         """Add one surface made of one or more polygons: what all other parts are made of."""
         if polys:
-            self.shapes.append(Shape(polygon_list(polys), self.wall if colour is None else rgb(colour),
-                                     MATERIAL_ID[material or self.material], form, line, mass=mass))
+            self.shapes.append(
+                Shape(
+                    polygon_list(polys),
+                    self.wall if colour is None else rgb(colour),
+                    MATERIAL_ID[material or self.material],
+                    form,
+                    line,
+                    mass=mass,
+                )
+            )
 
     def back(self, x: float, y: float, d: float) -> Point:
         """Where the point (x, y) moves to when pushed d behind the front plane."""
@@ -142,8 +159,23 @@ class Builder:
         self.add(ellipse(cx, cy, r, r if ry is None else ry, 18), colour, material, form, 1.0, True)
 
     # -- details -------------------------------------------------------------
-    def windows(self, x0, x1, y0, y1, nx, ny=1, w=0.5, h=0.6, arched=False, colour=WINDOW, material="window",
-                pointed=False, line=0.5, d=0.0) -> None:
+    def windows(
+        self,
+        x0,
+        x1,
+        y0,
+        y1,
+        nx,
+        ny=1,
+        w=0.5,
+        h=0.6,
+        arched=False,
+        colour=WINDOW,
+        material="window",
+        pointed=False,
+        line=0.5,
+        d=0.0,
+    ) -> None:
         """Grid of nx by ny windows on a front wall; with d also on the receding right wall that starts at x1.
 
         w and h are a window's share of its cell.
@@ -171,8 +203,14 @@ class Builder:
             bottom, top = y0 + ch * (j + 0.5 - h / 2), y0 + ch * (j + 0.5 + h / 2)
             for i in range(nx):
                 near, far = cd * (i + 0.5 - w / 2), cd * (i + 0.5 + w / 2)
-                polys.append([self.back(x, bottom, near), self.back(x, bottom, far),
-                              self.back(x, top, far), self.back(x, top, near)])
+                polys.append(
+                    [
+                        self.back(x, bottom, near),
+                        self.back(x, bottom, far),
+                        self.back(x, top, far),
+                        self.back(x, top, near),
+                    ]
+                )
         self.add(polys, dim(colour, 0.8), material, "flat", line)
 
     def arch(self, cx, y, w, h, pointed=False, colour="3a322c", frame=0.0, material="dark", reveal=True) -> None:
@@ -190,14 +228,36 @@ class Builder:
     def crenels(self, x0, x1, y, n, h=0.04, d=0.0, colour=None) -> None:
         """Row of n battlements; with d also along the receding right wall."""
         w = (x1 - x0) / (2 * n - 1)
-        self.add([[(x0 + 2 * i * w, y), (x0 + (2 * i + 1) * w, y), (x0 + (2 * i + 1) * w, y + h),
-                   (x0 + 2 * i * w, y + h)] for i in range(n)], colour, None, "front", 1.0, True)
+        self.add(
+            [
+                [(x0 + 2 * i * w, y), (x0 + (2 * i + 1) * w, y), (x0 + (2 * i + 1) * w, y + h), (x0 + 2 * i * w, y + h)]
+                for i in range(n)
+            ],
+            colour,
+            None,
+            "front",
+            1.0,
+            True,
+        )
         if d > 0:
             m = max(2, int(d / w / 2))
             e = d / (2 * m - 1)
-            self.add([[self.back(x1, y, 2 * i * e), self.back(x1, y, (2 * i + 1) * e),
-                       self.back(x1, y + h, (2 * i + 1) * e), self.back(x1, y + h, 2 * i * e)] for i in range(m)],
-                     colour, None, "side", 1.0, True)
+            self.add(
+                [
+                    [
+                        self.back(x1, y, 2 * i * e),
+                        self.back(x1, y, (2 * i + 1) * e),
+                        self.back(x1, y + h, (2 * i + 1) * e),
+                        self.back(x1, y + h, 2 * i * e),
+                    ]
+                    for i in range(m)
+                ],
+                colour,
+                None,
+                "side",
+                1.0,
+                True,
+            )
 
     def columns(self, x0, x1, y, h, n, w=0.4, colour=None, cap=True) -> None:
         """Row of n columns, each w of its share wide, with bases and capitals."""
@@ -208,9 +268,22 @@ class Builder:
         for cx in centres:
             self.lathe(cx, [(r, y), (r * 0.86, y + h)], colour, None, "round", 0.8)
         if cap:
-            self.add([[(cx - r * 1.3, y + h * k), (cx + r * 1.3, y + h * k),
-                       (cx + r * 1.3, y + h * (k + .05)), (cx - r * 1.3, y + h * (k + .05))]
-                      for cx in centres for k in (0, 0.95)], colour, None, "top", 0.6)
+            self.add(
+                [
+                    [
+                        (cx - r * 1.3, y + h * k),
+                        (cx + r * 1.3, y + h * k),
+                        (cx + r * 1.3, y + h * (k + 0.05)),
+                        (cx - r * 1.3, y + h * (k + 0.05)),
+                    ]
+                    for cx in centres
+                    for k in (0, 0.95)
+                ],
+                colour,
+                None,
+                "top",
+                0.6,
+            )
 
     def lines(self, segments, w=0.008, colour=None, material="metal", form="front", line=0.3) -> None:
         """Thin bars of width w between pairs of points (cables, lattice, spokes)."""

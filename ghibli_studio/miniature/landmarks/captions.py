@@ -10,8 +10,10 @@ from ghibli_studio.miniature.landmarks.scene import COMPOSITIONS, SETTINGS, SKIE
 def prompt(scene: Scene) -> str:
     """'<name>, <location>, <description> <setting> <sky>, <composition>': the scene in words, without a style."""
     landmark = scene.landmark
-    return (f"{landmark.name}, {landmark.location}, {what_phrase(scene)} {place_phrase(scene)} {sky_phrase(scene)}, "
-            f"{COMPOSITIONS[scene.composition]}")
+    return (
+        f"{landmark.name}, {landmark.location}, {what_phrase(scene)} {place_phrase(scene)} {sky_phrase(scene)}, "
+        f"{COMPOSITIONS[scene.composition]}"
+    )
 
 
 def caption(scene: Scene, style: str, rng: np.random.Generator | None = None) -> str:
@@ -23,21 +25,22 @@ def caption(scene: Scene, style: str, rng: np.random.Generator | None = None) ->
 
 def varied_caption(scene: Scene, style: str, rng: np.random.Generator) -> str:
     """A caption in which every part may be missing, and the style may stand first ('<style> of <name>')."""
+
     def sometimes(words: str, chance: float) -> str:
         return words if rng.random() < chance else ""
 
     landmark = scene.landmark
-    name = sometimes(landmark.name, .85)
-    location = sometimes(landmark.location, .75) if name else ""
-    what = sometimes(what_phrase(scene), .8) if name else what_phrase(scene)
-    view = join(" ", what, sometimes(place_phrase(scene), .88), sometimes(sky_phrase(scene), .88))
-    composition = sometimes(COMPOSITIONS[scene.composition], .8)
+    name = sometimes(landmark.name, 0.85)
+    location = sometimes(landmark.location, 0.75) if name else ""
+    what = sometimes(what_phrase(scene), 0.8) if name else what_phrase(scene)
+    view = join(" ", what, sometimes(place_phrase(scene), 0.88), sometimes(sky_phrase(scene), 0.88))
+    composition = sometimes(COMPOSITIONS[scene.composition], 0.8)
     head = join(", ", name, location)
-    style_words = sometimes(style, .85)
+    style_words = sometimes(style, 0.85)
     order = rng.random()
-    if order < .6:
+    if order < 0.6:
         text = join(", ", head, view, composition, style_words)
-    elif order < .8:
+    elif order < 0.8:
         opening = f"{style_words} of {head or 'a landmark'}" if style_words else head
         text = join(", ", opening, view, composition)
     else:

@@ -1,8 +1,10 @@
 # ruff: noqa: E501 - the table reads best with one landmark a line
-"""The 115 landmarks, each with a constant look (colours, material, proportions). A table, no drawing."""
+"""The 115 landmarks, each with a constant look (colors, material, proportions), and the search for one by name."""
 
 from __future__ import annotations
 
+import difflib
+import unicodedata
 from dataclasses import dataclass
 
 BRIDGES = ("suspension_bridge", "tower_bridge", "stone_bridge")
@@ -41,6 +43,7 @@ class Landmark:
         return self.archetype in BRIDGES
 
 
+# fmt: off
 LANDMARKS: tuple[Landmark, ...] = tuple(Landmark(*row) for row in [
     # name, location, archetype, description, wall, roof, trim, material, ratio, count, variant
     ("Big Ben", "London, England", "clock_tower", "tall stone clock tower with four faces and a pointed roof", "c8a468", "4a5c58", "ead9ac", "stone", 5.2, 3, 0),
@@ -159,3 +162,25 @@ LANDMARKS: tuple[Landmark, ...] = tuple(Landmark(*row) for row in [
     ("Stonehenge", "Salisbury, England", "standing_stones", "circle of huge gray standing stones", "a8a498", "86827a", "bcb8ac", "rock", 0.36, 7, 0),
     ("Great Wall of China", "Beijing, China", "great_wall", "winding stone wall with watchtowers over the hills", "bcaa8c", "94846a", "d2c2a4", "brick", 0.6, 3, 0),
 ])
+# fmt: on
+
+
+def landmark_by_name(name: str) -> Landmark:
+    """The landmark of that name, whatever its case, accents, spaces and punctuation.
+
+    Raises ValueError with the nearest known names when there is none.
+    """
+    known = {plain(landmark.name): landmark for landmark in LANDMARKS}
+    if plain(name) not in known:
+        nearest = difflib.get_close_matches(plain(name), known, n=3, cutoff=0)
+        names = ", ".join(known[key].name for key in nearest)
+        raise ValueError(
+            f"unknown landmark {name!r}: choose one of the {len(LANDMARKS)} known; the nearest are {names}"
+        )
+    return known[plain(name)]
+
+
+def plain(name: str) -> str:
+    """The bare letters and digits of a name: "Saint-Étienne" becomes "saintetienne"."""
+    decomposed = unicodedata.normalize("NFKD", name.casefold())
+    return "".join(letter for letter in decomposed if letter.isalnum())

@@ -17,10 +17,10 @@ def fractal_noise(seed: int, octaves: int = 5, base: int = 4, side: int = SIDE) 
     rng = np.random.default_rng(seed)
     noise = np.zeros((side, side), np.float32)
     for octave in range(octaves):
-        cells = base * 2 ** octave
+        cells = base * 2**octave
         grid = rng.random((cells, cells)).astype(np.float32)
         zoomed = ndimage.zoom(grid, side / cells, order=1, mode="grid-wrap", grid_mode=True)
-        noise += zoomed[:side, :side] * .55 ** octave
+        noise += zoomed[:side, :side] * 0.55**octave
     noise -= noise.min()
     return noise / noise.max()
 

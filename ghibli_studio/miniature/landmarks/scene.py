@@ -8,19 +8,38 @@ import numpy as np
 
 from ghibli_studio.miniature.landmarks.catalogue import LANDMARKS, Landmark
 
-SETTINGS = {"meadow": "on a green meadow", "river": "beside a river", "plaza": "on a city plaza",
-            "desert": "in a sandy desert", "seashore": "by the sea shore", "forest": "among pine trees",
-            "snow": "in a snowy field", "terraces": "with rice terraces and hills", "garden": "in a flower garden",
-            "autumn": "in an autumn park"}
-SKIES = {"clear": "under a clear blue sky", "cloudy": "under a blue sky with white clouds", "sunset": "at sunset",
-         "night": "at night with moon and stars", "overcast": "under a gray overcast sky",
-         "golden": "on a golden morning"}
-COMPOSITIONS = {"wide": "wide shot", "close": "close-up", "low": "low angle view", "distant": "distant view",
-                "left": "off-centre to the left", "right": "off-centre to the right"}
+SETTINGS = {
+    "meadow": "on a green meadow",
+    "river": "beside a river",
+    "plaza": "on a city plaza",
+    "desert": "in a sandy desert",
+    "seashore": "by the sea shore",
+    "forest": "among pine trees",
+    "snow": "in a snowy field",
+    "terraces": "with rice terraces and hills",
+    "garden": "in a flower garden",
+    "autumn": "in an autumn park",
+}
+SKIES = {
+    "clear": "under a clear blue sky",
+    "cloudy": "under a blue sky with white clouds",
+    "sunset": "at sunset",
+    "night": "at night with moon and stars",
+    "overcast": "under a gray overcast sky",
+    "golden": "on a golden morning",
+}
+COMPOSITIONS = {
+    "wide": "wide shot",
+    "close": "close-up",
+    "low": "low angle view",
+    "distant": "distant view",
+    "left": "off-centre to the left",
+    "right": "off-centre to the right",
+}
 
 # how often `sample_scene` draws each, in the order above
-SKY_ODDS = (.14, .36, .16, .12, .08, .14)
-COMPOSITION_ODDS = (.34, .14, .14, .12, .13, .13)
+SKY_ODDS = (0.14, 0.36, 0.16, 0.12, 0.08, 0.14)
+COMPOSITION_ODDS = (0.34, 0.14, 0.14, 0.12, 0.13, 0.13)
 
 
 @dataclass(frozen=True)
@@ -60,8 +79,10 @@ def sample_scene(rng: np.random.Generator, landmark: Landmark | None = None) -> 
     if landmark is None:
         landmark = LANDMARKS[int(rng.integers(len(LANDMARKS)))]
     settings = allowed_settings(landmark)
-    return Scene(landmark,
-                 setting=settings[int(rng.integers(len(settings)))],
-                 sky=str(rng.choice(list(SKIES), p=SKY_ODDS)),
-                 composition=str(rng.choice(list(COMPOSITIONS), p=COMPOSITION_ODDS)),
-                 seed=int(rng.integers(2 ** 31)))
+    return Scene(
+        landmark,
+        setting=settings[int(rng.integers(len(settings)))],
+        sky=str(rng.choice(list(SKIES), p=SKY_ODDS)),
+        composition=str(rng.choice(list(COMPOSITIONS), p=COMPOSITION_ODDS)),
+        seed=int(rng.integers(2**31)),
+    )

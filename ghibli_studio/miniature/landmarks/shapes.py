@@ -8,9 +8,35 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 
-MATERIALS = ("sky", "stone", "brick", "block", "rock", "plaster", "metal", "glass", "wood", "tile", "copper", "gold",
-             "mud", "roof", "window", "dark", "grass", "foliage", "trunk", "water", "sand", "snow", "pave", "mountain",
-             "field", "cloth", "city")
+MATERIALS = (
+    "sky",
+    "stone",
+    "brick",
+    "block",
+    "rock",
+    "plaster",
+    "metal",
+    "glass",
+    "wood",
+    "tile",
+    "copper",
+    "gold",
+    "mud",
+    "roof",
+    "window",
+    "dark",
+    "grass",
+    "foliage",
+    "trunk",
+    "water",
+    "sand",
+    "snow",
+    "pave",
+    "mountain",
+    "field",
+    "cloth",
+    "city",
+)
 MATERIAL_ID = {name: number for number, name in enumerate(MATERIALS)}
 
 Point = tuple[float, float]
@@ -47,7 +73,7 @@ def polygon_list(polys) -> list[list[Point]]:
 def rgb(colour: str | Colour) -> Colour:
     """'c8a468' (or a colour already) as three floats in 0..1."""
     if isinstance(colour, str):
-        return tuple(int(colour[i:i + 2], 16) / 255 for i in (0, 2, 4))
+        return tuple(int(colour[i : i + 2], 16) / 255 for i in (0, 2, 4))
     return tuple(colour)
 
 
@@ -77,8 +103,8 @@ def arch_points(cx: float, y: float, w: float, h: float, pointed: bool = False, 
         t = i / n
         if pointed:
             u = 2 * t if t < 0.5 else 2 - 2 * t
-            x = -r * (1 - u ** 1.6) if t < 0.5 else r * (1 - u ** 1.6)
-            pts.append((cx + x, spring + rise * u ** 0.8))
+            x = -r * (1 - u**1.6) if t < 0.5 else r * (1 - u**1.6)
+            pts.append((cx + x, spring + rise * u**0.8))
         else:
             a = math.pi * (1 - t)
             pts.append((cx + r * math.cos(a), spring + rise * math.sin(a)))

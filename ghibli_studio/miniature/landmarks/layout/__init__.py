@@ -27,16 +27,16 @@ def compose(scene: Scene) -> Layout:
     rng = np.random.default_rng(scene.seed)
     frame = FRAMES[scene.composition]
     layout = Layout(frame.horizon, frame.base)
-    layout.sun_side = 1 if rng.random() < .5 else -1
+    layout.sun_side = 1 if rng.random() < 0.5 else -1
     if scene.sky == "night" and scene.composition in ("left", "right"):
         layout.sun_side = 1 if scene.composition == "left" else -1  # keep the moon clear of the landmark
     building = place_building(layout, scene, rng)
-    sun_x = .5 + layout.sun_side * rng.uniform(.24, .38)
+    sun_x = 0.5 + layout.sun_side * rng.uniform(0.24, 0.38)
     low_sun = scene.sky in ("sunset", "golden")
-    sun_y = layout.horizon - rng.uniform(.1, .2) if low_sun else rng.uniform(.1, .2)
+    sun_y = layout.horizon - rng.uniform(0.1, 0.2) if low_sun else rng.uniform(0.1, 0.2)
     layout.sun = (sun_x, sun_y)
     if scene.setting == "seashore":
-        layout.horizon -= .055  # a broad strip of open sea
+        layout.horizon -= 0.055  # a broad strip of open sea
     backdrop(layout, scene, rng)
     ground(layout, scene, rng)
     layout.first_building = len(layout.shapes)
@@ -65,8 +65,8 @@ def clear_of_shapes(layout: Layout) -> Point:
     if not taken[here] or not len(rows):
         return x, y
     free_y, free_x = (rows + MOON_MARGIN) / MOON_GRID, (columns + MOON_MARGIN) / MOON_GRID
-    other_side = (free_x - .5) * (x - .5) < 0
-    nearest = np.argmin(np.hypot(free_x - x, free_y - y) + other_side * .5 + (free_y > layout.horizon) * 2)
+    other_side = (free_x - 0.5) * (x - 0.5) < 0
+    nearest = np.argmin(np.hypot(free_x - x, free_y - y) + other_side * 0.5 + (free_y > layout.horizon) * 2)
     return float(free_x[nearest]), float(free_y[nearest])
 
 
@@ -77,17 +77,27 @@ def place_building(layout: Layout, scene: Scene, rng: np.random.Generator) -> li
     x0, y0, x1, top = building.bounds()
     bridge = scene.landmark.is_bridge
     # a bridge spans the frame, is centred by its outline and stays upright
-    width = max(frame.width, .62) * 1.22 if bridge else frame.width
+    width = max(frame.width, 0.62) * 1.22 if bridge else frame.width
     convergence = 0.0 if bridge else frame.convergence
-    middle = (x0 + x1) / 2 if bridge else (x0 + x1) * .25
-    scale = min(frame.height / (top - min(0, y0)), width / (x1 - x0)) * rng.uniform(.94, 1.04)
-    cx = frame.centre + rng.uniform(-.03, .03)
-    base = frame.base + rng.uniform(-.01, .01)
+    middle = (x0 + x1) / 2 if bridge else (x0 + x1) * 0.25
+    scale = min(frame.height / (top - min(0, y0)), width / (x1 - x0)) * rng.uniform(0.94, 1.04)
+    cx = frame.centre + rng.uniform(-0.03, 0.03)
+    base = frame.base + rng.uniform(-0.01, 0.01)
     layout.base, layout.centre = base, cx
-    depth = .55 if scene.composition == "distant" else .22
+    depth = 0.55 if scene.composition == "distant" else 0.22
 
     def to_frame(x: float, y: float) -> Point:
         return cx + (x - middle) * scale * (1 - convergence * max(0, y) / top), base - y * scale
 
-    return [Shape([[to_frame(x, y) for x, y in poly] for poly in shape.polys], shape.colour, shape.material,
-                  shape.form, shape.line, depth, shape.mass) for shape in building.shapes]
+    return [
+        Shape(
+            [[to_frame(x, y) for x, y in poly] for poly in shape.polys],
+            shape.colour,
+            shape.material,
+            shape.form,
+            shape.line,
+            depth,
+            shape.mass,
+        )
+        for shape in building.shapes
+    ]

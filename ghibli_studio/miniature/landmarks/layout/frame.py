@@ -21,9 +21,9 @@ class Layout:
     """y of the landmark's foot."""
     sun_side: int = 1
     """Where light comes from: 1 the right, -1 the left."""
-    sun: Point = (.8, .2)
+    sun: Point = (0.8, 0.2)
     """Centre of sun or moon."""
-    centre: float = .5
+    centre: float = 0.5
     """x of the landmark's middle."""
     water_y: float = 2.0
     """y of the shore that water mirrors at; beyond the frame when there is no water."""
@@ -33,7 +33,7 @@ class Layout:
     last_building: int = 0
     """Index after the landmark's last shape."""
 
-    def add(self, polys, colour, material, form="front", line=1.0, depth=.3, mass=False) -> None:
+    def add(self, polys, colour, material, form="front", line=1.0, depth=0.3, mass=False) -> None:
         """Add one surface made of one or more polygons; the arguments are those of `Shape`."""
         self.shapes.append(Shape(polygon_list(polys), rgb(colour), MATERIAL_ID[material], form, line, depth, mass))
 
@@ -53,10 +53,10 @@ class Frame(NamedTuple):
 
 
 FRAMES = {
-    "wide": Frame(.60, .80, .0, .70, .775, .5),
-    "close": Frame(.90, 1.10, .0, .77, .835, .5),
-    "low": Frame(.78, .98, .22, .82, .88, .5),
-    "distant": Frame(.30, .46, .0, .60, .66, .5),
-    "left": Frame(.56, .62, .0, .70, .775, .36),
-    "right": Frame(.56, .62, .0, .70, .775, .64),
+    "wide": Frame(0.60, 0.80, 0.0, 0.70, 0.775, 0.5),
+    "close": Frame(0.90, 1.10, 0.0, 0.77, 0.835, 0.5),
+    "low": Frame(0.78, 0.98, 0.22, 0.82, 0.88, 0.5),
+    "distant": Frame(0.30, 0.46, 0.0, 0.60, 0.66, 0.5),
+    "left": Frame(0.56, 0.62, 0.0, 0.70, 0.775, 0.36),
+    "right": Frame(0.56, 0.62, 0.0, 0.70, 0.775, 0.64),
 }

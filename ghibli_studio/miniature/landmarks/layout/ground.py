@@ -10,11 +10,19 @@ from ghibli_studio.miniature.landmarks.layout.frame import Layout
 from ghibli_studio.miniature.landmarks.scene import Scene
 from ghibli_studio.miniature.landmarks.shapes import dim
 
-GROUND = {"meadow": ("86b457", "grass"), "river": ("7fae58", "grass"), "plaza": ("cbbfae", "pave"),
-          "desert": ("e2bd82", "sand"), "seashore": ("e6cf9c", "sand"), "forest": ("6d9a50", "grass"),
-          "snow": ("eef3f8", "snow"), "terraces": ("8ebb5a", "grass"), "garden": ("84b656", "grass"),
-          "autumn": ("b5a050", "grass")}
-BOTTOM = [(1.1, 1.1), (-.1, 1.1)]  # corners below the frame that close an outline
+GROUND = {
+    "meadow": ("86b457", "grass"),
+    "river": ("7fae58", "grass"),
+    "plaza": ("cbbfae", "pave"),
+    "desert": ("e2bd82", "sand"),
+    "seashore": ("e6cf9c", "sand"),
+    "forest": ("6d9a50", "grass"),
+    "snow": ("eef3f8", "snow"),
+    "terraces": ("8ebb5a", "grass"),
+    "garden": ("84b656", "grass"),
+    "autumn": ("b5a050", "grass"),
+}
+BOTTOM = [(1.1, 1.1), (-0.1, 1.1)]  # corners below the frame that close an outline
 
 
 def ground(layout: Layout, scene: Scene, rng: np.random.Generator) -> None:
@@ -22,16 +30,16 @@ def ground(layout: Layout, scene: Scene, rng: np.random.Generator) -> None:
     setting = scene.setting
     colour, material = GROUND[setting]
     if scene.landmark.is_bridge:
-        y = layout.horizon + .005
-        layout.add([(-.1, y), (1.1, y), *BOTTOM], "4a8aa4", "water", "flat", .6, .3)
-        layout.water_y = min(layout.base, y + .03)
+        y = layout.horizon + 0.005
+        layout.add([(-0.1, y), (1.1, y), *BOTTOM], "4a8aa4", "water", "flat", 0.6, 0.3)
+        layout.water_y = min(layout.base, y + 0.03)
         return
     if setting == "seashore":
         beach(layout, rng, colour, material, near=scene.composition == "close")
         return
-    top = layout.horizon + .02
-    edge = [(x, top + .006 * math.sin(x * 7 + rng.uniform(0, 1))) for x in np.linspace(-.05, 1.05, 12)]
-    layout.add(edge + BOTTOM, colour, material, "top", .5, .35)
+    top = layout.horizon + 0.02
+    edge = [(x, top + 0.006 * math.sin(x * 7 + rng.uniform(0, 1))) for x in np.linspace(-0.05, 1.05, 12)]
+    layout.add(edge + BOTTOM, colour, material, "top", 0.5, 0.35)
     if setting == "river":
         river(layout)
     elif setting == "plaza":
@@ -45,42 +53,48 @@ def beach(layout: Layout, rng: np.random.Generator, colour: str, material: str, 
 
     Near by, the landmark hides the sea behind it.
     """
-    phase = rng.uniform(.1, .3) * 20
-    shore = [(x, layout.base - .035 + .02 * math.sin(x * 5 + phase)) for x in np.linspace(-.05, 1.05, 14)]
-    layout.add([(x, y - .007) for x, y in shore] + BOTTOM, "f4f6f2", "snow", "flat", .3, .4)
-    layout.add(shore + BOTTOM, colour, material, "top", .4, .3)
-    side, y = int(rng.integers(2)), layout.base + (.045 if near else .085)
-    fall, end = (.09, 1.05) if near else (.30, 1.0)
-    for margin, bay_colour, bay_material in ((.012, "f4f6f2", "snow"), (0, "3f86a8", "water")):
-        bay = [(abs(side - x), y - margin + fall * max(x, 0.0) ** 1.5 + .012 * math.sin(x * 14))
-               for x in np.linspace(-.05, end, 14)]
-        corners = [(abs(side - end), 1.15), (abs(side + .05), 1.15)]
-        layout.add(bay + corners, bay_colour, bay_material, "flat", .3, .3)
+    phase = rng.uniform(0.1, 0.3) * 20
+    shore = [(x, layout.base - 0.035 + 0.02 * math.sin(x * 5 + phase)) for x in np.linspace(-0.05, 1.05, 14)]
+    layout.add([(x, y - 0.007) for x, y in shore] + BOTTOM, "f4f6f2", "snow", "flat", 0.3, 0.4)
+    layout.add(shore + BOTTOM, colour, material, "top", 0.4, 0.3)
+    side, y = int(rng.integers(2)), layout.base + (0.045 if near else 0.085)
+    fall, end = (0.09, 1.05) if near else (0.30, 1.0)
+    for margin, bay_colour, bay_material in ((0.012, "f4f6f2", "snow"), (0, "3f86a8", "water")):
+        bay = [
+            (abs(side - x), y - margin + fall * max(x, 0.0) ** 1.5 + 0.012 * math.sin(x * 14))
+            for x in np.linspace(-0.05, end, 14)
+        ]
+        corners = [(abs(side - end), 1.15), (abs(side + 0.05), 1.15)]
+        layout.add(bay + corners, bay_colour, bay_material, "flat", 0.3, 0.3)
 
 
 def river(layout: Layout) -> None:
     """Water from below the landmark to the viewer, with an earthen bank."""
-    layout.water_y = layout.base + .035
-    bank = [(x, layout.water_y + .008 * math.sin(x * 11 + 2) + .004 * math.sin(x * 31))
-            for x in np.linspace(-.05, 1.05, 20)]
-    layout.add([(x, y - .012) for x, y in bank] + BOTTOM, "7a6a4c", "rock", "under", .4, .3)
-    layout.add(bank + BOTTOM, "3f7f98", "water", "flat", .6, .3)
+    layout.water_y = layout.base + 0.035
+    bank = [
+        (x, layout.water_y + 0.008 * math.sin(x * 11 + 2) + 0.004 * math.sin(x * 31))
+        for x in np.linspace(-0.05, 1.05, 20)
+    ]
+    layout.add([(x, y - 0.012) for x, y in bank] + BOTTOM, "7a6a4c", "rock", "under", 0.4, 0.3)
+    layout.add(bank + BOTTOM, "3f7f98", "water", "flat", 0.6, 0.3)
 
 
 def paving(layout: Layout, top: float, colour: str) -> None:
     """Joints of the slabs, across and towards the vanishing point."""
-    for t in (.1, .25, .5, .9):
+    for t in (0.1, 0.25, 0.5, 0.9):
         y = top + (1 - top) * t
-        layout.add([(-.1, y), (1.1, y), (1.1, y + .003), (-.1, y + .003)], dim(colour, .86), "pave", "top", .15, .3)
+        layout.add(
+            [(-0.1, y), (1.1, y), (1.1, y + 0.003), (-0.1, y + 0.003)], dim(colour, 0.86), "pave", "top", 0.15, 0.3
+        )
     joints = []
-    for x in np.linspace(-.6, 1.6, 14):
-        far, near = .5 + (x - .5) * .35, .5 + (x - .5) * 3
-        joints.append([(far, top), (far + .002, top), (near + .008, 1.1), (near, 1.1)])
-    layout.add(joints, dim(colour, .88), "pave", "top", .15, .3)
+    for x in np.linspace(-0.6, 1.6, 14):
+        far, near = 0.5 + (x - 0.5) * 0.35, 0.5 + (x - 0.5) * 3
+        joints.append([(far, top), (far + 0.002, top), (near + 0.008, 1.1), (near, 1.1)])
+    layout.add(joints, dim(colour, 0.88), "pave", "top", 0.15, 0.3)
 
 
 def footpath(layout: Layout) -> None:
     """Sandy path from the viewer to the landmark."""
     x, y = layout.centre, layout.base
-    path = [(x - .02, y), (x + .03, y), (x + .11, .92), (x + .2, 1.1), (x - .12, 1.1), (x + .0, .92)]
-    layout.add(path, "d9c08e", "sand", "top", .4, .28)
+    path = [(x - 0.02, y), (x + 0.03, y), (x + 0.11, 0.92), (x + 0.2, 1.1), (x - 0.12, 1.1), (x + 0.0, 0.92)]
+    layout.add(path, "d9c08e", "sand", "top", 0.4, 0.28)

@@ -20,9 +20,18 @@ from ghibli_studio.miniature.landmarks.raster import rasterise
 from ghibli_studio.miniature.landmarks.scene import Scene
 
 # A painter takes buffers, scene and a random generator and returns a picture, 3 x size x size, about 0..1
-PAINTERS = {"photo": photo, "oil painting": oil_painting, "watercolor": watercolor, "pencil sketch": pencil_sketch,
-            "ink drawing": ink_drawing, "pastel": pastel, "sepia photo": sepia_photo, "pixel art": pixel_art,
-            "flat poster": flat_poster, "ghiblivis": ghiblivis}
+PAINTERS = {
+    "photo": photo,
+    "oil painting": oil_painting,
+    "watercolor": watercolor,
+    "pencil sketch": pencil_sketch,
+    "ink drawing": ink_drawing,
+    "pastel": pastel,
+    "sepia photo": sepia_photo,
+    "pixel art": pixel_art,
+    "flat poster": flat_poster,
+    "ghiblivis": ghiblivis,
+}
 STYLES = tuple(PAINTERS)
 MIN_SIZE, MAX_SIZE = 16, 1024
 
@@ -38,5 +47,5 @@ def render(scene: Scene, style: str, size: int = 256) -> Image.Image:
         raise ValueError(f"size {size} is out of {MIN_SIZE}..{MAX_SIZE} pixels: choose one in that range, 256 is usual")
     rng = np.random.default_rng([scene.seed, zlib.crc32(style.encode())])
     picture = PAINTERS[style](rasterise(scene, size), scene, rng)
-    levels = (np.clip(picture, 0, 1) * 255 + .5).astype(np.uint8)
+    levels = (np.clip(picture, 0, 1) * 255 + 0.5).astype(np.uint8)
     return Image.fromarray(np.ascontiguousarray(np.moveaxis(levels, 0, -1)))

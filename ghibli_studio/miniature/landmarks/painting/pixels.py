@@ -11,7 +11,7 @@ from scipy import ndimage
 
 from ghibli_studio.miniature.landmarks.painting.palettes import colour
 
-LUMINANCE = np.array((.3, .59, .11), np.float32)
+LUMINANCE = np.array((0.3, 0.59, 0.11), np.float32)
 
 
 def luminance(picture: np.ndarray) -> np.ndarray:

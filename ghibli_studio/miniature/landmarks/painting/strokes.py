@@ -11,7 +11,7 @@ from PIL import Image, ImageDraw
 from ghibli_studio.miniature.landmarks.noise import SIDE, fractal_noise, resize
 
 # Six corners of a stroke as shares of half its length and half its width: it narrows to both ends
-OUTLINE = ((-1, .6), (0, 1), (1, .5), (1, -.5), (0, -1), (-1, -.6))
+OUTLINE = ((-1, 0.6), (0, 1), (1, 0.5), (1, -0.5), (0, -1), (-1, -0.6))
 
 
 class Strokes(NamedTuple):
@@ -30,7 +30,7 @@ def strokes(size: int, length: float, width: float, seed: int) -> Strokes:
     n = int(size * size / (length * width) * 2.6)
     cx, cy = rng.uniform(0, size, n + 1), rng.uniform(0, size, n + 1)
     flow = fractal_noise(7)[(cy.astype(int) * 2) % SIDE, (cx.astype(int) * 2) % SIDE]
-    angle = flow * 5 + rng.normal(0, .35, n + 1)
+    angle = flow * 5 + rng.normal(0, 0.35, n + 1)
     along = np.stack([np.cos(angle), np.sin(angle)], -1) * length / 2
     beside = np.stack([-np.sin(angle), np.cos(angle)], -1) * width / 2
     middle = np.stack([cx, cy], -1)
@@ -45,7 +45,7 @@ def strokes(size: int, length: float, width: float, seed: int) -> Strokes:
     rows = np.where(number > 0, np.clip(cy[number], 0, size - 1), y).astype(np.intp)
     columns = np.where(number > 0, np.clip(cx[number], 0, size - 1), x).astype(np.intp)
     across = ((x - cx[number]) * -np.sin(angle[number]) + (y - cy[number]) * np.cos(angle[number])) / width
-    relief = (across * .9 + rng.normal(0, .3, n + 1)[number] + np.sin(across * 14) * .15).astype(np.float32)
+    relief = (across * 0.9 + rng.normal(0, 0.3, n + 1)[number] + np.sin(across * 14) * 0.15).astype(np.float32)
     return Strokes(rows * size + columns, np.clip(relief, -1, 1))
 
 
@@ -55,4 +55,4 @@ def hatching(size: int, angle: float, gap: float, seed: int) -> np.ndarray:
     y, x = np.arange(size, dtype=np.float32)[:, None], np.arange(size, dtype=np.float32)[None, :]
     wobble = resize(fractal_noise(11 + seed, side=256), size) * 7 + resize(fractal_noise(12, 5, 8, 256), size) * 2.5
     phase = (x * np.cos(angle) + y * np.sin(angle) + wobble) / gap
-    return (.5 + .5 * np.cos(phase * 2 * np.pi)).astype(np.float32)
+    return (0.5 + 0.5 * np.cos(phase * 2 * np.pi)).astype(np.float32)

@@ -13,7 +13,8 @@ import numpy as np
 from PIL import Image, ImageDraw
 from scipy import ndimage
 
-from ghibli_studio.miniature.landmarks.layout import Layout, compose
+from ghibli_studio.miniature.landmarks.layout import compose
+from ghibli_studio.miniature.landmarks.layout.frame import Layout
 from ghibli_studio.miniature.landmarks.raster.clouds import cloud_maps
 from ghibli_studio.miniature.landmarks.scene import Scene
 from ghibli_studio.miniature.landmarks.shapes import MATERIAL_ID
@@ -32,10 +33,18 @@ class Form(NamedTuple):
     """Gain from the middle to the top."""
 
 
-FORMS = {"front": Form(.84, lift=.05), "side": Form(.80, lift=.04), "left": Form(.80, lift=.04),
-         "slope": Form(.92, .05, lift=.08), "top": Form(1.02), "under": Form(.55, .04, lift=-.05),
-         "round": Form(.86, .30, .12, .02), "dome": Form(.84, .26, .12, .20), "flat": Form(.92)}
-SUN_GAIN = {"side": .3, "left": -.3, "front": -.05}  # brighter or darker when the sun is on the right
+FORMS = {
+    "front": Form(0.84, lift=0.05),
+    "side": Form(0.80, lift=0.04),
+    "left": Form(0.80, lift=0.04),
+    "slope": Form(0.92, 0.05, lift=0.08),
+    "top": Form(1.02),
+    "under": Form(0.55, 0.04, lift=-0.05),
+    "round": Form(0.86, 0.30, 0.12, 0.02),
+    "dome": Form(0.84, 0.26, 0.12, 0.20),
+    "flat": Form(0.92),
+}
+SUN_GAIN = {"side": 0.3, "left": -0.3, "front": -0.05}  # brighter or darker when the sun is on the right
 
 
 @dataclass(frozen=True)
@@ -125,9 +134,13 @@ def shape_numbers(layout: Layout, side: int) -> np.ndarray:
 def shape_tables(layout: Layout, side: int) -> ShapeTables:
     """The tables for a picture of side x side pixels."""
     n = len(layout.shapes) + 1
-    tables = ShapeTables(colour=np.zeros((3, n), np.float32), material=np.zeros(n, np.uint8),
-                         depth=np.zeros(n, np.float32), line=np.zeros(n, np.float32),
-                         light=np.zeros((8, n), np.float32))
+    tables = ShapeTables(
+        colour=np.zeros((3, n), np.float32),
+        material=np.zeros(n, np.uint8),
+        depth=np.zeros(n, np.float32),
+        line=np.zeros(n, np.float32),
+        light=np.zeros((8, n), np.float32),
+    )
     tables.depth[0] = 1
     for i, shape in enumerate(layout.shapes, 1):
         form = FORMS[shape.form]
@@ -159,13 +172,13 @@ def outlines(number: np.ndarray, line: np.ndarray) -> np.ndarray:
     for here, before in ((np.s_[:, 1:], np.s_[:, :-1]), (np.s_[1:, :], np.s_[:-1, :])):
         differs = number[here] != number[before]
         edge[here] = np.maximum(edge[here], differs * np.maximum(line[here], line[before]))
-    edge = np.maximum(edge, np.roll(edge, -1, 1) * .6)
+    edge = np.maximum(edge, np.roll(edge, -1, 1) * 0.6)
     return np.minimum(1, halve(edge) * 1.6)
 
 
 def halve(pixels: np.ndarray) -> np.ndarray:
     """Mean of each 2 x 2 block of the last two axes."""
-    return (pixels[..., ::2, ::2] + pixels[..., 1::2, ::2] + pixels[..., ::2, 1::2] + pixels[..., 1::2, 1::2]) * .25
+    return (pixels[..., ::2, ::2] + pixels[..., 1::2, ::2] + pixels[..., ::2, 1::2] + pixels[..., 1::2, 1::2]) * 0.25
 
 
 def cast_shadow(layout: Layout, size: int) -> np.ndarray:
@@ -173,15 +186,15 @@ def cast_shadow(layout: Layout, size: int) -> np.ndarray:
     image = Image.new("L", (size, size))
     draw = ImageDraw.Draw(image)
     for i, shape in enumerate(layout.shapes):
-        if not shape.mass or shape.form not in ("front", "round", "dome", "slope") or shape.depth >= .3:
+        if not shape.mass or shape.form not in ("front", "round", "dome", "slope") or shape.depth >= 0.3:
             continue
-        if shape.depth < .2:
-            foot = layout.base + .02
+        if shape.depth < 0.2:
+            foot = layout.base + 0.02
         elif layout.first_building <= i < layout.last_building:
             foot = layout.base
         else:
             foot = max(y for poly in shape.polys for _, y in poly)
         for poly in shape.polys:
-            shadow = [(x - layout.sun_side * .75 * (foot - y), foot - .008 + .30 * (foot - y)) for x, y in poly]
+            shadow = [(x - layout.sun_side * 0.75 * (foot - y), foot - 0.008 + 0.30 * (foot - y)) for x, y in poly]
             draw.polygon([(x * size, y * size) for x, y in shadow], fill=255)
     return ndimage.gaussian_filter(np.asarray(image, np.float32) / 255, size / 170)

@@ -1,0 +1,1 @@
+"""One module a method. A new method is one new file here."""

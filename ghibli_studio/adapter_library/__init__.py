@@ -1,0 +1,1 @@
+"""All adapters of a project: list, compare, export, model card, Hub."""

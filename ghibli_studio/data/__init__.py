@@ -1,0 +1,1 @@
+"""The finished dataset: write, read, import, export, cache latents, compute statistics."""

@@ -1,0 +1,1 @@
+"""Hugging Face Space files, and checks of this machine."""

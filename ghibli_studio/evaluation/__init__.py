@@ -1,0 +1,1 @@
+"""Images to numbers: networks, metrics, statistics, and the blind study's images."""

@@ -1,0 +1,1 @@
+"""Everything that generates an image, and finds it again."""

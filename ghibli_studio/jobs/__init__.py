@@ -1,0 +1,1 @@
+"""Training runs as queued processes: queue, status, lock, worker."""

@@ -1,0 +1,1 @@
+"""The base model: find, describe, load, encode text and images, cache tensors."""

@@ -1,0 +1,1 @@
+"""SVG charts and figures, and numbers formatted as text."""

@@ -1,0 +1,1 @@
+"""Images that the miniature is trained on."""

@@ -1,0 +1,1 @@
+"""How good the trained miniature is."""

@@ -1,0 +1,1 @@
+"""Evaluation and training results as sentences, plots and one HTML file."""

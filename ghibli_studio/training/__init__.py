@@ -1,0 +1,1 @@
+"""The one training loop, and one run of it from settings to files."""

@@ -1,0 +1,1 @@
+"""Choosing hyperparameters: sweeps, learning rate finder, batch size finder."""

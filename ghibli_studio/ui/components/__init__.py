@@ -1,0 +1,1 @@
+"""Parts shared by the tabs: forms, event handlers, HTML, theme, keyboard shortcuts."""

@@ -1,0 +1,1 @@
+"""Projects and runs on disk: paths, and atomic reading and writing of files."""

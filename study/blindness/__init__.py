@@ -1,0 +1,1 @@
+"""Audit of the served study: does anything reveal an image's origin?"""

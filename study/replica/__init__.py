@@ -1,0 +1,1 @@
+"""A second copy of every answer, stored elsewhere before it is acknowledged."""

@@ -1,0 +1,1 @@
+"""Artificial participants and dry runs."""

@@ -1,0 +1,129 @@
+"""A study in miniature: 27 drawn pictures of 32 px, a clock that stands still, and people who answer by rule."""
+
+import io
+import random
+import shutil
+import sqlite3
+import tempfile
+from contextlib import closing, contextmanager
+from functools import lru_cache
+from pathlib import Path
+
+import pytest
+from PIL import Image
+
+from study import ORIGINS, StudyError
+from study.design.definition import Definition
+from study.design.spec import Picture
+from study.store import Store, create
+
+LANDMARKS = ("Big Ben", "Colosseum", "Petra", "Bab-e-Khyber", "Sydney Opera House")
+ANALYSIS = "a" * 64
+START = 1_700_000_000_000
+MINUTE = 60_000
+
+
+@lru_cache
+def png(name, side=32):
+    """A picture of noise; another name is another picture."""
+    buffer = io.BytesIO()
+    noise = random.Random(name).randbytes(side * side * 3)
+    Image.frombytes("RGB", (side, side), noise).save(buffer, "PNG")
+    return buffer.getvalue()
+
+
+def pictures():
+    """Everything that a study needs: 15 candidates, 5 photographs, 4 references, 3 for practice."""
+    return [
+        *(
+            Picture("candidate", landmark, origin, png(f"{landmark} {origin}"), {"seed": 7, "prompt": landmark})
+            for landmark in LANDMARKS
+            for origin in ORIGINS
+        ),
+        *(Picture("photo", landmark, None, png(f"{landmark} photo")) for landmark in LANDMARKS),
+        *(Picture("reference", f"Tower {n}", "original", png(f"reference {n}")) for n in range(4)),
+        *(Picture("practice", f"Bridge {n}", "original", png(f"practice {n}")) for n in range(3)),
+    ]
+
+
+class Clock:
+    """Milliseconds that pass only when told to."""
+
+    def __init__(self, now=START):
+        self.now = now
+
+    def __call__(self):
+        return self.now
+
+    def pass_(self, milliseconds):
+        self.now += milliseconds
+
+
+def draft(folder, clock=None, **values):
+    """A study that is not locked yet."""
+    return create(folder, Definition(landmarks=LANDMARKS, **values), pictures(), clock or Clock())
+
+
+@lru_cache
+def _locked(values):
+    """A folder with a study that was locked at START, to be copied."""
+    folder = tempfile.TemporaryDirectory(prefix="study-")
+    draft(Path(folder.name) / "study", **dict(values)).lock(ANALYSIS)
+    return folder
+
+
+def live(folder, clock=None, **values):
+    """A study that is open to participants."""
+    shutil.copytree(Path(_locked(tuple(values.items())).name) / "study", folder, dirs_exist_ok=True)
+    return Store(folder, clock or Clock())
+
+
+def first_choice(current):
+    """The first picture, or what a trial offers that has none to choose."""
+    return ("seen", None) if current.block == "view" else ("image", 1)
+
+
+def answer_one(store, token, choose=first_choice, **values):
+    """Answer the current trial."""
+    current = store.current(token)
+    store.shown(token, current.trial_id)
+    choice, position = choose(current)
+    return store.answer(token, current.trial_id, f"answer-{current.trial_id}", choice, position, **values)
+
+
+def answer_all(store, token, choose=first_choice, **values):
+    """Answer to the end; the debrief."""
+    current = store.current(token)
+    while not current.done:
+        current = answer_one(store, token, choose, **values)
+    return current
+
+
+@contextmanager
+def told(sentence):
+    """The block raises StudyError with exactly this sentence."""
+    with pytest.raises(StudyError) as error:
+        yield
+    assert str(error.value) == sentence
+
+
+def query(store, sql, *values):
+    """Rows of a query, past the store."""
+    with closing(sqlite3.connect(store.file)) as connection:
+        return connection.execute(sql, values).fetchall()
+
+
+def bytes_of(store):
+    """The database with its companions, as they are on the disk."""
+    return b"".join(path.read_bytes() for path in sorted(store.folder.glob("study.db*")))
+
+
+def traces(store, participant):
+    """Everything random that the database has of a person."""
+    hashes = "SELECT token_sha256, withdrawal_sha256 FROM participant WHERE id = ?"
+    found = [participant, *query(store, hashes, participant)[0]]
+    for (trial,) in query(store, "SELECT id FROM trial WHERE participant = ?", participant):
+        found.append(trial)
+        found += [one for (one,) in query(store, "SELECT view_token FROM trial_option WHERE trial = ?", trial)]
+        found += [one for (one,) in query(store, "SELECT id FROM response WHERE trial = ?", trial)]
+    return found

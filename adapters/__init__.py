@@ -1,6 +1,6 @@
-"""Small trainable parts for Stable Diffusion behind one Protocol: LoRA, Textual Inversion, and what comes next.
+"""Small trainable parts for Stable Diffusion behind one Protocol: LoRA, Textual Inversion, and any later method.
 
-`base` is the Protocol, `methods/` has one file a method, `formats/` reads and writes adapter files, `registry` finds
-the methods and opens files, `merge` averages and scales. Knows neither gradio nor ghibli_studio, and imports nothing
-heavy until an adapter is attached.
+`base` has the Protocol, `methods/` has one file per method, `formats/` reads and writes adapter files, `registry` finds
+the methods and opens files, `merge` merges and scales adapters. This package imports neither gradio nor ghibli_studio,
+and no heavy library before an adapter is attached.
 """

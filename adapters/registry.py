@@ -1,8 +1,8 @@
-"""Small trainable parts for Stable Diffusion behind one Protocol; a method is one module of this package.
+"""Finds the methods and opens adapter files: which method a file belongs to, and its tensors as that method needs them.
 
-A method's module has NAME, LABEL, SHORT_LABEL, SETTINGS, PRESETS, ADAPTER, `recognizes` and `settings_from_file`. It
-may have `fitted` (a foreign file's tensors as its settings say), and `scaled` and `averaged` (see `merging`).
-This package knows neither gradio nor ghibli_studio, and imports nothing heavy until an adapter is attached.
+A method is one module of `adapters.methods` with NAME, LABEL, SHORT_LABEL, SETTINGS, PRESETS, ADAPTER, `recognizes` and
+`settings_from_file`. It may have `normalize_state` (another program's tensors as the settings describe them),
+`export_files` (files for other programs), and `scale` and `merge` (see `adapters.merge`).
 """
 
 from __future__ import annotations
@@ -12,11 +12,11 @@ import pkgutil
 from functools import cache
 from pathlib import Path
 from types import ModuleType
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, cast
 
 from adapters import methods as methods_package
 from adapters.base import Adapter, AdapterSettings, Host
-from adapters.formats.compatibility import refuse_misfit
+from adapters.formats.compatibility import check_fit
 from adapters.formats.reader import Content, read
 from adapters.settings import StudioError
 
@@ -26,58 +26,58 @@ if TYPE_CHECKING:
 
 @cache
 def methods() -> dict[str, ModuleType]:
-    """Every method by its short name: the modules of this package that have a NAME."""
+    """Return every method by its short name: the modules of `adapters.methods` that have a NAME."""
     modules = [
-        importlib.import_module(f"{methods_package.__name__}.{found.name}")
-        for found in pkgutil.iter_modules(methods_package.__path__)
+        importlib.import_module(f"{methods_package.__name__}.{info.name}")
+        for info in pkgutil.iter_modules(methods_package.__path__)
     ]
     return {module.NAME: module for module in modules if hasattr(module, "NAME")}
 
 
 def method(name: str) -> ModuleType:
-    """The module of one method; raises StudioError for an unknown name."""
+    """Return the module of one method; raise StudioError for an unknown name."""
     if name not in methods():
         raise StudioError(f"there is no method {name!r}; known are {', '.join(methods())}")
     return methods()[name]
 
 
 def build(name: str, settings: AdapterSettings) -> Adapter:
-    """A new, untrained adapter, not yet attached."""
-    return method(name).ADAPTER(settings)
+    """Return a new, untrained adapter, not yet attached."""
+    return cast(Adapter, method(name).ADAPTER(settings))
 
 
 def open_file(path: Path) -> Adapter:
-    """The adapter that a file describes, not yet attached; raises StudioError for a file of no known method."""
-    return described(Path(path), read(path, tensors=False))
+    """Return the adapter of a file, not yet attached; raise StudioError for a file of no known method."""
+    return adapter_from_content(Path(path), read(path, tensors=False))
 
 
-def described(path: Path, content: Content) -> Adapter:
-    """The adapter that the content of a file is of."""
+def adapter_from_content(path: Path, content: Content) -> Adapter:
+    """Return the adapter that the content of a file belongs to, not yet attached."""
     for name, module in methods().items():
         if module.recognizes(content.shapes):
-            recipe = content.recipe
+            metadata = content.adapter_metadata
             settings = (
-                module.SETTINGS.checked(recipe["adapter"])
-                if "adapter" in recipe
+                module.SETTINGS.checked(metadata["adapter"])
+                if "adapter" in metadata
                 else module.settings_from_file(content.shapes, content.metadata)
             )
             return build(name, settings)
     shapes = content.shapes
     raise StudioError(
-        f"{path.name} has {len(shapes)} tensors (first: {next(iter(sorted(shapes)), 'none')}) of no layout known here; "
+        f"{path.name} has {len(shapes)} tensors (first: {next(iter(sorted(shapes)), 'none')}) in an unknown layout; "
         f"known are {', '.join(module.LABEL for module in methods().values())} as diffusers, kohya's sd-scripts and "
         "AUTOMATIC1111 write them"
     )
 
 
 def load_file(path: Path) -> tuple[Adapter, dict[str, Tensor]]:
-    """The adapter that a file describes, not attached, and its tensors as that adapter takes them."""
+    """Return the adapter of a file, not attached, and its tensors as that adapter loads them."""
     path = Path(path)
     content = read(path)
-    adapter, tensors = described(path, content), content.tensors
+    adapter, tensors = adapter_from_content(path, content), content.tensors or {}
     module = method(adapter.method)
-    if "adapter" not in content.recipe and hasattr(module, "fitted"):
-        tensors = module.fitted(tensors, content.metadata)
+    if "adapter" not in content.adapter_metadata and hasattr(module, "normalize_state"):
+        tensors = module.normalize_state(tensors, content.metadata)
     return adapter, tensors
 
 
@@ -85,8 +85,8 @@ def attach_file(path: Path, host: Host) -> tuple[Adapter, Host]:
     """Open, attach and load an adapter file; the host is left as it was if the file does not fit."""
     path = Path(path)
     content = read(path, tensors=False)
-    if "adapter" not in content.recipe:
-        refuse_misfit(path.name, content.shapes, host)
+    if "adapter" not in content.adapter_metadata:
+        check_fit(path.name, content.shapes, host)
     adapter, tensors = load_file(path)
     attached = adapter.attach(host)
     try:

@@ -1,38 +1,38 @@
-"""Base of all settings: frozen, checked, with errors in one sentence."""
+"""The base class of all settings (frozen, validated) and the error whose message users read."""
 
 from __future__ import annotations
 
 import difflib
 import re
-from typing import Any
+from typing import Any, Self
 
 from pydantic import BaseModel, ConfigDict, ValidationError
 
 
 class StudioError(ValueError):
-    """Something a person can mend: the message is one sentence with the value, the bound and the way out."""
+    """An error that the user can fix: the message is one sentence with the value, the bound and what to do."""
 
 
 class Settings(BaseModel):
-    """Base of all settings: frozen, checked, JSON; the docstring under a field is its help text."""
+    """Base of all settings: frozen, validated, saved as JSON; the docstring under a field is its help text."""
 
     model_config = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True)
 
     @classmethod
-    def checked(cls, values: dict[str, Any]) -> Settings:
-        """Build from plain values; a wrong one raises StudioError with its name, value and bound."""
+    def checked(cls, values: dict[str, Any]) -> Self:
+        """Build settings from plain values; raise StudioError with the name, value and bound of a wrong one."""
         try:
             return cls.model_validate(values)
         except ValidationError as error:
             raise StudioError(explain(error, cls)) from None
 
-    def changed(self, **values: Any) -> Settings:
-        """A checked copy with some values replaced."""
+    def changed(self, **values: Any) -> Self:
+        """Return a validated copy with some values replaced."""
         return type(self).checked({**self.model_dump(), **values})
 
 
 def explain(error: ValidationError, settings: type[BaseModel]) -> str:
-    """Turn pydantic's report into one sentence a person can act on."""
+    """Turn pydantic's report into one sentence for the user."""
     sentences = []
     for problem in error.errors(include_url=False, include_context=False):
         name = ".".join(str(part) for part in problem["loc"])

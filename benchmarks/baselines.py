@@ -1,9 +1,9 @@
-"""What others do, as endless generators of seconds: one value a step (or a batch of pictures).
+"""Baselines: what other programs do, as endless generators of seconds, one value per step (or per batch of images).
 
-- reference: what the public example scripts do every step: the picture through the autoencoder, the caption through the
-  text encoder, eager, plain AdamW; on a GPU fp16 autocast with float32 masters, on a CPU float32 as accelerate has it
-  when nothing is chosen; Textual Inversion trains the whole embedding table and puts every other row back;
-- cached: latents (and for LoRA the text states) computed once, half precision where the device computes in it, fused
+- reference: what the public example scripts do in every step: the image through the autoencoder, the caption through
+  the text encoder, eager, plain AdamW; on a GPU fp16 autocast with float32 weights, on a CPU float32, which is
+  accelerate's default; Textual Inversion trains the entire embedding table and restores every other row;
+- cached: latents (and for LoRA the text states) computed once, half precision if the device supports it, fused
   AdamW;
 - tuned: cached, channels-last, torch.compile.
 
@@ -14,12 +14,12 @@ from __future__ import annotations
 
 import copy
 import time
-from collections.abc import Callable, Iterator
-from typing import TYPE_CHECKING
+from collections.abc import Callable, Generator
+from typing import TYPE_CHECKING, Any
 
 from adapters.methods.lora import LoraSettings
 from ghibli_studio.models.base_model import BaseModel
-from ghibli_studio.training.diffusion import add_noise, noise_levels
+from ghibli_studio.training.diffusion import add_noise, alphas_cumprod
 
 if TYPE_CHECKING:
     import torch
@@ -28,11 +28,11 @@ if TYPE_CHECKING:
 
 ARMS = ("reference", "cached", "tuned")
 PLACEHOLDER = 7
-"""The row of the embedding table that stands for the learned word."""
+"""The row of the embedding table for the learned word."""
 
 
 def precision(base: BaseModel, arm: str) -> torch.dtype:
-    """What the arm computes in."""
+    """Return the dtype that the arm computes in."""
     import torch
 
     if arm != "reference":
@@ -40,8 +40,8 @@ def precision(base: BaseModel, arm: str) -> torch.dtype:
     return torch.float16 if base.device.type == "cuda" else torch.float32
 
 
-def seconds(step: Callable[[], object], device: torch.device) -> Iterator[float]:
-    """How long each call takes, the device's work included."""
+def time_calls(step: Callable[[], object], device: torch.device) -> Generator[float, None, None]:
+    """Yield the duration of each call, including the work of the GPU."""
     import torch
 
     while True:
@@ -52,8 +52,8 @@ def seconds(step: Callable[[], object], device: torch.device) -> Iterator[float]
         yield time.perf_counter() - started
 
 
-def lora(base: BaseModel, arm: str, batch: int) -> Iterator[float]:
-    """Seconds of each step of a LoRA training, batch after batch."""
+def lora(base: BaseModel, arm: str, batch: int) -> Generator[float, None, None]:
+    """Yield the seconds of each step of a LoRA training."""
     import torch
     from peft import LoraConfig
 
@@ -62,7 +62,7 @@ def lora(base: BaseModel, arm: str, batch: int) -> Iterator[float]:
     unet.add_adapter(
         LoraConfig(
             r=settings.rank,
-            lora_alpha=settings.lora_alpha,
+            lora_alpha=settings.lora_alpha,  # type: ignore[arg-type]  # peft computes with a float just as well
             lora_dropout=settings.lora_dropout,
             init_lora_weights="gaussian",
             target_modules=list(settings.target_modules),
@@ -74,28 +74,28 @@ def lora(base: BaseModel, arm: str, batch: int) -> Iterator[float]:
         parameter.data = parameter.data.float()
     dtype = precision(base, arm)
     text_encoder = copy.deepcopy(base.host.text_encoder).to(dtype)
-    pictures, ids = _pictures(base, arm, batch), _ids(base, batch)
+    next_latents, ids = _latents_source(base, arm, batch), _ids(base, batch)
     with torch.no_grad():
         states = text_encoder(ids)[0].to(dtype)
-    learn = _Learner(base, arm, parameters, lr=1e-4)
+    training_step = _TrainingStep(base, arm, parameters, lr=1e-4)
 
     def step() -> None:
         with torch.no_grad():
             text = text_encoder(ids)[0] if arm == "reference" else states
-        learn(net, pictures(), lambda: text)
+        training_step(net, next_latents(), lambda: text)
 
-    yield from seconds(step, base.device)
+    yield from time_calls(step, base.device)
 
 
-def ti(base: BaseModel, arm: str, batch: int) -> Iterator[float]:
-    """Seconds of each step of a Textual Inversion, batch after batch."""
+def ti(base: BaseModel, arm: str, batch: int) -> Generator[float, None, None]:
+    """Yield the seconds of each step of a Textual Inversion training."""
     import torch
 
     unet, net = _unet(base, arm)
     unet.train()
-    text_encoder = copy.deepcopy(base.host.text_encoder).float()
+    text_encoder: Any = copy.deepcopy(base.host.text_encoder).float()
     table = text_encoder.get_input_embeddings()
-    pictures, ids = _pictures(base, arm, batch), _ids(base, batch)
+    next_latents, ids = _latents_source(base, arm, batch), _ids(base, batch)
     others = torch.ones(len(table.weight), dtype=torch.bool, device=base.device)
     others[PLACEHOLDER] = False
     original = table.weight.detach().clone()
@@ -107,19 +107,19 @@ def ti(base: BaseModel, arm: str, batch: int) -> Iterator[float]:
         table.register_forward_hook(
             lambda module, arguments, rows: torch.where((arguments[0] == PLACEHOLDER).unsqueeze(-1), vector, rows)
         )
-    learn = _Learner(base, arm, parameters, lr=5e-4, clipped=False)
+    training_step = _TrainingStep(base, arm, parameters, lr=5e-4, clipped=False)
 
     def step() -> None:
-        learn(net, pictures(), lambda: text_encoder(ids)[0].to(unet.dtype))
+        training_step(net, next_latents(), lambda: text_encoder(ids)[0].to(unet.dtype))
         if arm == "reference":
             with torch.no_grad():
                 table.weight[others] = original[others]
 
-    yield from seconds(step, base.device)
+    yield from time_calls(step, base.device)
 
 
-def sampling(base: BaseModel, arm: str, batch: int, steps: int, guidance_scale: float) -> Iterator[float]:
-    """Seconds of each batch of pictures: DPM-Solver++ with guidance, and the autoencoder."""
+def sampling(base: BaseModel, arm: str, batch: int, steps: int, guidance_scale: float) -> Generator[float, None, None]:
+    """Yield the seconds of each batch of images: DPM-Solver++ with guidance, and the autoencoder."""
     import torch
     from diffusers import DPMSolverMultistepScheduler
 
@@ -131,27 +131,27 @@ def sampling(base: BaseModel, arm: str, batch: int, steps: int, guidance_scale: 
     scheduler = DPMSolverMultistepScheduler.from_config(base.scheduler_config)
 
     @torch.no_grad()
-    def drawn() -> None:
+    def generate() -> None:
         states = text_encoder(_ids(base, 2 * batch))[0]
         scheduler.set_timesteps(steps, device=base.device)
         latents = torch.randn((batch, *base.description.latent_shape), device=base.device, dtype=dtype)
         for timestep in scheduler.timesteps:
             doubled = torch.cat([latents, latents]).contiguous(memory_format=layout)
-            without, following = net(doubled, timestep, states, return_dict=False)[0].chunk(2)
-            guided = without + guidance_scale * (following - without)
+            unconditional, conditional = net(doubled, timestep, states, return_dict=False)[0].chunk(2)
+            guided = unconditional + guidance_scale * (conditional - unconditional)
             latents = scheduler.step(guided, timestep, latents, return_dict=False)[0]
         vae.decode(latents / vae.config.scaling_factor, return_dict=False)[0].float().cpu()
 
-    yield from seconds(drawn, base.device)
+    yield from time_calls(generate, base.device)
 
 
-class _Learner:
-    """Noise, prediction, loss and one step of AdamW, as the example scripts have it."""
+class _TrainingStep:
+    """One training step like in the example scripts: noise, prediction, loss and AdamW."""
 
     def __init__(self, base: BaseModel, arm: str, parameters: list[nn.Parameter], *, lr: float, clipped: bool = True):
         import torch
 
-        self.device, self.levels, self.parameters = base.device, noise_levels(base), parameters
+        self.device, self.alpha_bars, self.parameters = base.device, alphas_cumprod(base), parameters
         self.dtype, self.clipped = precision(base, arm), clipped
         self.eager = arm == "reference"
         self.optimizer = torch.optim.AdamW(parameters, lr=lr, fused=not self.eager)
@@ -162,8 +162,8 @@ class _Learner:
         import torch
 
         noise = torch.randn_like(latents)
-        timesteps = torch.randint(len(self.levels), (len(latents),), device=self.device)
-        alpha_bar = self.levels[timesteps].view(-1, 1, 1, 1)
+        timesteps = torch.randint(len(self.alpha_bars), (len(latents),), device=self.device)
+        alpha_bar = self.alpha_bars[timesteps].view(-1, 1, 1, 1)
         half = self.dtype != torch.float32
         with torch.autocast(self.device.type, self.dtype if half else torch.bfloat16, enabled=half):
             noisy = add_noise(latents, noise, alpha_bar).to(self.dtype)
@@ -176,7 +176,7 @@ class _Learner:
         self.scaler.step(self.optimizer)
         self.scaler.update()
         self.optimizer.zero_grad(set_to_none=not self.eager)
-        loss.item()  # every script tells the loss of every step
+        loss.item()  # every script logs the loss of every step
 
 
 def _layout(arm: str) -> torch.memory_format:
@@ -185,34 +185,35 @@ def _layout(arm: str) -> torch.memory_format:
     return torch.channels_last if arm == "tuned" else torch.contiguous_format
 
 
-def _unet(base: BaseModel, arm: str) -> tuple[nn.Module, nn.Module]:
-    """A copy of the UNet in the arm's precision and layout, and what is called for a prediction."""
+def _unet(base: BaseModel, arm: str) -> tuple[Any, Any]:
+    """Return a copy of the UNet in the arm's precision and layout, and the module to call for a prediction."""
     import torch
 
-    unet = copy.deepcopy(base.host.unet).to(precision(base, arm), memory_format=_layout(arm))
+    unet: Any = copy.deepcopy(base.host.unet)
+    unet = unet.to(precision(base, arm), memory_format=_layout(arm))
     return unet, torch.compile(unet) if arm == "tuned" else unet
 
 
-def _pictures(base: BaseModel, arm: str, batch: int) -> Callable[[], Tensor]:
-    """What gives the latents of a batch: the autoencoder every time, or what was kept."""
+def _latents_source(base: BaseModel, arm: str, batch: int) -> Callable[[], Tensor]:
+    """Return a function that returns the latents of a batch: encoded every time, or computed once."""
     import torch
 
     dtype, side = precision(base, arm), base.description.resolution
     if arm != "reference":
         latents = torch.randn((batch, *base.description.latent_shape), device=base.device)
         return lambda: latents
-    vae = copy.deepcopy(base.vae).to(dtype)
+    vae: Any = copy.deepcopy(base.vae).to(dtype)
     pixels = torch.randn((batch, 3, side, side), device=base.device, dtype=dtype)
 
     @torch.no_grad()
-    def encoded() -> Tensor:
+    def encode() -> Tensor:
         return vae.encode(pixels).latent_dist.sample() * vae.config.scaling_factor
 
-    return encoded
+    return encode
 
 
 def _ids(base: BaseModel, batch: int) -> Tensor:
-    """Token ids (batch, limit) with the placeholder in each."""
+    """Return token ids (batch, limit) with the placeholder in each row."""
     import torch
 
     limit = base.description.token_limit

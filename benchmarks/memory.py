@@ -1,8 +1,8 @@
-"""How much memory a training step needs, computed: every tensor is counted while it lives, and none is filled.
+"""The memory that a training step needs, computed: every tensor is counted while it is alive, and none has data.
 
-PyTorch's meta device has shapes and dtypes but no data, so that a full-size step is walked through, forward, backward
-and AdamW, in seconds on any machine: `python -m benchmarks.memory` prints the tables of `docs/gpu.md`. What a CUDA GPU
-does otherwise is put in its place: bfloat16 autocast, and attention that keeps no matrix of scores.
+PyTorch's meta device has shapes and dtypes but no data, so a full-size step (forward, backward, AdamW) takes seconds
+on any machine: `python -m benchmarks.memory` prints the tables of `docs/gpu.md`. What a CUDA GPU
+does differently is emulated: bfloat16 autocast, and attention that keeps no matrix of scores.
 """
 
 from __future__ import annotations
@@ -23,46 +23,47 @@ from ghibli_studio.models.tokenizer import load_tokenizer
 
 GB = 10**9
 CARDS = (8, 12, 16, 24, 80)
-"""Memory of usual GPUs, GB."""
+"""Memory of common GPUs, GB."""
 TOKENS = 77
 MARGIN = 1.15
-"""Working space of kernels and gaps between blocks are not counted: assumed to be this much more, and CONTEXT."""
+"""Factor for what is not counted, assumed: the workspace of kernels, and fragmentation."""
 CONTEXT = 0.6 * GB
-"""What CUDA and its libraries take for themselves; assumed."""
+"""What CUDA and its libraries use themselves, assumed."""
 
 
 @dataclass(frozen=True)
 class Budget:
-    """Bytes of one training step at its worst moment."""
+    """Bytes of one training step at its peak."""
 
     weights: int
-    """Frozen, as the studio loads them on a GPU: UNet and autoencoder in bfloat16, text encoder in float32."""
-    trained: int
+    """Frozen weights, as the studio loads them on a GPU: UNet and autoencoder in bfloat16, text encoder in float32."""
+    adapter: int
     """The adapter and AdamW's two moments, float32."""
-    passing: int
-    """What else lives at the worst moment: activations, gradients, copies in half precision."""
+    activations: int
+    """Everything else at the peak: activations, gradients, copies in half precision."""
 
     @property
     def total(self) -> int:
-        """All of it, with what cannot be counted."""
-        return int((self.weights + self.trained + self.passing) * MARGIN + CONTEXT)
+        """All of it, with the margin for what is not counted."""
+        return int((self.weights + self.adapter + self.activations) * MARGIN + CONTEXT)
 
 
 @contextmanager
-def counted() -> Iterator[dict[str, int]]:
-    """Count the bytes of all tensors that are made inside, while they live: `{"now": ..., "peak": ...}`."""
+def count_bytes() -> Iterator[dict[str, int]]:
+    """Count the bytes of all tensors that are created inside, while they are alive: `{"now": ..., "peak": ...}`."""
     import torch
     from torch.utils._python_dispatch import TorchDispatchMode
     from torch.utils._pytree import tree_leaves
 
-    held, known = {"now": 0, "peak": 0}, set()
+    held = {"now": 0, "peak": 0}
+    known: set[int] = set()
 
     def forget(key: int, size: int) -> None:
         known.discard(key)
         held["now"] -= size
 
     class Counter(TorchDispatchMode):
-        """Looks at what every operation returns."""
+        """Counts what every operation returns."""
 
         def __torch_dispatch__(self, function, types, arguments=(), keywords=None):
             result = function(*arguments, **(keywords or {}))
@@ -80,11 +81,11 @@ def counted() -> Iterator[dict[str, int]]:
 
 
 @contextmanager
-def like_cuda() -> Iterator[None]:
-    """Inside, the functions of a UNet keep what they keep on a CUDA GPU under bfloat16 autocast.
+def cuda_kernels() -> Iterator[None]:
+    """Make the functions of a UNet keep the tensors that they keep on a CUDA GPU with bfloat16 autocast.
 
     Norms compute in float32, products and convolutions in bfloat16 (PyTorch's lists of autocast operations); attention
-    saves its inputs, its output and one float32 a query and head (Dao 2023, arXiv:2307.08691).
+    saves its inputs, its output and one float32 per query and head (Dao 2023, arXiv:2307.08691).
     """
     import torch
     from torch.nn import functional
@@ -127,10 +128,10 @@ def like_cuda() -> Iterator[None]:
 
 @cache
 def budget(method: str, batch: int, *, checkpointing: bool = False, pixels: int = 512) -> Budget:
-    """Of the second step (the moments are there) in bfloat16 at full size, with the method's default settings."""
+    """Return the bytes of the second step (with AdamW's moments) in bfloat16, for the method's default settings."""
     import torch
 
-    with torch.device("meta"), counted() as held:
+    with torch.device("meta"), count_bytes() as held:
         unet, vae = (sd15.build(part, torch.bfloat16) for part in ("unet", "vae"))
         text_encoder = sd15.build("text_encoder")
         for module in (unet, vae, text_encoder):
@@ -139,7 +140,7 @@ def budget(method: str, batch: int, *, checkpointing: bool = False, pixels: int 
             unet.enable_gradient_checkpointing()
         weights = held["now"]
         adapter = registry.build(method, preset("default", method).adapter)
-        with patch.object(torch.Tensor, "cpu", lambda tensor: tensor):  # there is no data to bring over
+        with patch.object(torch.Tensor, "cpu", lambda tensor: tensor):  # there is no data to copy
             adapter.attach(Host(unet, text_encoder, load_tokenizer(MINIATURE)))
         unet.train()
         parameters = adapter.parameters()
@@ -150,10 +151,10 @@ def budget(method: str, batch: int, *, checkpointing: bool = False, pixels: int 
         for _ in range(2):
             held["peak"] = held["now"]
             text = text_encoder(ids)[0].to(torch.bfloat16)
-            with like_cuda():
+            with cuda_kernels():
                 prediction = unet(latents.to(torch.bfloat16), timesteps, text, return_dict=False)[0].float()
                 loss = (prediction - latents).pow(2).mean()
-                loss.backward()  # here, since what was checkpointed is computed again
+                loss.backward()  # inside the context, because checkpointed parts are computed again
             optimizer.step()
             optimizer.zero_grad()
             del text, prediction, loss
@@ -162,13 +163,13 @@ def budget(method: str, batch: int, *, checkpointing: bool = False, pixels: int 
 
 
 def largest_batch(method: str, card: int, *, checkpointing: bool) -> int:
-    """The largest batch that fits a card of so many GB, 0 where not even one picture does: a picture costs the same."""
+    """Return the largest batch that fits a GPU of `card` GB, 0 if not even one image fits."""
     one, two = (budget(method, batch, checkpointing=checkpointing).total for batch in (1, 2))
     return max((card * GB - one) // (two - one) + 1, 0)
 
 
 def table() -> str:
-    """Markdown: cards, and the largest batches that fit."""
+    """Return Markdown: the largest batch that fits each GPU."""
     head = ["GPU memory", "LoRA", "LoRA, checkpointing", "Textual Inversion", "Textual Inversion, checkpointing"]
     lines = [head, ["---"] * len(head)]
     for card in CARDS:
@@ -178,14 +179,14 @@ def table() -> str:
 
 
 def parts(batches: tuple[int, ...] = (1, 4, 8)) -> str:
-    """Markdown: what the parts take."""
-    head = ["method", "batch", "checkpointing", "frozen weights", "adapter and AdamW", "passing", "with margin"]
+    """Return Markdown: the memory of each part."""
+    head = ["method", "batch", "checkpointing", "frozen weights", "adapter and AdamW", "activations", "with margin"]
     lines = [head, ["---"] * len(head)]
     for method in ("lora", "ti"):
         for checkpointing in (False, True):
             for batch in batches:
-                found = budget(method, batch, checkpointing=checkpointing)
-                sizes = (found.weights, found.trained, found.passing, found.total)
+                step = budget(method, batch, checkpointing=checkpointing)
+                sizes = (step.weights, step.adapter, step.activations, step.total)
                 cells = [method, str(batch), "on" if checkpointing else "off"]
                 lines.append(cells + [f"{size / GB:.2f} GB" for size in sizes])
     return "\n".join("| " + " | ".join(cells) + " |" for cells in lines)

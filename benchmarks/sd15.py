@@ -1,6 +1,6 @@
-"""Stable Diffusion 1.5 from its real configuration, with random weights: every cost of the real one, no download.
+"""Stable Diffusion 1.5 with its real configuration and random weights: it costs the same, and nothing is downloaded.
 
-The tokenizer is the miniature's, since CLIP's vocabulary is not ours to bundle; its ids are within CLIP's table.
+The tokenizer is the miniature's, because CLIP's vocabulary cannot be bundled; its ids are within CLIP's table.
 """
 
 from __future__ import annotations
@@ -14,7 +14,6 @@ from ghibli_studio.miniature import WEIGHTS
 
 if TYPE_CHECKING:
     import torch
-    from torch import nn
 
 
 UNET: dict[str, Any] = {
@@ -34,7 +33,7 @@ UNET: dict[str, Any] = {
     "norm_num_groups": 32,
     "norm_eps": 1e-5,
     "cross_attention_dim": 768,
-    "attention_head_dim": 8,  # a historic misnomer: eight heads
+    "attention_head_dim": 8,  # a historic misnomer: this is the number of heads
 }
 VAE: dict[str, Any] = {
     "sample_size": 512,
@@ -76,11 +75,11 @@ SCHEDULER: dict[str, Any] = {
     "trained_betas": None,
 }
 PARAMETERS = {"unet": 859_520_964, "vae": 83_653_863, "text_encoder": 123_060_480}
-"""Numbers of weights of the published model, by which a wrong configuration would be found out."""
+"""Parameters of the published model, which would reveal a wrong configuration."""
 
 
-def build(part: str, dtype: torch.dtype | None = None) -> nn.Module:
-    """One part (`unet`, `vae` or `text_encoder`) with torch's own random start, on torch's default device; float32."""
+def build(part: str, dtype: torch.dtype | None = None) -> Any:
+    """Return one part (`unet`, `vae` or `text_encoder`) with random weights, on torch's default device; float32."""
     import torch
     from diffusers import AutoencoderKL, UNet2DConditionModel
     from transformers import CLIPTextConfig, CLIPTextModel
@@ -96,7 +95,7 @@ def build(part: str, dtype: torch.dtype | None = None) -> nn.Module:
 
 
 def write(folder: Path, device: str = "cpu") -> Path:
-    """A diffusers folder (2.1 GB, bfloat16) that `base_model.load` reads like the published one; returns it."""
+    """Write a diffusers folder (2.1 GB, bfloat16) that `base_model.load` reads like the published one; return it."""
     import torch
 
     for part in PARAMETERS:
@@ -104,7 +103,7 @@ def write(folder: Path, device: str = "cpu") -> Path:
             torch.manual_seed(0)
             module = build(part, torch.bfloat16)
         module.save_pretrained(folder / part)
-        del module  # the next one needs the room
+        del module  # the next part needs the memory
     shutil.copytree(WEIGHTS / "base/tokenizer", folder / "tokenizer")
     shutil.copy(WEIGHTS / "base/model_index.json", folder)
     (folder / "scheduler").mkdir()
@@ -113,5 +112,5 @@ def write(folder: Path, device: str = "cpu") -> Path:
 
 
 def count(module: torch.nn.Module) -> int:
-    """Weights of a module."""
+    """Return the number of a module's parameters."""
     return sum(parameter.numel() for parameter in module.parameters())

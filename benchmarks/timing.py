@@ -1,9 +1,9 @@
-"""Times the arms of one task and batch size; ratios; the table."""
+"""Timing of the arms of one task and batch size, their ratios, and the table."""
 
 from __future__ import annotations
 
 import statistics
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator, Iterator
 from contextlib import ExitStack, closing
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
 
 OURS = "ours"
-Arm = Callable[[], Iterator[float]]
+Arm = Callable[[], Generator[float, None, None]]
 
 
 @dataclass(frozen=True)
@@ -24,51 +24,51 @@ class Row:
     batch: int
     arm: str
     seconds: float
-    """Median of a step, or of a batch of pictures."""
-    pictures_per_second: float
+    """Median of a step, or of a batch of images."""
+    images_per_second: float
     peak_bytes: int | None
     """Of the GPU; None on a CPU, where all arms share one process."""
-    floor_seconds: float
-    """The least that the device could do it in."""
+    roofline_seconds: float
+    """The shortest possible time on this device."""
 
     @property
-    def share(self) -> float:
-        """Share of the floor that is reached, 0..1."""
-        return self.floor_seconds / self.seconds
+    def share_of_roofline(self) -> float:
+        """The roofline's time over the measured time, 0..1."""
+        return self.roofline_seconds / self.seconds
 
 
 def timed(
-    task: str, batch: int, arms: dict[str, Arm], device: torch.device, floor: float, *, warm: int, count: int
+    task: str, batch: int, arms: dict[str, Arm], device: torch.device, roofline: float, *, warm: int, count: int
 ) -> Iterator[Row]:
-    """Time every arm: on a CPU turn by turn, so that whatever else the machine does meets all alike.
+    """Time every arm: on a CPU in turns, so that other load on the machine affects all equally.
 
-    On a GPU one after the other, so that each has the memory to itself and its own peak is known.
+    On a GPU one after the other, so that each has the memory to itself and a peak of its own.
     """
     groups = [[name] for name in arms] if device.type == "cuda" else [list(arms)]
     for group in groups:
-        forget_peak(device)
-        took: dict[str, list[float]] = {name: [] for name in group}
+        reset_peak(device)
+        durations: dict[str, list[float]] = {name: [] for name in group}
         with ExitStack() as stack:
             clocks = {name: stack.enter_context(closing(arms[name]())) for name in group}
             for turn in range(warm + count):
                 for name, clock in clocks.items():
-                    one = next(clock)
+                    seconds = next(clock)
                     if turn >= warm:
-                        took[name].append(one)
-        for name, values in took.items():
+                        durations[name].append(seconds)
+        for name, values in durations.items():
             median = statistics.median(values)
-            yield Row(task, batch, name, median, batch / median, peak(device), floor)
+            yield Row(task, batch, name, median, batch / median, peak(device), roofline)
 
 
 def peak(device: torch.device) -> int | None:
-    """The most GPU memory held since it was last forgotten, bytes."""
+    """Return the peak of the GPU memory since the last `reset_peak`, bytes; None on a CPU."""
     import torch
 
     return torch.cuda.max_memory_allocated(device) if device.type == "cuda" else None
 
 
-def forget_peak(device: torch.device) -> None:
-    """Give unused GPU memory back and begin a new peak."""
+def reset_peak(device: torch.device) -> None:
+    """Free unused GPU memory and reset its peak."""
     import torch
 
     if device.type == "cuda":
@@ -77,31 +77,33 @@ def forget_peak(device: torch.device) -> None:
 
 
 def ratio(rows: list[Row], row: Row, to: str) -> float | None:
-    """How many times as fast as another arm of the same task and batch; None where that was not timed."""
+    """Return the speed relative to another arm of the same task and batch; None if that was not timed."""
     other = next((r for r in rows if (r.task, r.batch, r.arm) == (row.task, row.batch, to)), None)
     return other.seconds / row.seconds if other else None
 
 
 def line(rows: list[Row], row: Row) -> str:
-    """One row in words: time, speed, ratios to the arms timed so far, share of the floor."""
-    told = f"{row.task:8} batch {row.batch}  {row.arm:14} {row.seconds * 1e3:9.1f} ms  "
-    told += f"{row.pictures_per_second:8.2f} pictures/s  {row.share:5.0%} of the floor"
+    """Return one row as text: time, speed, ratios to the arms timed so far, share of the roofline."""
+    text = f"{row.task:8} batch {row.batch}  {row.arm:14} {row.seconds * 1e3:9.1f} ms  "
+    text += f"{row.images_per_second:8.2f} images/s  {row.share_of_roofline:5.0%} of the roofline"
     for arm in ("reference", "tuned"):
-        if row.arm != arm and (times := ratio(rows, row, arm)) is not None:
-            told += f"  {times:.2f}x {arm}"
-    return told + (f"  peak {row.peak_bytes / 2**30:.1f} GiB" if row.peak_bytes else "")
+        if row.arm != arm and (speedup := ratio(rows, row, arm)) is not None:
+            text += f"  {speedup:.2f}x {arm}"
+    return text + (f"  peak {row.peak_bytes / 2**30:.1f} GiB" if row.peak_bytes else "")
 
 
 def table(rows: list[Row]) -> str:
-    """Markdown: a row for each task and batch, a column for each arm (ms), ours against each, and the floor."""
+    """Return Markdown: a row per task and batch, a column per arm (ms), ratios to ours, share of the roofline."""
     arms = list(dict.fromkeys(row.arm for row in rows))
     others = [arm for arm in arms if not arm.startswith(OURS)]
-    head = ["task", "batch", *(f"{arm}, ms" for arm in arms), *(f"ours / {arm}" for arm in others), "share of floor"]
+    head = ["task", "batch", *(f"{arm}, ms" for arm in arms), *(f"ours / {arm}" for arm in others), "share of roofline"]
     lines = [head, ["---"] * len(head)]
     for task, batch in dict.fromkeys((row.task, row.batch) for row in rows):
-        found = {row.arm: row for row in rows if (row.task, row.batch) == (task, batch)}
-        mine = found.get(OURS)
-        cells = [f"{found[arm].seconds * 1e3:.1f}" if arm in found else "" for arm in arms]
-        cells += [f"{found[arm].seconds / mine.seconds:.2f}x" if mine and arm in found else "" for arm in others]
-        lines.append([task, str(batch), *cells, f"{mine.share:.0%}" if mine else ""])
+        timed_arms = {row.arm: row for row in rows if (row.task, row.batch) == (task, batch)}
+        ours = timed_arms.get(OURS)
+        cells = [f"{timed_arms[arm].seconds * 1e3:.1f}" if arm in timed_arms else "" for arm in arms]
+        cells += [
+            f"{timed_arms[arm].seconds / ours.seconds:.2f}x" if ours and arm in timed_arms else "" for arm in others
+        ]
+        lines.append([task, str(batch), *cells, f"{ours.share_of_roofline:.0%}" if ours else ""])
     return "\n".join("| " + " | ".join(cells) + " |" for cells in lines)

@@ -1,4 +1,4 @@
-"""The blind study: who sees what, what they answered, and what may be concluded. Knows neither torch nor the studio."""
+"""The blind study: plans, participants, answers and analysis. Independent of torch and of the studio."""
 
 from __future__ import annotations
 
@@ -7,4 +7,4 @@ QUESTIONS = ("buy", "landmark", "style")
 
 
 class StudyError(ValueError):
-    """Something a person can mend: the message is one sentence with the value, the bound and the way out."""
+    """An error that the user can fix; the message is one sentence with the value, the bound and what to do."""

@@ -1,8 +1,6 @@
 """Start the study's command line: `python -m study`."""
 
-import sys
-
-from study.cli.app import main
+from study.cli.app import run
 
 if __name__ == "__main__":
-    sys.exit(main())
+    run()

@@ -1,7 +1,7 @@
-"""A study on disk: `study.db` with everything that people see and answer, `key.db` with the origins of its pictures.
+"""A study on disk: `study.db` with what participants see and answer, `key.db` with the origins of its images.
 
-Every method is one transaction on a connection of its own, so a store may be shared by threads, and several processes
-may work on one folder. What has returned is on the disk. What a participant does is `participation`.
+Every method is one transaction on its own connection, so threads may share a store, and several processes may use one
+folder. What a method has returned is on disk. What a participant does is in `database.participation`.
 """
 
 from __future__ import annotations
@@ -16,35 +16,35 @@ from typing import Any
 
 from study import StudyError
 from study.database import audit_log, backup, connection_pool, export, key, participation, slots, status
-from study.database.creation import build, catalogue, insert_plans
+from study.database.creation import catalogue, create_files, insert_plans
 from study.database.participation import Joined
 from study.database.schema import migrate
 from study.database.status import Status, definition_of, require_state, study_row
-from study.database.transactions import opened, reading, row, rows, writing
-from study.database.trials import Current
+from study.database.transactions import only_row, reading, rows, writing
+from study.database.trials import CurrentTrial
 from study.design.definition import Definition
-from study.design.spec import Picture
+from study.design.spec import StimulusImage
 from study.replica import replication, restore
 
 
-def milliseconds() -> int:
-    """Now, since 1970, UTC."""
+def now_ms() -> int:
+    """Return the current time in milliseconds since 1970, UTC."""
     return time.time_ns() // 1_000_000
 
 
 def create(
-    folder: Path, definition: Definition, pictures: Sequence[Picture], clock: Callable[[], int] = milliseconds
+    folder: Path, definition: Definition, images: Sequence[StimulusImage], clock: Callable[[], int] = now_ms
 ) -> Store:
-    """A new draft with six places for a pilot; StudyError for pictures that do not make a study."""
+    """Create a draft with six slots for a pilot; raise StudyError for unsuitable images."""
     folder = Path(folder)
-    build(folder / "study.db", folder / "key.db", definition, pictures, clock())
+    create_files(folder / "study.db", folder / "key.db", definition, images, clock())
     return Store(folder, clock)
 
 
 class Store:
-    """One study's folder."""
+    """The folder of one study."""
 
-    def __init__(self, folder: Path, clock: Callable[[], int] = milliseconds):
+    def __init__(self, folder: Path, clock: Callable[[], int] = now_ms):
         self.folder = Path(folder)
         self.file = self.folder / "study.db"
         self._key_file = self.folder / "key.db"
@@ -54,66 +54,66 @@ class Store:
         migrate(self.file)
 
     def definition(self) -> Definition:
-        """What the study is."""
+        """Return the definition of the study."""
         with reading(self.file) as db:
             return definition_of(db)
 
     def status(self) -> Status:
-        """How far it is."""
+        """Return the progress of the study."""
         with reading(self.file) as db:
-            return status.read(db, self._clock())
+            return status.read_status(db, self._clock())
 
     def lock(self, analysis_sha256: str) -> str:
-        """Plan all places and open the study to participants; returns the sha256 over definition and analysis.
+        """Plan all slots and open the study to participants; return the sha256 over definition and analysis.
 
-        From now on neither the definition nor the pictures nor the plans change; the pilot is over.
+        From now on the definition, the images and the plans never change; the pilot is over.
         """
         if not re.fullmatch(r"[0-9a-f]{64}", analysis_sha256):
-            raise StudyError(f"the analysis is {analysis_sha256[:80]!r}; give its sha256, 64 hexadecimal digits")
-        self._demand("draft", "pilot")
-        origins = {stimulus: one.origin for stimulus, one in self._origins("lock").items()}
+            raise StudyError(f"the analysis is {analysis_sha256[:80]!r}; give its sha256 of 64 hexadecimal digits")
+        self._require_state("draft", "pilot")
+        origins = {stimulus: origin.origin for stimulus, origin in self._origins("lock").items()}
         now = self._clock()
         with writing(self.file) as db:
             require_state(study_row(db), "draft", "pilot")
             definition = definition_of(db)
             stimuli = [
-                (one["id"], one["role"], one["landmark"])
-                for one in rows(db, "SELECT id, role, landmark FROM stimulus ORDER BY id")
+                (stimulus["id"], stimulus["role"], stimulus["landmark"])
+                for stimulus in rows(db, "SELECT id, role, landmark FROM stimulus ORDER BY id")
             ]
             insert_plans(db, definition, "live", slots.live_numbers(definition), catalogue(stimuli, origins))
-            seal = hashlib.sha256(f"{definition.digest()}\n{analysis_sha256}\n".encode()).hexdigest()
-            db["study_version"].update(
-                1, {"state": "live", "locked_at": now, "analysis_sha256": analysis_sha256, "lock_sha256": seal}
+            lock_sha256 = hashlib.sha256(f"{definition.digest()}\n{analysis_sha256}\n".encode()).hexdigest()
+            db.table("study_version").update(
+                1, {"state": "live", "locked_at": now, "analysis_sha256": analysis_sha256, "lock_sha256": lock_sha256}
             )
             audit_log.append(
-                db, now, "locked", analysis_sha256=analysis_sha256, lock_sha256=seal, **audit_log.fingerprint(db)
+                db, now, "locked", analysis_sha256=analysis_sha256, lock_sha256=lock_sha256, **audit_log.fingerprint(db)
             )
-        return seal
+        return lock_sha256
 
     def close(self) -> None:
-        """End a live study for good: no answer comes in any more, and the origins may be read."""
+        """Close a live study permanently: it accepts no more answers, and the origins may be read."""
         now = self._clock()
         with writing(self.file) as db:
             require_state(study_row(db), "live")
-            db["study_version"].update(1, {"state": "closed", "closed_at": now})
+            db.table("study_version").update(1, {"state": "closed", "closed_at": now})
             db.execute("UPDATE slot SET state = 'void' WHERE state IN ('free', 'leased')")
-            complete = row(db, "SELECT count(*) AS n FROM slot WHERE state = 'complete' AND mode = 'live'")["n"]
+            complete = only_row(db, "SELECT count(*) AS n FROM slot WHERE state = 'complete' AND mode = 'live'")["n"]
             audit_log.append(db, now, "closed", complete=complete)
 
     def join(self, mode: str = "live", consent_version: str = "", token: str | None = None) -> Joined:
-        """A new participant with a place; StudyError if the study is full, closed or not locked, or without consent.
+        """Add a participant with a slot; raise StudyError without consent, or if the study is full or not live.
 
-        live and simulated need a live study and exclude each other; pilot a draft. The caller's own token makes joining
-        safe to repeat.
+        The modes live and simulated need a live study and exclude each other; pilot needs a draft. With the caller's
+        own token, joining is safe to repeat.
         """
         with writing(self.file) as db:
             joined = participation.join(db, mode, consent_version, self._clock(), token)
-            self._second().expect(db, joined.token)
-        self._second().settle(joined.token)
+            self._replica().mark_pending(db, joined.token)
+        self._replica().flush(joined.token)
         return joined
 
     def refusal(self, mode: str = "live") -> str | None:
-        """Why nobody can join just now; None if somebody can."""
+        """Return the reason why nobody can join at the moment; None if joining is possible."""
         try:
             with reading(self.file) as db:
                 participation.admit(db, mode, self._clock())
@@ -121,15 +121,15 @@ class Store:
             return str(error)
         return None
 
-    def current(self, token: str) -> Current:
-        """Where a participant is; StudyError for an unknown token, a lost place, and who comes after the closing."""
+    def current(self, token: str) -> CurrentTrial:
+        """Return the next trial or the debrief; raise StudyError for an unknown token, a lost slot, a closed study."""
         with writing(self.file) as db:
-            now = participation.current(db, token, self._clock())
-        self._second().settle(token)  # the next question tells that the last answer was kept
-        return now
+            current = participation.current(db, token, self._clock())
+        self._replica().flush(token)  # the next question confirms that the last answer is stored
+        return current
 
     def shown(self, token: str, trial_id: str) -> None:
-        """The pictures of a trial are on the screen: the server's clock starts, once."""
+        """Start the server's clock of a trial whose images are on the screen; only the first call counts."""
         with writing(self.file) as db:
             participation.shown(db, token, trial_id, self._clock())
 
@@ -142,153 +142,156 @@ class Store:
         position: int | None = None,
         client_ms: int | None = None,
         input: str = "",
-    ) -> Current:
-        """Write an answer and return where the participant is then; on the disk, and in the second store, by then.
+    ) -> CurrentTrial:
+        """Store an answer on disk and in the replica, and return the next trial.
 
-        A response id or trial that was answered before writes nothing. `choice` is "image" with a position from 1, or
-        a word of the trial's menu; `client_ms` the browser's time from showing to answering; `input` mouse, touch, pen,
-        keyboard or empty. StudyError for a trial or answer id of somebody else, and what the trial does not offer.
+        A response id or trial that was answered before changes nothing. `choice` is "image" with a position from 1, or
+        a word of the trial's menu; `client_ms` is the browser's time from showing to answering; `input` is mouse,
+        touch, pen, keyboard or empty. Raises StudyError for a trial or answer id of another participant, and for a
+        choice that the trial does not offer.
         """
         with writing(self.file) as db:
-            now = participation.answer(
+            current = participation.answer(
                 db, token, trial_id, response_id, choice, position, client_ms, input, self._clock()
             )
-            self._second().expect(db, token)
-        self._second().settle(token)
-        return now
+            self._replica().mark_pending(db, token)
+        self._replica().flush(token)
+        return current
 
-    def held(self) -> AbstractContextManager[None]:
-        """Keep connections open while people answer; within, an answer takes a third of the time."""
-        return connection_pool.kept(self.file)
+    def pooled_connections(self) -> AbstractContextManager[None]:
+        """Reuse connections inside the block, while participants answer; an answer then takes a third of the time."""
+        return connection_pool.pooled(self.file)
 
-    def hold(self) -> None:
-        """Keep connections open from now on, until the study is moved or the process ends."""
-        connection_pool.keep(self.file)
+    def open_connection_pool(self) -> None:
+        """Reuse connections from now on, until the study is moved or the process ends."""
+        connection_pool.open_pool(self.file)
 
     def move(self, folder: Path) -> None:
-        """Rename the folder; OSError where that is not possible.
+        """Rename the folder; raise OSError if that is not possible.
 
-        Connections that are held are closed before: a later one would delete the log of a study that has come into the
-        place of this one.
+        Pooled connections are closed first: if they closed later, they would delete the log of another study that was
+        put in the old folder meanwhile.
         """
-        connection_pool.drop(self.file)
+        connection_pool.close_pool(self.file)
         self.folder.rename(folder)
 
     def image(self, view_token: str) -> bytes:
-        """The PNG behind a view token; StudyError if there is none."""
+        """Return the PNG for a view token; raise StudyError if there is none."""
         with reading(self.file) as db:
             return participation.image(db, view_token)
 
     def withdraw(self, code: str) -> int:
-        """Delete all of a person by the withdrawal code, free the place; returns how many answers were deleted.
+        """Delete all data of the participant with this code and free the slot; return the number of deleted answers.
 
-        The file is rewritten without the deleted rows, so that its bytes are gone as well; copies by `backup` have to
-        be replaced. A second store deletes first: NotKept, and nothing deleted, where it cannot. Works after closing.
+        The file is rewritten without the deleted rows, so that no bytes remain; copies by `backup` have to be replaced.
+        The replica is deleted first; raises ReplicaError, with nothing deleted, if that is not possible. Works after
+        the close.
         """
         with reading(self.file) as db:
-            person, mode = participation.holder(db, code)
+            participant, mode = participation.find_by_code(db, code)
         if mode == "live":
-            self._second().forget(person)
+            self._replica().delete_participant(participant)
         with writing(self.file) as db:
             mode, answers = participation.withdraw(db, code)
             audit_log.append(db, self._clock(), "withdrawn", mode=mode)
-        self._scrub()
+        backup.scrub(self.file)
         return answers
 
     def clear_pilot(self) -> int:
-        """Delete all that pilot participants left; returns how many they were."""
+        """Delete all pilot participants; return how many there were."""
         with writing(self.file) as db:
-            people = rows(db, "SELECT id FROM participant WHERE mode = 'pilot'")
-            for person in people:
-                participation.delete(db, person["id"])
+            pilots = rows(db, "SELECT id FROM participant WHERE mode = 'pilot'")
+            for pilot in pilots:
+                participation.delete(db, pilot["id"])
             if study_row(db)["state"] == "pilot":
-                db["study_version"].update(1, {"state": "draft"})
-            audit_log.append(db, self._clock(), "pilot cleared", participants=len(people))
-        self._scrub()
-        return len(people)
+                db.table("study_version").update(1, {"state": "draft"})
+            audit_log.append(db, self._clock(), "pilot cleared", participants=len(pilots))
+        backup.scrub(self.file)
+        return len(pilots)
 
     def expire(self, now: int | None = None) -> int:
-        """If no place is free, free those left for `lease_minutes`; returns how many. `join` does it by itself."""
+        """If no slot is free, free those inactive for `lease_minutes`; return how many. `join` does this itself."""
         now = self._clock() if now is None else now
         with writing(self.file) as db:
             return sum(slots.expire(db, definition_of(db), mode, now) for mode in ("live", "pilot"))
 
     def completion_codes(self) -> list[str]:
-        """Codes of all who finished, in the order of the alphabet, to check a panel's list against."""
+        """Return the completion codes of all complete participants, sorted, to compare with the list of a panel."""
         with reading(self.file) as db:
-            found = rows(db, "SELECT completion_code FROM participant WHERE mode = 'live' AND state = 'complete'")
-        return sorted(one["completion_code"] for one in found)
+            complete = rows(db, "SELECT completion_code FROM participant WHERE mode = 'live' AND state = 'complete'")
+        return sorted(participant["completion_code"] for participant in complete)
 
     def backup(self, path: Path) -> None:
-        """A consistent copy of study.db in one file, while people answer; the key is not in it."""
+        """Write a consistent copy of study.db in one file, while participants answer; it does not contain the key."""
         backup.backup(self.file, Path(path))
 
     def export_rows(self) -> list[dict[str, Any]]:
-        """All answers of those who finished, with origins, for the analysis; StudyError unless the study is closed.
+        """Return the answers of complete participants with origins; raise StudyError unless the study is closed.
 
-        Keys are the fields of `answers.Row`. That the key was opened is in the audit before it is.
+        Keys are the fields of `analysis.answers.Row`. The audit log has the opening of the key before it is opened.
         """
         origins = self._opened_key("analysis")
         with reading(self.file) as db:
             return export.analysis_rows(db, origins)
 
-    def export(self, folder: Path, more: Mapping[str, str] | None = None) -> Path:
-        """Write a closed study's tables, codebook, copy and checksums into a new folder; returns it.
+    def export(self, folder: Path, extra_files: Mapping[str, str] | None = None) -> Path:
+        """Write tables, codebook, database and checksums of a closed study into a new folder; return the folder.
 
-        `more` are further files, name -> text, under the same checksums.
+        `extra_files` are further files, name -> text, with checksums as well.
         """
         origins = self._opened_key("export")
         with reading(self.file) as db:
             tables = export.tables(db, origins)
             definition = study_row(db)["definition"]
-        return export.write(Path(folder), tables, definition, self.backup, more or {})
+        return export.write(Path(folder), tables, definition, self.backup, extra_files or {})
 
-    def pictures(self, purpose: str) -> list[Picture]:
-        """The blind copies with their origins, to create another study of; StudyError while the study is live.
+    def stimulus_images(self, purpose: str) -> list[StimulusImage]:
+        """Return the blind copies with their origins; raise StudyError while the study is live.
 
-        What for is in the audit, as every opening of the key.
+        Another study can be created from them. The audit log records the purpose, as for every opening of the key.
         """
-        self._demand("draft", "pilot", "closed")
+        self._require_state("draft", "pilot", "closed")
         origins = self._origins(purpose)
         with reading(self.file) as db:
-            return [
-                Picture(one["role"], one["landmark"], origins[one["id"]].origin, one["image"], origins[one["id"]].facts)
-                for one in rows(db, "SELECT id, role, landmark, image FROM stimulus ORDER BY id")
-            ]
+            stimuli = rows(db, "SELECT id, role, landmark, image FROM stimulus ORDER BY id")
+        return [
+            StimulusImage(
+                stimulus["role"],
+                stimulus["landmark"],
+                origins[stimulus["id"]].origin,
+                stimulus["image"],
+                origins[stimulus["id"]].metadata,
+            )
+            for stimulus in stimuli
+        ]
 
     def audit(self) -> list[dict[str, Any]]:
-        """What was done to the study, oldest first: seq, at (ms), action, detail, previous, hash."""
+        """Return the audit log, oldest entry first: seq, at (ms), action, detail, previous, hash."""
         with reading(self.file) as db:
             return audit_log.entries(db)
 
     def audit_chain_ok(self) -> bool:
-        """True if no entry was changed, and definition, pictures and plans are those that were locked."""
+        """Return True if no entry was changed, and definition, images and plans are those that were locked."""
         with reading(self.file) as db:
             return audit_log.intact(db)
 
-    def meet_second(self) -> restore.Restored:
-        """Take in what the second store has, and write what it lacks; NotKept where it cannot be reached."""
-        return self._second().begin()
+    def sync_replica(self) -> restore.RestoreSummary:
+        """Restore what the replica has, and write what it lacks; raise ReplicaError if it is unreachable."""
+        return self._replica().sync()
 
-    def _second(self) -> replication.Second:
-        return replication.of(self.file, self._clock)
+    def _replica(self) -> replication.Replica:
+        return replication.replica_of(self.file, self._clock)
 
-    def _demand(self, *states: str) -> None:
+    def _require_state(self, *states: str) -> None:
         with reading(self.file) as db:
             require_state(study_row(db), *states)
 
     def _opened_key(self, purpose: str) -> dict[str, key.Origin]:
-        self._demand("closed")
+        self._require_state("closed")
         return self._origins(purpose)
 
     def _origins(self, purpose: str) -> dict[str, key.Origin]:
         with writing(self.file) as db:
-            stimuli = [one["id"] for one in rows(db, "SELECT id FROM stimulus")]
+            stimuli = [stimulus["id"] for stimulus in rows(db, "SELECT id FROM stimulus")]
             audit_log.append(db, self._clock(), "key opened", purpose=purpose)
         return key.read(self._key_file, stimuli)
-
-    def _scrub(self) -> None:
-        """Rewrite the file: rows that once moved between pages may have left copies where secure_delete never comes."""
-        with opened(self.file) as db:
-            db.vacuum()
-            db.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchall()

@@ -1,20 +1,20 @@
 """The page is up before anything heavy is imported."""
 
 import os
-import socket
 import subprocess
 import sys
 import time
 import urllib.request
 from pathlib import Path
 
-from tests.support.study_project import studied
+from tests.support.ports import free_port
+from tests.support.study_project import study_project
 from tests.support.study_sample import live
 
 ROOT = Path(__file__).parents[1]
-# runs the app in this process's stead and answers, after the first page was served, what has been imported
+# runs app.py, and prints which heavy modules are imported when the first page has been served
 PROBE = """
-import sys, threading, time, urllib.request
+import runpy, sys, threading, time, urllib.request
 port, workspace, *options = sys.argv[1:]
 sys.argv = ["app.py", "--port", port, "--workspace", workspace, *options]
 def ask():
@@ -27,23 +27,16 @@ def ask():
     names = ("torch", "diffusers", "transformers", "peft", "scipy", "matplotlib", "segno", "study.analysis")
     names += ("gradio",) if options else ()
     heavy = [name for name in names if name in sys.modules]
-    sys.stdout.write(f"\\nfirst page {code} {heavy}\\n")  # in one piece, whatever the app prints just now
+    sys.stdout.write(f"\\nfirst page {code} {heavy}\\n")  # in one write, so that the app prints nothing in between
     sys.stdout.flush()
     import os; os._exit(0)
 threading.Thread(target=ask, daemon=True).start()
-import app
-app.main()
+runpy.run_path("app.py", run_name="__main__")
 """
 
 
-def free_port():
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return probe.getsockname()[1]
-
-
 def first_page(folder, *options):
-    """What the app prints until its first page was served."""
+    """Return what the app prints until its first page is served."""
     done = subprocess.run(
         [sys.executable, "-c", PROBE, str(free_port()), str(folder), *options],
         cwd=ROOT,
@@ -60,12 +53,12 @@ def test_nothing_heavy_is_imported_before_the_first_page(tmp_path):
 
 
 def test_nothing_heavy_is_imported_where_there_is_a_study(workspace):
-    live(studied(workspace).study)
+    live(study_project(workspace).study)
     assert "first page 200 []" in first_page(workspace.root)
 
 
 def test_the_study_alone_needs_no_gradio(workspace):
-    live(studied(workspace).study)
+    live(study_project(workspace).study)
     assert "first page 200 []" in first_page(workspace.root, "--study-only")
 
 

@@ -1,1 +1,1 @@
-"""Adapter files in and out: safetensors, diffusers, kohya, AUTOMATIC1111 and ComfyUI layouts."""
+"""Reads and writes adapter files: safetensors in the layouts of diffusers, kohya, AUTOMATIC1111 and ComfyUI."""

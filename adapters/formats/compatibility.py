@@ -1,9 +1,9 @@
-"""Which base model a foreign file was made for, told by its names and widths, and one sentence where it cannot fit."""
+"""Which base model another program's file was made for, by its names and widths, and the error where it cannot fit."""
 
 from __future__ import annotations
 
 import re
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from adapters.base import Host
 from adapters.formats.diffusers_lora import DOWN, TEXT, TEXT_MODEL, UNET, UP, Shapes
@@ -13,27 +13,27 @@ if TYPE_CHECKING:
     from torch import nn
 
 
-BY_WIDTH = {
+MODEL_BY_WIDTH = {
     768: "Stable Diffusion 1.x",
     1024: "Stable Diffusion 2.x",
     2048: "Stable Diffusion XL",
     1280: "Stable Diffusion XL's second text encoder",
     4096: "a model with a T5 text encoder",
 }
-"""By the width of the text states that the UNet reads, which is also that of a word's vector."""
-OTHER_NAMES = {
+"""By the width of the text states that the UNet reads, which is also the width of a Textual Inversion vector."""
+UNSUPPORTED_KEYS = {
     r"lora_te[12]_|text_encoder_2\.|clip_[gl]$|lora_unet_(input|output|middle)_blocks?_": "Stable Diffusion XL",
     r"lora_unet_(double|single)_blocks|transformer\.(single_)?transformer_blocks|lora_transformer_": "FLUX",
     r"lora_unet_joint_blocks|lora_te3_": "Stable Diffusion 3",
 }
-OTHER_WORDS = {
+UNSUPPORTED_ARCHITECTURES = {
     "stable-diffusion-xl": "Stable Diffusion XL",
     "sdxl": "Stable Diffusion XL",
     "stable-diffusion-3": "Stable Diffusion 3",
     "sd3": "Stable Diffusion 3",
     "flux": "FLUX",
 }
-OTHER_METHODS = {
+UNSUPPORTED_METHODS = {
     "hada_w1": "LoHa",
     "lokr_w": "LoKr",
     "oft_": "OFT",
@@ -45,65 +45,63 @@ OTHER_METHODS = {
     "a1.": "GLoRA",
     "boft_": "BOFT",
 }
-"""LyCORIS' other ways of writing an update, by what follows the layer in a tensor's name."""
+"""Other kinds of updates that LyCORIS writes, by what follows the layer in a tensor's name."""
 
 
-def refuse_others(file: str, shapes: Shapes, metadata: dict[str, str]) -> None:
-    """Raise StudioError for a file made for another family of models, or by a method that is not known here."""
-    for pattern, family in OTHER_NAMES.items():
-        if found := next((name for name in shapes if re.match(pattern, name)), None):
-            raise _another(file, family, f"it has a tensor {found}")
+def check_supported(file: str, shapes: Shapes, metadata: dict[str, str]) -> None:
+    """Raise StudioError for a file made for another family of models, or by a method that is not supported."""
+    for pattern, family in UNSUPPORTED_KEYS.items():
+        if match := next((name for name in shapes if re.match(pattern, name)), None):
+            raise _wrong_model(file, family, f"it has a tensor {match}")
     for key in ("modelspec.architecture", "ss_base_model_version"):
         value = metadata.get(key, "").casefold()
-        if family := next((label for word, label in OTHER_WORDS.items() if value.startswith(word)), None):
-            raise _another(file, family, f"its header says {value}")
+        families = (label for start, label in UNSUPPORTED_ARCHITECTURES.items() if value.startswith(start))
+        if other := next(families, None):
+            raise _wrong_model(file, other, f"its header says {value}")
     for name in shapes:
         ending = name.partition(".")[2]
-        for beginning, method in OTHER_METHODS.items():
+        for beginning, method in UNSUPPORTED_METHODS.items():
             exactly = beginning.startswith(("diff", "w_norm"))
             if name.startswith("lora_") and (ending == beginning if exactly else ending.startswith(beginning)):
                 raise StudioError(
-                    f"{file} holds {method} (LyCORIS, tensor {name}), which is not known here; known are plain LoRA "
-                    "and DoRA: convert it with LyCORIS' tools, or train a LoRA"
+                    f"{file} holds {method} (LyCORIS, tensor {name}), which is not supported; plain LoRA and DoRA "
+                    "are: convert it with LyCORIS' tools, or train a LoRA"
                 )
 
 
-def _another(file: str, family: str, why: str) -> StudioError:
+def _wrong_model(file: str, family: str, reason: str) -> StudioError:
     return StudioError(
-        f"{file} was made for {family} ({why}), and here are the Stable Diffusion 1.x and 2.x family and its "
-        "miniature; find one made for the base model that you use"
+        f"{file} was made for {family} ({reason}); supported are Stable Diffusion 1.x, 2.x and their miniature, so "
+        "find an adapter for the base model that you use"
     )
 
 
 def text_width(shapes: Shapes) -> int | None:
-    """The width of the text states that a file of diffusers' layout was made for; None where it does not tell."""
+    """Return the width of the text states that a file in diffusers' layout was made for; None if it does not say."""
     for name, shape in shapes.items():
         if name.endswith(f"attn2.to_k{DOWN}") or name.endswith(f"attn2.to_v{DOWN}"):
             return shape[1]
-    words = [shape for name, shape in shapes.items() if ".lora_" not in name and len(shape) == 2]
-    return words[0][1] if len(words) == len(shapes) and words else None
+    vectors = [shape for name, shape in shapes.items() if ".lora_" not in name and len(shape) == 2]
+    return vectors[0][1] if len(vectors) == len(shapes) and vectors else None
 
 
-def family_of(shapes: Shapes) -> str | None:
-    """What a file was made for, as people call it; None for a width that none of the known models has."""
-    return BY_WIDTH.get(text_width(shapes) or 0)
-
-
-def refuse_width(file: str, shapes: Shapes, unet_width: int, word_width: int) -> None:
-    """Raise StudioError unless a file's text is as wide as what the UNet reads, or its words as the text encoder's."""
-    wanted = text_width(shapes)
-    own = unet_width if any(".lora_" in name for name in shapes) else word_width
-    if wanted is not None and wanted != own:
-        family = f"{BY_WIDTH[wanted]} " if wanted in BY_WIDTH else "another base model "
+def check_width(file: str, shapes: Shapes, unet_width: int, vector_width: int) -> None:
+    """Raise StudioError unless the text width of a LoRA is the UNet's, or that of vectors is the text encoder's."""
+    width = text_width(shapes)
+    own = unet_width if any(".lora_" in name for name in shapes) else vector_width
+    if width is not None and width != own:
+        family = f"{MODEL_BY_WIDTH[width]} " if width in MODEL_BY_WIDTH else "another base model "
         raise StudioError(
-            f"{file} was made for {family}(its text is {wanted} wide, this base model's {own}); choose the base model "
+            f"{file} was made for {family}(its text is {width} wide, this base model's {own}); choose the base model "
             "that the adapter was trained on"
         )
 
 
-def refuse_misfit(file: str, shapes: Shapes, host: Host) -> None:
-    """Raise StudioError unless the host has every layer of a file (diffusers' layout), of the right widths."""
-    refuse_width(file, shapes, host.unet.config.cross_attention_dim, host.text_encoder.config.hidden_size)
+def check_fit(file: str, shapes: Shapes, host: Host) -> None:
+    """Raise StudioError unless the host has every layer of a file (diffusers' layout) with the right widths."""
+    unet_config: Any = host.unet.config
+    text_config: Any = host.text_encoder.config
+    check_width(file, shapes, unet_config.cross_attention_dim, text_config.hidden_size)
     layers = {
         name.removesuffix(DOWN): (shapes.get(name.removesuffix(DOWN) + UP, (0,))[0], *shape[1:])
         for name, shape in shapes.items()
@@ -120,12 +118,12 @@ def refuse_misfit(file: str, shapes: Shapes, host: Host) -> None:
             wrong.append(layer)
     if wrong:
         raise StudioError(
-            f"{file} does not fit this base model: {len(wrong)} of its {len(layers)} layers are not there or have "
+            f"{file} does not fit this base model: {len(wrong)} of its {len(layers)} layers are missing or have "
             f"another shape (first: {wrong[0]}); choose the base model that the adapter was trained on"
         )
 
 
 def _fits(module: nn.Module | None, shape: tuple[int, ...]) -> bool:
-    """Whether a layer's weight is (out, in, ...) of that shape; axes of length 1 do not count."""
+    """Return whether a layer's weight has that shape (out, in, ...); axes of length 1 do not count."""
     weight = getattr(module, "weight", None)
     return weight is not None and [n for n in weight.shape if n != 1] == [n for n in shape if n != 1]

@@ -1,7 +1,7 @@
-"""Any adapter file -> its tensors under this project's names, whoever wrote it; what the names are, the layouts know.
+"""Reads any adapter file into tensors under this project's names; the layouts' own modules know the names.
 
-Known are diffusers' layout, old and new, kohya's, and the one of AUTOMATIC1111's embeddings. Nothing is guessed: a file
-of another family or another method is refused in one sentence.
+Supported are diffusers' layout (old and new), kohya's, and AUTOMATIC1111's embeddings. Nothing is guessed: a file of
+another family or method is refused with an error.
 """
 
 from __future__ import annotations
@@ -13,9 +13,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 from adapters.formats import embedding, kohya
-from adapters.formats.compatibility import refuse_others
-from adapters.formats.diffusers_lora import DOWN, LONGEST_TRIGGER, TEXT, TRIGGER, UNET, UP, Shapes
-from adapters.formats.safetensors_file import RECIPE_KEY, read_header, read_tensors
+from adapters.formats.compatibility import check_supported
+from adapters.formats.diffusers_lora import DOWN, MAX_TRIGGER_LENGTH, TEXT, TRIGGER, UNET, UP, Shapes
+from adapters.formats.safetensors_file import parse_adapter_metadata, read_header, read_tensors
 from adapters.settings import StudioError
 
 if TYPE_CHECKING:
@@ -33,8 +33,8 @@ OLD_ENDINGS = {
     ".down.weight": DOWN,
     ".up.weight": UP,
 }
-NOTES = 65_536
-"""Bytes of a file of notes beside an adapter that are read at most."""
+MAX_NOTES_BYTES = 65_536
+"""Size of the largest JSON file beside an adapter that is read."""
 
 
 @dataclass(frozen=True)
@@ -42,37 +42,37 @@ class Content:
     """What a file holds, by diffusers' names."""
 
     layout: Layout
-    """How it is written."""
+    """The layout that it is written in."""
     shapes: Shapes
     metadata: dict[str, str]
-    """Its header, with what another layout says in tensors or beside the file put where diffusers has it."""
+    """Its header; what another layout keeps in tensors or in a JSON file is put where diffusers has it."""
     tensors: dict[str, Tensor] | None = None
-    """float32, on the CPU; None where only the header was asked for."""
+    """float32, on the CPU; None if only the header was read."""
 
     @property
-    def recipe(self) -> dict[str, Any]:
-        """This project's recipe; empty for a foreign file."""
-        return json.loads(self.metadata.get(RECIPE_KEY, "{}"))
+    def adapter_metadata(self) -> dict[str, Any]:
+        """This project's metadata; empty for a file of another program."""
+        return parse_adapter_metadata(self.metadata)
 
 
 def read(path: Path, *, tensors: bool = True) -> Content:
-    """Read a file of any known layout, its tensors only if asked; raises StudioError for what cannot be used."""
+    """Read a file in any supported layout, with or without tensors; raise StudioError for one that cannot be used."""
     path = Path(path)
     shapes, metadata = read_header(path)
-    refuse_others(path.name, shapes, metadata)
-    metadata |= _noted(path)
+    check_supported(path.name, shapes, metadata)
+    metadata |= _read_notes(path)
     if kohya.recognizes(shapes):
         values = read_tensors(path) if tensors else None
         alphas = _alphas(path, [name for name in shapes if name.endswith(kohya.ALPHA)])
-        metadata |= kohya.header_of(shapes, alphas)
+        metadata |= kohya.diffusers_header(shapes, alphas)
         return Content("kohya", kohya.shapes_from_kohya(shapes), metadata, values and kohya.from_kohya(values))
     values = read_tensors(path) if tensors else None
     if embedding.recognizes(shapes):
-        told = json.loads(metadata.get(RECIPE_KEY, "{}"))
-        word = told.get("adapter", {}).get("placeholder_token") or embedding.word_of(path)
-        found = values and embedding.from_embedding(values, word)
-        return Content("embedding", embedding.shapes_from_embedding(shapes, word), metadata, found)
-    names = {name: _new_name(name) for name in shapes}
+        settings = parse_adapter_metadata(metadata).get("adapter", {})
+        token = settings.get("placeholder_token") or embedding.token_from_file(path)
+        vectors = values and embedding.from_embedding(values, token)
+        return Content("embedding", embedding.shapes_from_embedding(shapes, token), metadata, vectors)
+    names = {name: _current_name(name) for name in shapes}
     return Content(
         "diffusers",
         {names[name]: shape for name, shape in shapes.items()},
@@ -81,8 +81,8 @@ def read(path: Path, *, tensors: bool = True) -> Content:
     )
 
 
-def _new_name(name: str) -> str:
-    """Diffusers' names of today for those of 2023; any other name as it is."""
+def _current_name(name: str) -> str:
+    """Return diffusers' current name for one of 2023; any other name unchanged."""
     if not name.startswith((UNET, TEXT)) or ".lora_A." in name or ".lora_B." in name:
         return name
     for old, new in OLD_ENDINGS.items():
@@ -95,30 +95,30 @@ def _new_name(name: str) -> str:
 
 
 def _alphas(path: Path, names: list[str]) -> dict[str, float]:
-    """Layer's key -> alpha; raises StudioError for one that is no finite number."""
+    """Return layer's key -> alpha; raise StudioError for an alpha that is not a finite number."""
     import numpy as np
     from safetensors import safe_open
 
-    found = {}
+    alphas = {}
     with safe_open(path, "pt") as file:
         for name in names:
             tensor = file.get_tensor(name)
             if tensor.numel() != 1 or not tensor.isfinite().all():
-                raise StudioError(f"{name} of {path.name} must be one number; export it again where it was made")
-            # the number that was meant: a float32 of 0.1 is 0.100000001 to the ninth digit
-            found[name.removesuffix(kohya.ALPHA)] = float(str(np.float32(tensor.item())))
-    return found
+                raise StudioError(f"{name} of {path.name} must be one number; download or export the file again")
+            # the shortest decimal: a float32 of 0.1 is 0.100000001 to the ninth digit
+            alphas[name.removesuffix(kohya.ALPHA)] = float(str(np.float32(tensor.item())))
+    return alphas
 
 
-def _noted(path: Path) -> dict[str, str]:
-    """The trigger that a person gave the file in AUTOMATIC1111: `activation text` in a .json file beside it."""
+def _read_notes(path: Path) -> dict[str, str]:
+    """Return the trigger that a user set in AUTOMATIC1111: `activation text` in a .json file beside the adapter."""
     notes = path.with_suffix(".json")
     try:
-        if not notes.is_file() or notes.stat().st_size > NOTES:
+        if not notes.is_file() or notes.stat().st_size > MAX_NOTES_BYTES:
             return {}
-        told = json.loads(notes.read_text(encoding="utf-8"))
-        words = told.get("activation text") if isinstance(told, dict) else None
+        values = json.loads(notes.read_text(encoding="utf-8"))
+        trigger = values.get("activation text") if isinstance(values, dict) else None
     except (OSError, ValueError):
-        return {}  # notes are for people; a file is not refused for them
-    words = words.strip() if isinstance(words, str) else ""
-    return {TRIGGER: words} if 0 < len(words) <= LONGEST_TRIGGER else {}
+        return {}  # a file is not refused because of its notes
+    trigger = trigger.strip() if isinstance(trigger, str) else ""
+    return {TRIGGER: trigger} if 0 < len(trigger) <= MAX_TRIGGER_LENGTH else {}

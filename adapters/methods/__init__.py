@@ -1,1 +1,1 @@
-"""One module a method. A new method is one new file here."""
+"""One module per method; a new method is one new file here."""

@@ -1,5 +1,5 @@
-"""Hours of use in minutes: random users on all tabs, trainings, cancels, reloads, crashes; and what is left of it.
+"""The soak test: hours of use in minutes, with random users on all tabs, trainings, cancels, reloads and crashes.
 
-`studio` is the app as a process that can be killed, `users` are browsers that press buttons by lot, `kept` looks
-afterwards whether anything was lost. Run it as `python -m benchmarks.soak`; never part of the tests.
+`server` runs the app as a process that can be killed, `users` are browsers that press random buttons, `integrity`
+checks afterwards whether anything was lost. Start it with `python -m benchmarks.soak`; it is not part of the tests.
 """

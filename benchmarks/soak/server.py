@@ -1,4 +1,4 @@
-"""The app as a process of its own: begun, killed as by a crash, begun again at the same port, and measured."""
+"""The app as a process: started, killed like by a crash, started again on the same port, and measured."""
 
 from __future__ import annotations
 
@@ -22,31 +22,31 @@ MEBIBYTE = 2**20
 
 @dataclass(frozen=True)
 class Sample:
-    """What the app holds at one moment."""
+    """The resources of the app at one moment."""
 
     seconds: float
-    """Since the soak began."""
-    life: int
-    """How often the app had been begun."""
+    """Since the start of the soak test."""
+    start_number: int
+    """How often the app had been started, counted from 1."""
     memory: float
-    """Of the app alone, without the trainings that it started, MiB."""
+    """Of the app without its training processes, MiB."""
     files: int
     """Open files and connections."""
     threads: int
     workspace: float
-    """MiB on the disk: what people asked for."""
+    """Disk space of the workspace, MiB."""
     temporary: float
-    """MiB on the disk beside that: Gradio's copies and whatever was not cleared away."""
+    """Disk space of other files, MiB: Gradio's copies and what was not deleted."""
 
 
 class Studio:
-    """`python app.py` on a port that stays the same through crashes; a context ends it."""
+    """`python app.py` on a port that stays the same after crashes; a context manager that ends it."""
 
     def __init__(self, folder: Path):
         self.folder, self.workspace, self.temporary = folder, folder / "workspace", folder / "temporary"
         self.temporary.mkdir(parents=True, exist_ok=True)
         self.log = folder / "app.log"
-        self.lives = 0
+        self.starts = 0
         with socket.socket() as probe:
             probe.bind(("127.0.0.1", 0))
             self.port = probe.getsockname()[1]
@@ -61,13 +61,13 @@ class Studio:
         self.kill(trainings=True)
 
     def start(self) -> None:
-        """Begin, and wait until the page answers; raises RuntimeError where it does not."""
+        """Start the app and wait until the page responds; raise RuntimeError if it does not."""
         environment = {name: value for name, value in os.environ.items() if name != "OMP_NUM_THREADS"}
         environment |= {"TMPDIR": str(self.temporary), "GRADIO_ANALYTICS_ENABLED": "False"}
         command = [sys.executable, "app.py", "--port", str(self.port), "--workspace", str(self.workspace)]
         with self.log.open("ab") as log:
             self._process = subprocess.Popen(command, cwd=ROOT, env=environment, stdout=log, stderr=log)
-        self.lives += 1
+        self.starts += 1
         end = time.monotonic() + START_SECONDS
         while time.monotonic() < end:
             try:
@@ -77,30 +77,30 @@ class Studio:
                 if self._process.poll() is not None:
                     break
                 time.sleep(0.2)
-        raise RuntimeError(f"the app did not begin; {self.log} ends with: {self.log.read_text()[-500:]}")
+        raise RuntimeError(f"the app did not start; {self.log} ends with: {self.log.read_text()[-500:]}")
 
     def kill(self, trainings: bool) -> None:
-        """End the app at once, as a crash would; the trainings that it started too, if told."""
+        """Kill the app like a crash; with `trainings`, kill its training processes too."""
         if self._process is None:
             return
         started = psutil.Process(self._process.pid).children(recursive=True) if self._process.poll() is None else []
         self._process.kill()
         self._process.wait()
         self._process = None
-        # a training is a session of its own, so that it outlives the app: those of earlier lives are found by name
-        strays = started + [one for one in psutil.process_iter() if trainings and self._is_training(one)]
-        for one in strays if trainings else ():
-            if one.is_running():
-                one.kill()
+        # a training process outlives the app in a session of its own: those of earlier starts are found by name
+        leftover = started + [other for other in psutil.process_iter() if trainings and self._is_training(other)]
+        for process in leftover if trainings else ():
+            if process.is_running():
+                process.kill()
 
     def _is_training(self, process: psutil.Process) -> bool:
         try:
-            return any(str(self.workspace) in word for word in process.cmdline())
+            return any(str(self.workspace) in argument for argument in process.cmdline())
         except psutil.Error:
             return False
 
     def sample(self, seconds: float) -> Sample | None:
-        """What the app holds now; None where it has ended."""
+        """Return the resources of the app now; None if it has ended."""
         try:
             process = psutil.Process(self._process.pid if self._process else -1)
             memory, threads = process.memory_full_info().uss, process.num_threads()
@@ -110,7 +110,7 @@ class Studio:
         copies = _bytes(Workspace(self.workspace).served)
         return Sample(
             seconds,
-            self.lives,
+            self.starts,
             memory / MEBIBYTE,
             files,
             threads,
@@ -124,6 +124,6 @@ def _bytes(folder: Path) -> int:
     for path in folder.rglob("*"):
         try:
             total += path.lstat().st_size if path.is_file() else 0
-        except OSError:  # it was cleared away while this looked
+        except OSError:  # deleted during the loop
             continue
     return total

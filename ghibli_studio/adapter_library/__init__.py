@@ -1,1 +1,1 @@
-"""All adapters of a project: list, compare, export, model card, Hub."""
+"""All adapters of a project: list, import, merge, scale, compare, export with a model card, publish on the Hub."""

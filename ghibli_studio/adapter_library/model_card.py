@@ -1,4 +1,4 @@
-"""The card of an adapter: front matter for the hub, and what a person wants to know before using it. Draws nothing."""
+"""The model card of an adapter: front matter for the Hub, and what a user should know. No image is made here."""
 
 from __future__ import annotations
 
@@ -16,104 +16,106 @@ from ghibli_studio.workspace.project import Project
 
 HUB_ID = re.compile(r"[\w.-]+/[\w.-]+")
 TAGS = {"lora": ["lora", "template:sd-lora"], "ti": ["textual_inversion"]}
-HIDDEN = ("trigger", "placeholder_token", "target_modules", "conv_modules", "text_encoder_modules")
+HIDDEN_SETTINGS = ("trigger", "placeholder_token", "target_modules", "conv_modules", "text_encoder_modules")
+SHAPE_SETTINGS = ("rank", "lora_alpha", "num_vectors", "use_dora", "conv_rank", "text_encoder_rank")
+"""The settings that describe an adapter without a training of its own."""
 ABOUT = (
-    "An adapter for Stable Diffusion that draws in a style learned from pictures with captions. Made with Ghibli "
+    "An adapter for Stable Diffusion that generates images in a style learned from captioned images. Made with Ghibli "
     "Studio, which trains LoRA and Textual Inversion on exactly equal footing."
 )
 DORA = (
-    "With DoRA the weights' lengths are trained too. diffusers reads them as they were trained; ComfyUI and "
-    "AUTOMATIC1111 work them out in ways of their own, and draw something near."
+    "With DoRA the magnitudes of the weights are trained too. diffusers loads them as they were trained; ComfyUI and "
+    "AUTOMATIC1111 compute them in their own ways, so their images differ slightly."
 )
 NO_SCORES = (
-    "The adapter was not evaluated. `python -m ghibli_studio evaluate` draws held-out subjects with it and "
-    "with the base model, and scores both."
+    "The adapter was not evaluated. `python -m ghibli_studio evaluate` generates images of held-out subjects with it "
+    "and with the base model, and scores both."
 )
 
 
 @dataclass(frozen=True)
 class Card:
-    """What a card is made of."""
+    """The content of a model card."""
 
     entry: Entry
     name: str
     license: str
     description: str
     trigger: str
-    """What is put behind the prompt in diffusers."""
+    """What to add to the prompt in diffusers."""
     files: Mapping[str, bytes]
     samples: Sequence[tuple[str, str]]
     """(file in the export, prompt with the trigger)."""
     curve: str | None
     """The training curve's file."""
     scores: Sequence[dict[str, Any]]
-    recipe: Mapping[str, Any]
-    """Without paths of this machine."""
+    metadata: Mapping[str, Any]
+    """The adapter metadata without paths of this machine."""
 
 
-def base_on_hub(recipe: Mapping[str, Any]) -> str | None:
-    """The base model's id on the hub; None for one that is not there."""
-    spec = recipe.get("base_model", {}).get("spec", "")
-    return spec if HUB_ID.fullmatch(spec) and not is_path(spec) else None
+def hub_base_model(metadata: Mapping[str, Any]) -> str | None:
+    """Return the base model's id on the Hub; None if it is not on the Hub."""
+    model_id = metadata.get("base_model", {}).get("model_id", "")
+    return model_id if HUB_ID.fullmatch(model_id) and not is_path(model_id) else None
 
 
-def scores_of(project: Project, entry: Entry) -> list[dict[str, Any]]:
-    """The means of the newest finished comparison that drew with this very file, with those of the base model.
+def evaluation_scores(project: Project, entry: Entry) -> list[dict[str, Any]]:
+    """Return the means of the newest finished evaluation of this very file, with those of the base model.
 
-    `{task, label, better, mean, interval, base}`; empty where there is no such comparison.
+    `{task, label, better, mean, interval, base, subjects}`; empty if there is no such evaluation.
     """
     for folder in evaluator.evaluations(project):
         with suppress(StudioError):
             result = evaluator.load(folder)
             own = next(
                 (
-                    one["name"]
-                    for one in result["variants"]
-                    if one["sha256"] == entry.sha256 and one["group"] == "compare"
+                    variant["name"]
+                    for variant in result["variants"]
+                    if variant["sha256"] == entry.sha256 and variant["group"] == "compare"
                 ),
                 None,
             )
             if own is None:
                 continue
-            base = {one["name"] for one in result["variants"] if one["method"] == "base"}
-            means = {(one["task"], one["metric"], one["variant"]): one for one in result["means"]}
-            bare = {(task, metric): one["mean"] for (task, metric, variant), one in means.items() if variant in base}
+            base = {variant["name"] for variant in result["variants"] if variant["method"] == "base"}
+            means = {(row["task"], row["metric"], row["variant"]): row for row in result["means"]}
+            base_means = {(task, metric): row["mean"] for (task, metric, name), row in means.items() if name in base}
             return [
                 {
                     "task": task,
                     "label": result["metrics"][metric]["label"],
                     "better": result["metrics"][metric]["better"],
-                    "mean": one["mean"],
-                    "interval": one["interval"],
-                    "base": bare.get((task, metric)),
-                    "subjects": one["landmarks"],
+                    "mean": row["mean"],
+                    "interval": row["interval"],
+                    "base": base_means.get((task, metric)),
+                    "subjects": row["landmarks"],
                 }
-                for (task, metric, variant), one in means.items()
-                if variant == own
+                for (task, metric, name), row in means.items()
+                if name == own
             ]
     return []
 
 
-def text(card: Card) -> str:
-    """The card's README.md."""
-    parts = [_front(card), f"# {card.name}", card.description or ABOUT]
+def render(card: Card) -> str:
+    """Return the card's README.md."""
+    parts = [_front_matter(card), f"# {card.name}", card.description or ABOUT]
     if card.samples:
         parts.append(
             "\n".join(f'<img src="{file}" width="256" alt="{_attribute(prompt)}">' for file, prompt in card.samples)
         )
-    parts += ["## How to use it", *_usage(card), "## Scores", *_scores(card)]
+    parts += ["## Usage", *_usage(card), "## Scores", *_scores(card)]
     if card.curve:
         parts += ["## Training", f"![Losses over the epochs]({card.curve})"]
-    parts += ["## How it was made", *_making(card), "## License", _licence(card)]
+    parts += ["## How it was made", *_origin(card), "## License", _license(card)]
     return "\n\n".join(parts) + "\n"
 
 
-def _front(card: Card) -> str:
-    """The front matter; huggingface_hub writes it as the hub reads it."""
+def _front_matter(card: Card) -> str:
+    """Return the front matter, written by huggingface_hub as the Hub reads it."""
     from huggingface_hub import ModelCardData
 
-    base = base_on_hub(card.recipe)
-    told: dict[str, Any] = {
+    base = hub_base_model(card.metadata)
+    fields: dict[str, Any] = {
         "license": card.license,
         "library_name": "diffusers",
         "pipeline_tag": "text-to-image",
@@ -128,43 +130,43 @@ def _front(card: Card) -> str:
         "instance_prompt": card.trigger,
     }
     if card.license == "other":
-        told["license_name"] = "terms-of-the-base-model"
+        fields["license_name"] = "terms-of-the-base-model"
     if base:
-        told |= {"base_model": base, "base_model_relation": "adapter"}
+        fields |= {"base_model": base, "base_model_relation": "adapter"}
     if card.samples:
-        told["widget"] = [{"text": prompt, "output": {"url": file}} for file, prompt in card.samples]
-    return f"---\n{ModelCardData(**told).to_yaml()}\n---"
+        fields["widget"] = [{"text": prompt, "output": {"url": file}} for file, prompt in card.samples]
+    return f"---\n{ModelCardData(**fields).to_yaml()}\n---"
 
 
 def _usage(card: Card) -> list[str]:
-    base = base_on_hub(card.recipe)
-    spec = base or "path/to/the/base/model"
-    told = card.recipe.get("base_model", {}).get("spec")
+    base = hub_base_model(card.metadata)
+    model_id = base or "path/to/the/base/model"
+    trained_on = card.metadata.get("base_model", {}).get("model_id")
     lines = [
-        f"Trigger: `{card.trigger}`, at the end of the prompt." if card.trigger else "It needs no trigger word.",
-        f"Base model: `{told}`" + ("" if base else ", which is not on the hub under this name.")
-        if told
-        else "Its base model is not told by its file.",
+        f"Trigger: `{card.trigger}`, at the end of the prompt." if card.trigger else "It needs no trigger.",
+        f"Base model: `{trained_on}`" + ("" if base else ", which is not on the Hub under this name.")
+        if trained_on
+        else "The file does not name its base model.",
     ]
     prompt = card.samples[0][1] if card.samples else f"a castle on a hill, {card.trigger}"
     if "pytorch_lora_weights.safetensors" in card.files:
         load = 'pipe.load_lora_weights(".", weight_name="pytorch_lora_weights.safetensors")\npipe.unet.eval()'
-        place = (
-            f"For AUTOMATIC1111 and ComfyUI take `{card.name}.safetensors` into `models/Lora` or `models/loras`; "
-            f"AUTOMATIC1111 finds the trigger in `{card.name}.json`."
+        elsewhere = (
+            f"For AUTOMATIC1111 put `{card.name}.safetensors` and `{card.name}.json`, which has the trigger, into "
+            "`models/Lora`; for ComfyUI put the .safetensors file into `models/loras`."
         )
     elif "learned_embeds.safetensors" in card.files:
         load = 'pipe.load_textual_inversion(".", weight_name="learned_embeds.safetensors")'
         others = [name.removesuffix(".safetensors") for name in card.files if not name.startswith("learned_embeds")]
-        place = (
-            "For AUTOMATIC1111 and ComfyUI take "
+        elsewhere = (
+            "For AUTOMATIC1111 and ComfyUI put "
             + " and ".join(f"`{name}.safetensors`" for name in others)
-            + f" into `embeddings`; the file's name is the trigger: `{others[0]}`, in ComfyUI "
+            + f" into `embeddings`; the file name is the trigger: `{others[0]}`, in ComfyUI "
             f"`embedding:{others[0]}`."
         )
         if others[1:]:
-            place += (
-                f" `{others[1]}` belongs into the negative prompt; for diffusers it is in "
+            elsewhere += (
+                f" `{others[1]}` belongs in the negative prompt; for diffusers it is in "
                 "`learned_embeds_negative.safetensors`."
             )
     else:
@@ -174,73 +176,68 @@ def _usage(card: Card) -> list[str]:
             "import torch",
             "from diffusers import StableDiffusionPipeline",
             "",
-            f"pipe = StableDiffusionPipeline.from_pretrained({spec!r}, dtype=torch.float32)",
+            f"pipe = StableDiffusionPipeline.from_pretrained({model_id!r}, dtype=torch.float32)",
             load,
             f"prompt = {prompt!r}",
             "image = pipe(prompt, num_inference_steps=25, guidance_scale=5.0).images[0]",
         ]
     )
-    lines += [f"```python\n{code}\n```", place]
-    return [*lines, DORA] if card.recipe.get("adapter", {}).get("use_dora") else lines
+    lines += [f"```python\n{code}\n```", elsewhere]
+    return [*lines, DORA] if card.metadata.get("adapter", {}).get("use_dora") else lines
 
 
-def words_for_diffusers(prompt: str, word: str | None) -> str:
-    """The prompt with a new word once: diffusers puts the word's further vectors in by itself."""
-    return re.sub(rf" ?{re.escape(word)}_\d+", "", prompt).strip() if word else prompt
+def prompt_for_diffusers(prompt: str, token: str | None) -> str:
+    """Return the prompt with a Textual Inversion token once: diffusers adds the tokens of further vectors itself."""
+    return re.sub(rf" ?{re.escape(token)}_\d+", "", prompt).strip() if token else prompt
 
 
 def _scores(card: Card) -> list[str]:
     if not card.scores:
         return [NO_SCORES]
-    rows = ["| drawn from | measure | better is | this adapter | base model |", "|---|---|---|---|---|"]
-    for one in card.scores:
-        within = "" if one["interval"] is None else " ({:.3g} to {:.3g})".format(*one["interval"])
-        bare = "" if one["base"] is None else f"{one['base']:.3g}"
-        rows.append(f"| {one['task']} | {one['label']} | {one['better']} | {one['mean']:.3g}{within} | {bare} |")
-    subjects = max(one["subjects"] for one in card.scores)
-    return ["\n".join(rows), f"Means over {subjects} held-out subjects; in brackets their 95 % intervals."]
+    rows = ["| task | metric | better is | this adapter | base model |", "|---|---|---|---|---|"]
+    for score in card.scores:
+        interval = "" if score["interval"] is None else " ({:.3g} to {:.3g})".format(*score["interval"])
+        base = "" if score["base"] is None else f"{score['base']:.3g}"
+        rows.append(
+            f"| {score['task']} | {score['label']} | {score['better']} | {score['mean']:.3g}{interval} | {base} |"
+        )
+    subjects = max(score["subjects"] for score in card.scores)
+    return ["\n".join(rows), f"Means over {subjects} held-out subjects; 95 % intervals in parentheses."]
 
 
-def _making(card: Card) -> list[str]:
-    recipe, lines = card.recipe, []
-    if parents := recipe.get("parents"):
-        of = ", ".join(f"`{parent['file']}` x {parent['weight']:g}" for parent in parents)
-        how = recipe.get("average", {}).get("way")
-        lines.append(f"Made from {of}" + (f" ({how})." if how else "."))
-    if imported := recipe.get("imported"):
+def _origin(card: Card) -> list[str]:
+    metadata = card.metadata
+    lines: list[str] = []
+    if parents := metadata.get("parents"):
+        names = ", ".join(f"`{parent['file']}` x {parent['weight']:g}" for parent in parents)
+        how = metadata.get("merge", {}).get("how")
+        lines.append(f"Made from {names}" + (f" ({how})." if how else "."))
+    if imported := metadata.get("imported"):
         lines.append(f"Imported from `{imported['file']}` ({imported['layout']} layout).")
-    if data := recipe.get("dataset"):
-        lines.append(f"Trained on {data['pictures']} pictures with captions.")
-    settings = {
-        **recipe.get("training", {}),
-        **(
-            recipe.get("adapter", {})
-            if "training" in recipe
-            else {
-                name: value
-                for name, value in recipe.get("adapter", {}).items()
-                if name in ("rank", "lora_alpha", "num_vectors", "use_dora", "conv_rank", "text_encoder_rank")
-            }
-        ),
-    }
+    if dataset := metadata.get("dataset"):
+        lines.append(f"Trained on {dataset['images']} captioned images.")
+    adapter = metadata.get("adapter", {})
+    if "training" not in metadata:
+        adapter = {name: value for name, value in adapter.items() if name in SHAPE_SETTINGS}
+    settings = {**metadata.get("training", {}), **adapter}
     rows = [
         f"| {name} | {value} |"
         for name, value in sorted(settings.items())
-        if name not in HIDDEN and value not in (None, "", [])
+        if name not in HIDDEN_SETTINGS and value not in (None, "", [])
     ]
     if rows:
         lines.append("\n".join(["| setting | value |", "|---|---|", *rows]))
     sizes = ", ".join(f"`{name}` ({size(len(data))})" for name, data in card.files.items())
-    return [*lines, f"All of it stands in `recipe.json`. Files: {sizes}."]
+    return [*lines, f"All of it is in `metadata.json`. Files: {sizes}."]
 
 
-def _licence(card: Card) -> str:
-    known = "The license was not named" if card.license == "other" else f"`{card.license}`"
+def _license(card: Card) -> str:
+    license = "The license was not chosen" if card.license == "other" else f"`{card.license}`"
     return (
-        f"{known}; the terms of the base model go with any adapter of it, and the rights in the training pictures "
-        "are their owners'."
+        f"{license}; the terms of the base model apply to any adapter of it, and the rights to the training images "
+        "stay with their owners."
     )
 
 
-def _attribute(words: str) -> str:
-    return words.replace("&", "&amp;").replace('"', "&quot;").replace("<", "&lt;")
+def _attribute(text: str) -> str:
+    return text.replace("&", "&amp;").replace('"', "&quot;").replace("<", "&lt;")

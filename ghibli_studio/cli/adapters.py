@@ -1,147 +1,181 @@
-"""The verbs `adapters`, `import-adapter`, `export-adapter`, `average`, `at-strength` and `push` of the command line."""
+"""The `adapters` commands: list, compare, import, export, merge, scale, push."""
 
 from __future__ import annotations
 
-import argparse
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Annotated, Any
 
-from adapters.merge import read_weights
-from ghibli_studio.cli.console import Told
-from ghibli_studio.config.export import SharingSettings
-from ghibli_studio.workspace.project import Workspace
+import typer
 
-EXPORTED = ("license", "description", "pictures")
+from adapters.merge import parse_weights
+from ghibli_studio.cli.console import Console
+from ghibli_studio.cli.options import AsJson, ProjectName, WorkspaceFolder, given, open_workspace
+from ghibli_studio.workspace.project import Project
 
+if TYPE_CHECKING:
+    from ghibli_studio.adapter_library.catalog import Entry
 
-def add(verb: Callable[..., argparse.ArgumentParser]) -> None:
-    """Put the verbs into the parser."""
-    every = verb("adapters", adapters_, "list all adapters of the project: of runs, imported, averaged")
-    every.add_argument("--compare", nargs=2, metavar=("ONE", "OTHER"), help="say what differs between two of them")
-    take = verb("import-adapter", import_, "take an adapter file of diffusers, kohya or AUTOMATIC1111 into the project")
-    take.add_argument("file", type=Path, help="a .safetensors file")
-    take.add_argument("--name", default="", help="what to call it (default: the file's name)")
-    take.add_argument("--trigger", help="words that call the style, for a LoRA whose file does not tell them")
-    give = verb("export-adapter", export, "write an adapter for other programs: both layouts, card, pictures")
-    give.add_argument("adapter", help="its name, a run's name, or RUN@EPOCH")
-    give.add_argument("--out", type=Path, metavar="DIR", help="where to (default: exports/ in the project)")
-    give.add_argument("--zip", action="store_true", dest="zipped", help="one ZIP instead of a folder")
-    give.add_argument("--strength", type=float, help="as it is at this strength")
-    fields = SharingSettings.model_fields
-    give.add_argument("--name", help=fields["name"].description)
-    give.add_argument("--license", help=fields["license"].description)
-    give.add_argument("--description", help=fields["description"].description)
-    give.add_argument("--pictures", type=int, help=fields["pictures"].description)
-    mean = verb("average", average, "save the average of several adapters of one method")
-    mean.add_argument("adapters", nargs="+", metavar="ADAPTER", help="names, two or more")
-    mean.add_argument("--name", required=True, help="what to call it")
-    mean.add_argument("--weights", help="one for each, as 0.7,0.3 (default: equal)")
-    mean.add_argument("--rank", type=int, help="LoRA: bring it back to this rank (default: exact, ranks added up)")
-    scale = verb("at-strength", at_strength, "save an adapter as it is at a strength")
-    scale.add_argument("adapter", help="its name")
-    scale.add_argument("adapter_scale", type=float, help="from -2 to 2")
-    scale.add_argument("--name", required=True, help="what to call it")
-    send = verb("push", push, "send an exported adapter to the Hugging Face Hub, private by default")
-    send.add_argument("folder", type=Path, help="a folder that export-adapter wrote, or its name in exports/")
-    send.add_argument("repository", help="your-name/my-style")
-    send.add_argument("--public", action="store_true", help="everybody may see it")
-    send.add_argument("--token-file", type=Path, help="a file with the token (default: $HF_TOKEN)")
-    send.add_argument("--dry-run", action="store_true", help="only say what would be sent")
+app = typer.Typer(no_args_is_help=True, help="List, compare, import, export, merge, scale and publish adapters.")
+
+AdapterName = Annotated[str, typer.Argument(metavar="ADAPTER", help="Its name, a run's name, or RUN@EPOCH.")]
+NewName = Annotated[str, typer.Option("--name", help="Name of the new adapter.")]
 
 
-def adapters_(chosen: argparse.Namespace, workspace: Workspace, told: Told) -> int:
-    """A line an adapter, the newest first; or a line for everything that differs between two."""
-    from ghibli_studio.adapter_library import catalog, comparison
+@app.command("list")
+def list_(project: ProjectName, workspace: WorkspaceFolder = None, as_json: AsJson = False) -> None:
+    """List all adapters of the project: trained, imported, merged."""
+    from ghibli_studio.adapter_library import catalog
     from ghibli_studio.plotting.formatting import size
 
-    project = workspace.project(chosen.project)
-    if chosen.compare:
-        one, other = (catalog.find(project, name) for name in chosen.compare)
-        for name, left, right in comparison.compare(project, one, other).rows:
-            told.line(f"{name}: {left} | {right}", event="difference", name=name, one=left, other=right)
-        return 0
-    for entry in catalog.entries(project):
-        values = entry.told()
+    console = Console(as_json)
+    for entry in catalog.entries(open_workspace(workspace).project(project)):
+        values = entry.to_dict()
         about = entry.problem or f"{catalog.ORIGINS[entry.origin]}, {size(values['bytes'])}, {values['trigger']}"
-        told.line(f"{entry.name:32} {entry.label:18} {about}", event="adapter", **values)
-    return 0
+        console.line(f"{entry.name:32} {entry.label:18} {about}", event="adapter", **values)
 
 
-def import_(chosen: argparse.Namespace, workspace: Workspace, told: Told) -> int:
-    """Import a file."""
+@app.command()
+def compare(
+    project: ProjectName,
+    first: AdapterName,
+    second: AdapterName,
+    workspace: WorkspaceFolder = None,
+    as_json: AsJson = False,
+) -> None:
+    """Show what differs between two adapters."""
+    from ghibli_studio.adapter_library import catalog, comparison
+
+    console, target = Console(as_json), open_workspace(workspace).project(project)
+    rows = comparison.compare(target, catalog.find(target, first), catalog.find(target, second)).rows
+    for name, left, right in rows:
+        console.line(f"{name}: {left} | {right}", event="difference", name=name, first=left, second=right)
+
+
+@app.command("import")
+def import_(
+    project: ProjectName,
+    file: Annotated[Path, typer.Argument(metavar="FILE", help="A .safetensors file of diffusers, kohya or A1111.")],
+    name: Annotated[str, typer.Option(help="Name of the adapter. Default: the file's.")] = "",
+    trigger: Annotated[
+        str | None, typer.Option(help="Trigger words, for a LoRA whose file does not name them.")
+    ] = None,
+    workspace: WorkspaceFolder = None,
+    as_json: AsJson = False,
+) -> None:
+    """Import an adapter file into the project."""
     from ghibli_studio.adapter_library import catalog
 
-    project = workspace.project(chosen.project)
-    entry = catalog.import_adapter(project, chosen.file, chosen.name, chosen.trigger)
-    return _made(entry, told)
+    entry = catalog.import_adapter(open_workspace(workspace).project(project), file, name, trigger)
+    _print_new(entry, Console(as_json))
 
 
-def _made(entry: Any, told: Told) -> int:
-    values = entry.told()
-    told.line(f"{entry.file}: {entry.label}, {values['trigger'] or 'no trigger'}", event="adapter", **values)
-    return 0
+def _print_new(entry: Entry, console: Console) -> None:
+    values = entry.to_dict()
+    console.line(f"{entry.file}: {entry.label}, {values['trigger'] or 'no trigger'}", event="adapter", **values)
 
 
-def export(chosen: argparse.Namespace, workspace: Workspace, told: Told) -> int:
-    """Write the folder or the ZIP."""
+@app.command()
+def export(
+    project: ProjectName,
+    adapter: AdapterName,
+    out: Annotated[Path | None, typer.Option(metavar="DIR", help="Where to. Default: the project's exports.")] = None,
+    zipped: Annotated[bool, typer.Option("--zip", help="One ZIP instead of a folder.")] = False,
+    scale: Annotated[float | None, typer.Option(help="Export it scaled, -2 to 2.")] = None,
+    name: Annotated[str | None, typer.Option(help="Name of the exported adapter.")] = None,
+    license: Annotated[str | None, typer.Option(help="License id for the model card.")] = None,
+    description: Annotated[str | None, typer.Option(help="Description for the model card.")] = None,
+    images: Annotated[int | None, typer.Option(help="Sample images on the model card.")] = None,
+    workspace: WorkspaceFolder = None,
+    as_json: AsJson = False,
+) -> None:
+    """Export an adapter for other programs: diffusers and kohya files, model card, sample images."""
     from ghibli_studio.adapter_library import catalog
     from ghibli_studio.adapter_library import export as adapter_export
+    from ghibli_studio.config.export import AdapterExportSettings
 
-    project = workspace.project(chosen.project)
-    entry = catalog.find(project, chosen.adapter)
-    given = {name: value for name in ("name", *EXPORTED) if (value := getattr(chosen, name)) is not None}
-    settings = SharingSettings.checked({**given, "zipped": chosen.zipped})
-    if chosen.adapter_scale is not None:
-        name = f"{entry.name.replace('@', '-epoch-')}-x{chosen.adapter_scale:g}"
-        entry = catalog.at_strength(project, chosen.adapter, name, chosen.adapter_scale, _base(project, entry))
-    for step in adapter_export.export(project, entry, settings, chosen.out):
-        told.progress(step.done, step.total, step.what)
-    place = chosen.out or adapter_export.default_place(project, entry, settings)
-    told.line(str(place), event="done", place=str(place))
-    return 0
+    console, target = Console(as_json), open_workspace(workspace).project(project)
+    entry = catalog.find(target, adapter)
+    settings = AdapterExportSettings.checked(
+        {**given(name=name, license=license, description=description, images=images), "zipped": zipped}
+    )
+    if scale is not None:
+        scaled_name = f"{entry.name.replace('@', '-epoch-')}-x{scale:g}"
+        entry = catalog.scale_adapter(target, adapter, scaled_name, scale, _base(target, entry))
+    for step in adapter_export.export(target, entry, settings, out):
+        console.progress(step.done, step.total, step.what)
+    path = str(out or adapter_export.default_target(target, entry, settings))
+    console.line(path, event="done", path=path)
 
 
-def _base(project: Any, entry: Any) -> Callable[[], Any]:
+def _base(project: Project, entry: Entry) -> Callable[[], Any]:
     """The base model of an adapter, loaded when it is asked for."""
     from ghibli_studio.generation import model_cache
 
-    return lambda: model_cache.loaded_base(model_cache.base_of(project, {entry.method: entry.file}))
+    return lambda: model_cache.load_base_model(model_cache.base_model_of(project, {entry.method: entry.file}))
 
 
-def average(chosen: argparse.Namespace, workspace: Workspace, told: Told) -> int:
-    """Save the average."""
+@app.command()
+def merge(
+    project: ProjectName,
+    adapters: Annotated[list[str], typer.Argument(metavar="ADAPTER...", help="Names, two or more of one method.")],
+    name: NewName,
+    weights: Annotated[str | None, typer.Option(help="One for each, as 0.7,0.3. Default: equal.")] = None,
+    rank: Annotated[int | None, typer.Option(help="LoRA: reduce to this rank. Default: exact, ranks add up.")] = None,
+    workspace: WorkspaceFolder = None,
+    as_json: AsJson = False,
+) -> None:
+    """Save the weighted mean of several adapters of one method."""
     from ghibli_studio.adapter_library import catalog
 
-    weights = None if chosen.weights is None else read_weights(chosen.weights)
-    project = workspace.project(chosen.project)
-    return _made(catalog.average(project, chosen.adapters, chosen.name, weights, chosen.rank), told)
+    numbers = None if weights is None else parse_weights(weights)
+    entry = catalog.merge_adapters(open_workspace(workspace).project(project), adapters, name, numbers, rank)
+    _print_new(entry, Console(as_json))
 
 
-def at_strength(chosen: argparse.Namespace, workspace: Workspace, told: Told) -> int:
-    """Save an adapter at a strength."""
+@app.command()
+def scale(
+    project: ProjectName,
+    adapter: AdapterName,
+    factor: Annotated[float, typer.Argument(metavar="SCALE", help="From -2 to 2.")],
+    name: NewName,
+    workspace: WorkspaceFolder = None,
+    as_json: AsJson = False,
+) -> None:
+    """Save an adapter scaled: the new file at 1 does what the old one does at SCALE."""
     from ghibli_studio.adapter_library import catalog
 
-    project = workspace.project(chosen.project)
-    base = _base(project, catalog.find(project, chosen.adapter))
-    return _made(catalog.at_strength(project, chosen.adapter, chosen.name, chosen.adapter_scale, base), told)
+    target = open_workspace(workspace).project(project)
+    entry = catalog.scale_adapter(target, adapter, name, factor, _base(target, catalog.find(target, adapter)))
+    _print_new(entry, Console(as_json))
 
 
-def push(chosen: argparse.Namespace, workspace: Workspace, told: Told) -> int:
-    """Send a folder, or say what would be sent."""
+@app.command()
+def push(
+    project: ProjectName,
+    folder: Annotated[Path, typer.Argument(metavar="FOLDER", help="An exported folder, or its name in exports/.")],
+    repository: Annotated[str, typer.Argument(metavar="REPOSITORY", help="your-name/my-style.")],
+    public: Annotated[bool, typer.Option("--public", help="Make the repository public.")] = False,
+    token_file: Annotated[
+        Path | None, typer.Option(metavar="FILE", help="File with the token. Default: $HF_TOKEN.")
+    ] = None,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Only list what would be sent.")] = False,
+    workspace: WorkspaceFolder = None,
+    as_json: AsJson = False,
+) -> None:
+    """Push an exported adapter to the Hugging Face Hub; private by default."""
     from ghibli_studio.adapter_library import hub
     from ghibli_studio.plotting.formatting import size
 
-    project = workspace.project(chosen.project)
-    folder = chosen.folder if chosen.folder.is_dir() else project.export(chosen.folder.name)
-    if chosen.dry_run:
-        for name, count in hub.files(folder):
-            told.line(f"would send {name} ({size(count)})", event="would_send", file=name, bytes=count)
-        return 0
-    target = hub.Target(chosen.repository, hub.token_of(chosen.token_file), private=not chosen.public)
+    console, target = Console(as_json), open_workspace(workspace).project(project)
+    source = folder if folder.is_dir() else target.export(folder.name)
+    if dry_run:
+        for name, count in hub.files_to_push(source):
+            console.line(f"would send {name} ({size(count)})", event="would_send", file=name, bytes=count)
+        return
+    destination = hub.Target(repository, hub.read_token(token_file), private=not public)
     address = ""
-    for step in hub.push(folder, target):
-        told.progress(step.done, step.total, step.what)
+    for step in hub.push(source, destination):
+        console.progress(step.done, step.total, step.what)
         address = step.what
-    told.line(address, event="done", repository=chosen.repository, address=address, private=target.private)
-    return 0
+    console.line(address, event="done", repository=repository, address=address, private=destination.private)

@@ -1,114 +1,141 @@
-"""The verbs `gather`, `caption`, `check`, `split` and `finish` of the command line."""
+"""The `curate` commands: add, caption, check, split, stylize, build, stats."""
 
 from __future__ import annotations
 
-import argparse
-from collections.abc import Callable
 from dataclasses import asdict
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
+
+import typer
 
 from adapters.settings import StudioError
-from ghibli_studio.cli.console import Told
-from ghibli_studio.workspace.project import Workspace
+from ghibli_studio.cli.console import Console
+from ghibli_studio.cli.dataset import print_dataset, print_statistics, write_sheet
+from ghibli_studio.cli.options import (
+    AdapterFile,
+    AdapterScale,
+    AsJson,
+    BaseModelId,
+    GuidanceScale,
+    Ids,
+    NegativePrompt,
+    Overwrite,
+    ProjectName,
+    Seed,
+    SheetFile,
+    SheetPage,
+    SplitSeed,
+    Steps,
+    Strength,
+    StyleSource,
+    StyleWords,
+    ValidationShare,
+    WorkspaceFolder,
+    given,
+    names,
+    open_workspace,
+    stylization_of,
+)
 
+app = typer.Typer(no_args_is_help=True, help="Build a dataset from photos: add, caption, check, stylize, split, build.")
 WORDS = ("name", "location", "description", "composition")
+"""Parts of a prompt."""
 
 
-def add(verb: Callable[..., argparse.ArgumentParser]) -> None:
-    """Put the verbs into the parser."""
-    take = verb("gather", gather, "collect photographs for a data set in the making")
-    take.add_argument("source", nargs="*", type=Path, help="a folder, ZIPs or pictures")
-    take.add_argument("--photographs", action="store_true", help="the 45 photographs that come with the studio")
-    take.add_argument("--landmarks", type=int, metavar="COUNT", help="drawn landmarks, 2 to 115, as photographs")
-    take.add_argument("--base-model", help="which model it is for (default: the collection's, else miniature)")
-    take.add_argument("--seed", type=int, default=0, help="decides the scenes of drawn landmarks (%(default)s)")
-
-    say = verb("caption", caption, "set, replace, read, write or list the prompts of gathered photographs")
-    say.add_argument("--ids", help="photographs, separated by commas (default: all)")
-    say.add_argument("--set", action="append", default=[], metavar="PART=WORDS", help=f"PART is {', '.join(WORDS)}")
-    say.add_argument("--append", action="append", default=[], metavar="PART=WORDS", help="words behind a part")
-    say.add_argument("--find", metavar="WORDS", help="words to replace")
-    say.add_argument("--replace", default="", metavar="WORDS", help="by these")
-    say.add_argument("--read", type=Path, metavar="PATH", help="a CSV, a .jsonl, .txt files in a folder or ZIP")
-    say.add_argument("--model", type=Path, metavar="DIR", help="describe with an image-to-text model, a BLIP")
-    say.add_argument("--again", action="store_true", help="with --model: also what has a description")
-    say.add_argument("--write", type=Path, metavar="PATH", help="to a .csv, .jsonl, .zip or folder")
-
-    verb("check", check, "say what is wrong with the gathered photographs")
-    for name, act, text in (
-        ("split", split, "decide who is learned from and who validates, by landmark"),
-        ("finish", finish, "make the data set of the accepted photographs"),
-    ):
-        command = verb(name, act, text)
-        command.add_argument("--seed", type=int, default=0, help="decides the split (%(default)s)")
-        command.add_argument("--share", type=float, default=0.2, help="for validation (%(default)s)")
-        if name == "split":
-            command.add_argument("--again", action="store_true", help="also of photographs that have a side")
-        else:
-            command.add_argument("--replace", action="store_true", help="make the data set anew if there is one")
-
-
-def gather(chosen: argparse.Namespace, workspace: Workspace, told: Told) -> int:
-    """Collect photographs, and tell what was left out."""
+@app.command()
+def add(
+    project: ProjectName,
+    sources: Annotated[list[Path] | None, typer.Argument(metavar="[PATH]...", help="A folder, ZIPs or images.")] = None,
+    bundled: Annotated[bool, typer.Option("--bundled", help="The 45 photos that come with the studio.")] = False,
+    landmarks: Annotated[
+        int | None, typer.Option(metavar="COUNT", help="Painted landmarks, 2 to 115, as photos.")
+    ] = None,
+    base_model: BaseModelId = None,
+    seed: Annotated[int, typer.Option(help="Seed of the painted landmarks' scenes.")] = 0,
+    workspace: WorkspaceFolder = None,
+    as_json: AsJson = False,
+) -> None:
+    """Add photos to the project's collection."""
     from ghibli_studio.curation import collection as collections
     from ghibli_studio.curation import ingest
 
-    sources: list[Any] = [chosen.source] if chosen.source else []
-    sources += ["photographs"] * chosen.photographs + ["landmarks"] * (chosen.landmarks is not None)
-    if len(sources) != 1:
-        raise StudioError("say one source: a folder, ZIPs or pictures, or --photographs, or --landmarks COUNT")
-    project = workspace.project(chosen.project, new=True)
-    before = len(collections.load(project).photos) if collections.exists(project) else 0
-    count = {"count": chosen.landmarks} if chosen.landmarks is not None else {}
-    for _ in told.followed(ingest.gather(project, sources[0], chosen.base_model, seed=chosen.seed, **count)):
+    chosen: list[Any] = [sources] if sources else []
+    chosen += ["photos"] * bundled + ["landmarks"] * (landmarks is not None)
+    if len(chosen) != 1:
+        raise StudioError("choose one source: a folder, ZIPs or images, or --bundled, or --landmarks COUNT")
+    console, target = Console(as_json), open_workspace(workspace).project(project, new=True)
+    before = len(collections.load(target).photos) if collections.exists(target) else 0
+    for _ in console.progress_of(ingest.add_photos(target, chosen[0], base_model, seed=seed, **given(count=landmarks))):
         pass
-    collection = collections.load(project)
-    told.taken(collection.notes, collection.problems)
+    collection = collections.load(target)
+    console.skipped(collection.notes, collection.skipped)
     total, new = len(collection.photos), len(collection.photos) - before
-    told.line(
-        f"{project.collection.folder}: {total} photographs, {new} of them new",
+    console.line(
+        f"{target.collection.folder}: {total} photos, {new} of them new",
         event="done",
-        photographs=total,
+        photos=total,
         new=new,
-        left_out=len(collection.problems),
+        skipped=len(collection.skipped),
     )
-    return 0
 
 
-def caption(chosen: argparse.Namespace, workspace: Workspace, told: Told) -> int:
-    """Read, describe, set, replace, append, in this order; then write the prompts, or list them with their tokens."""
+@app.command()
+def caption(
+    project: ProjectName,
+    ids: Ids = None,
+    set_: Annotated[
+        list[str] | None, typer.Option("--set", metavar="PART=WORDS", help=f"Set a part: {', '.join(WORDS)}.")
+    ] = None,
+    append: Annotated[list[str] | None, typer.Option(metavar="PART=WORDS", help="Append words to a part.")] = None,
+    find: Annotated[str | None, typer.Option(metavar="WORDS", help="Words to replace.")] = None,
+    replace: Annotated[str, typer.Option(metavar="WORDS", help="What to replace them with.")] = "",
+    read: Annotated[
+        Path | None, typer.Option("--import", metavar="PATH", help="A .csv, .jsonl, or .txt files in a folder or ZIP.")
+    ] = None,
+    model: Annotated[
+        Path | None, typer.Option(metavar="DIR", help="Caption with an image-to-text model (BLIP).")
+    ] = None,
+    redo: Annotated[bool, typer.Option("--redo", help="With --model: also photos that have a description.")] = False,
+    write: Annotated[
+        Path | None, typer.Option("--export", metavar="PATH", help="To a .csv, .jsonl, .zip or folder.")
+    ] = None,
+    workspace: WorkspaceFolder = None,
+    as_json: AsJson = False,
+) -> None:
+    """Set, replace, import, export or list the prompts of photos.
+
+    In this order: import, caption with a model, set, replace, append; then export, or list with token counts.
+    """
     from ghibli_studio.curation import collection as collections
     from ghibli_studio.curation import prompt_files, prompts
 
-    project = workspace.project(chosen.project)
-    ids = [id.strip() for id in chosen.ids.split(",") if id.strip()] if chosen.ids else None
-    if chosen.read:
-        _, problems = prompt_files.read_prompts(project, chosen.read)
-        for problem in problems:
-            told.line(f"not used: {problem['reason']}", event="left_out", **problem)
-    if chosen.model:
+    console, target = Console(as_json), open_workspace(workspace).project(project)
+    chosen = names(ids) if ids else None
+    if read:
+        _, skipped = prompt_files.import_prompts(target, read)
+        for item in skipped:
+            console.line(f"skipped: {item['reason']}", event="skipped", **item)
+    if model:
         from ghibli_studio.curation import captioner
 
-        work = captioner.describe_photographs(project, chosen.model, ids, again=chosen.again)
-        for _ in told.followed(work, workspace):
+        for _ in console.progress_of(captioner.caption_photos(target, model, chosen, again=redo), target.workspace):
             pass
-    for text in chosen.set:
+    for text in set_ or ():
         part, words = _part(text, "--set")
-        prompts.set_words(project, ids, **{part: words})
-    if chosen.find is not None:
-        prompts.replace_words(project, ids, chosen.find, chosen.replace)
-    for text in chosen.append:
-        prompts.append_words(project, ids, *_part(text, "--append"))
-    if chosen.write:
-        told.line(str(prompt_files.write_prompts(project, chosen.write)), event="done", file=str(chosen.write))
-        return 0
-    collection = collections.load(project)
-    photos = collection.select(ids)
-    for photo, gauge in zip(photos, prompts.gauges(collection, photos)):
+        prompts.set_parts(target, chosen, **{part: words})
+    if find is not None:
+        prompts.find_and_replace(target, chosen, find, replace)
+    for text in append or ():
+        prompts.append_text(target, chosen, *_part(text, "--append"))
+    if write:
+        console.line(str(prompt_files.export_prompts(target, write)), event="done", file=str(write))
+        return
+    collection = collections.load(target)
+    photos = collection.select(chosen)
+    for photo, gauge in zip(photos, prompts.token_usage(collection, photos)):
         prompt = prompts.compose(photo)
         over = f", {gauge.over} TOO MANY" if gauge.over else ""
-        told.line(
+        console.line(
             f"{photo.id}  {gauge.tokens:>3} of {gauge.limit} tokens{over}  {prompt}",
             event="prompt",
             id=photo.id,
@@ -116,63 +143,130 @@ def caption(chosen: argparse.Namespace, workspace: Workspace, told: Told) -> int
             limit=gauge.limit,
             prompt=prompt,
         )
-    return 0
 
 
 def _part(text: str, option: str) -> tuple[str, str]:
     name, equals, words = text.partition("=")
     if not equals or name.strip() not in WORDS:
-        raise StudioError(f"{option} {text!r} does not say PART=WORDS; PART is {', '.join(WORDS)}")
+        raise StudioError(f"{option} {text!r} is not PART=WORDS; PART is {', '.join(WORDS)}")
     return name.strip(), words
 
 
-def check(chosen: argparse.Namespace, workspace: Workspace, told: Told) -> int:
-    """Tell the findings; the exit code is 1 where one of them is an error."""
+@app.command()
+def check(project: ProjectName, workspace: WorkspaceFolder = None, as_json: AsJson = False) -> int:
+    """Check the photos and their prompts; exit code 1 if there is an error."""
     from ghibli_studio.curation import review
 
-    found = review.check(workspace.project(chosen.project))
-    for one in found:
-        told.line(f"{one.severity}: {one.message}; {one.way_out}", event="finding", **asdict(one))
-    if not found:
-        told.line("nothing is wrong", event="done")
-    return int(any(one.severity == "error" for one in found))
+    console = Console(as_json)
+    issues = review.check(open_workspace(workspace).project(project))
+    for issue in issues:
+        console.line(f"{issue.severity}: {issue.message}; {issue.fix}", event="issue", **asdict(issue))
+    if not issues:
+        console.line("no issues", event="done")
+    return int(any(issue.severity == "error" for issue in issues))
 
 
-def split(chosen: argparse.Namespace, workspace: Workspace, told: Told) -> int:
-    """Decide the sides and write them down."""
+@app.command()
+def split(
+    project: ProjectName,
+    seed: SplitSeed = 0,
+    share: ValidationShare = 0.2,
+    redo: Annotated[bool, typer.Option("--redo", help="Also split photos again that have a side.")] = False,
+    workspace: WorkspaceFolder = None,
+    as_json: AsJson = False,
+) -> None:
+    """Split the photos by landmark into training and validation."""
     from ghibli_studio.curation import split as splitting
 
-    project = workspace.project(chosen.project)
-    photos = splitting.split(project, seed=chosen.seed, share=chosen.share, again=chosen.again).photos
-    train, validation = (
-        sum(photo.split == side for photo in photos if photo.state != "rejected") for side in ("train", "validation")
-    )
-    told.line(
-        f"{train} photographs to train on, {validation} of other landmarks to validate on",
+    target = open_workspace(workspace).project(project)
+    photos = [
+        one for one in splitting.split(target, seed=seed, share=share, again=redo).photos if one.state != "rejected"
+    ]
+    train, validation = (sum(photo.split == side for photo in photos) for side in ("train", "validation"))
+    Console(as_json).line(
+        f"{train} photos to train on, {validation} of other landmarks to validate on",
         event="done",
         train=train,
         validation=validation,
     )
-    return 0
 
 
-def finish(chosen: argparse.Namespace, workspace: Workspace, told: Told) -> int:
-    """Make the data set."""
-    from ghibli_studio.curation import build
-    from ghibli_studio.data import dataset as datasets
+@app.command()
+def stylize(
+    project: ProjectName,
+    ids: Ids = None,
+    source: StyleSource = None,
+    adapter_file: AdapterFile = None,
+    style_words: StyleWords = None,
+    strength: Strength = None,
+    guidance_scale: GuidanceScale = None,
+    steps: Steps = None,
+    seed: Seed = None,
+    adapter_scale: AdapterScale = None,
+    negative_prompt: NegativePrompt = None,
+    redo: Annotated[bool, typer.Option("--redo", help="Also photos that have a stylized image.")] = False,
+    accept: Annotated[bool, typer.Option("--accept", help="Accept each new image for the dataset.")] = False,
+    workspace: WorkspaceFolder = None,
+    as_json: AsJson = False,
+) -> int:
+    """Stylize photos with img2img; exit code 1 if one of them failed."""
+    from ghibli_studio.curation import collection as collections
+    from ghibli_studio.curation import review
+    from ghibli_studio.generation import stylization
 
-    project = workspace.project(chosen.project)
-    making = build.finish(project, seed=chosen.seed, share=chosen.share, replace=chosen.replace)
-    for _ in told.followed(making):
-        pass
-    made = datasets.load(project)
-    told.taken(made.notes, made.problems)
-    train, validation = len(made.part("train")), len(made.part("validation"))
-    told.line(
-        f"{project.folder}: {train} pictures to train on, {validation} of other landmarks to validate on",
-        event="done",
-        train=train,
-        validation=validation,
-        left_out=len(made.problems),
+    console, target = Console(as_json), open_workspace(workspace).project(project)
+    changes = stylization_of(
+        source, adapter_file, style_words, strength, guidance_scale, steps, seed, adapter_scale, negative_prompt
     )
-    return 0
+    settings = stylization.batch_settings(collections.load(target)).changed(**changes)
+    stylized = failed = 0
+    work = stylization.stylize_photos(target, names(ids) if ids else None, settings, again=redo)
+    for step in console.progress_of(work, target.workspace):
+        if step.error:
+            failed += 1
+            console.line(f"not stylized: {step.error}", event="skipped", photo=step.photo, reason=step.error)
+        elif step.attempt:
+            stylized += 1
+            file = str(target.collection.stylized(step.attempt.file))
+            if accept:
+                review.accept(target, [step.photo])
+            console.line(file, event="image", photo=step.photo, **{**asdict(step.attempt), "file": file})
+    console.line(f"{stylized} stylized, {failed} failed", event="done", stylized=stylized, failed=failed)
+    return int(failed > 0)
+
+
+@app.command()
+def build(
+    project: ProjectName,
+    seed: SplitSeed = 0,
+    share: ValidationShare = 0.2,
+    overwrite: Overwrite = False,
+    workspace: WorkspaceFolder = None,
+    as_json: AsJson = False,
+) -> None:
+    """Build the dataset from the accepted photos."""
+    from ghibli_studio.curation import build as building
+
+    target = open_workspace(workspace).project(project)
+    work = building.build_dataset(target, seed=seed, share=share, replace=overwrite)
+    print_dataset(target, work, Console(as_json))
+
+
+@app.command()
+def stats(
+    project: ProjectName,
+    sheet: SheetFile = None,
+    page: SheetPage = 1,
+    workspace: WorkspaceFolder = None,
+    as_json: AsJson = False,
+) -> int:
+    """Compute statistics of the photos; exit code 1 if near duplicates lie on both sides of the split."""
+    from ghibli_studio.curation import collection as collections
+    from ghibli_studio.curation.contact_sheet import collection_sheet
+    from ghibli_studio.curation.review import collection_statistics
+
+    console, target = Console(as_json), open_workspace(workspace).project(project)
+    code = print_statistics(collection_statistics(collections.load(target)), console)
+    if sheet:
+        write_sheet(sheet, collection_sheet(target, page), console)
+    return code

@@ -1,151 +1,207 @@
-"""The verbs `train`, `find-rate`, `find-batch`, `runs` and `cancel` of the command line."""
+"""The `train` command, and the groups `runs` and `tune`."""
 
 from __future__ import annotations
 
-import argparse
 import html
-from collections.abc import Callable
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
+
+import typer
 
 from adapters import registry
 from adapters.settings import StudioError
-from ghibli_studio.cli.console import Told
-from ghibli_studio.config.training import PRESETS, RunConfig, setting_of
-from ghibli_studio.workspace.project import Project, Workspace
+from ghibli_studio.cli.console import Console, follow
+from ghibli_studio.cli.options import AsJson, ProjectName, RunName, WorkspaceFolder, given, open_workspace
+from ghibli_studio.config.training import PRESETS, RunConfig, parse_setting
+from ghibli_studio.workspace.project import Project
 
 ALL = "all"
 
-
-def add(verb: Callable[..., argparse.ArgumentParser]) -> None:
-    """Put the verbs into the parser."""
-    methods = [*sorted(registry.methods()), ALL]
-    train_ = verb("train", train, "train an adapter, or a grid of them")
-    train_.add_argument("--method", choices=methods, required=True, help="what to train; all: one after the other")
-    train_.add_argument("--epochs", type=int, help="how often every picture is seen")
-    train_.add_argument(
-        "--seeds",
-        default="1",
-        metavar="N",
-        help="runs to queue, from the seed upwards, or the seeds themselves, as 1,5,9 (%(default)s)",
-    )
-    train_.add_argument(
-        "--grid",
-        action="append",
-        default=[],
-        metavar="NAME=VALUES",
-        help="try every combination of values, as rank=4,8; may be given for several settings",
-    )
-    train_.add_argument(
-        "--no-start",
-        action="store_true",
-        help="only create the runs, and tell their folders: to be started by hand with torchrun on several machines",
-    )
-    train_.add_argument("--resume", metavar="RUN", help="go on with a run after its last finished epoch")
-    rate = verb("find-rate", find_rate, "look for a good learning rate by a short range test")
-    rate.add_argument("--from", type=float, dest="lowest_rate", metavar="RATE", help="learning rate of the first step")
-    rate.add_argument("--to", type=float, dest="highest_rate", metavar="RATE", help="learning rate of the last step")
-    rate.add_argument("--steps", type=int, dest="search_steps", help="from the one to the other")
-    batch = verb("find-batch", find_batch, "look for the largest batch that fits and the smallest that is as fast")
-    for finder in (rate, batch):
-        finder.add_argument("--method", choices=methods, default=ALL, help="for which (%(default)s)")
-        finder.add_argument("--figure", type=Path, metavar="FILE", help="write what was found as a page, an .html file")
-    for command in (train_, rate, batch):
-        command.add_argument("--preset", choices=sorted(PRESETS), default="default", help="settings (%(default)s)")
-        command.add_argument("--base-model", help="default: the data set's")
-        command.add_argument("--seed", type=int, help="decides every random draw")
-        command.add_argument(
-            "--set", action="append", default=[], metavar="NAME=VALUE", help="any other setting, as JSON"
-        )
-    verb("runs", runs, "list the project's runs with their figures")
-    cancel_ = verb("cancel", cancel, "stop a run; its best epoch so far stays usable")
-    cancel_.add_argument("run", help="the run's name")
+app = typer.Typer()
+runs_app = typer.Typer(no_args_is_help=True, help="List, resume and cancel training runs.")
+tune_app = typer.Typer(no_args_is_help=True, help="Find a learning rate and a batch size.")
 
 
-def train(chosen: argparse.Namespace, workspace: Workspace, told: Told) -> int:
-    """Queue the runs, or go on with one, and tell what they do."""
-    from ghibli_studio.cli.console import follow
+def _methods(incomplete: str) -> list[str]:
+    return [name for name in (*sorted(registry.methods()), ALL) if name.startswith(incomplete)]
+
+
+def _method(name: str | None) -> str | None:
+    if name is not None and name not in (known := [*sorted(registry.methods()), ALL]):
+        raise typer.BadParameter(f"{name!r} is not one of {', '.join(known)}")
+    return name
+
+
+def _preset(name: str) -> str:
+    if name not in PRESETS:
+        raise typer.BadParameter(f"{name!r} is not one of {', '.join(sorted(PRESETS))}")
+    return name
+
+
+Method = Annotated[
+    str | None, typer.Option(metavar="METHOD", help="lora, ti, or all.", callback=_method, autocompletion=_methods)
+]
+Preset = Annotated[str, typer.Option(metavar="PRESET", help=f"{', '.join(sorted(PRESETS))}.", callback=_preset)]
+TrainedModel = Annotated[str | None, typer.Option("--base-model", metavar="MODEL", help="Default: the dataset's.")]
+TrainingSeed = Annotated[int | None, typer.Option("--seed", help="Seed of everything random.")]
+Set = Annotated[list[str] | None, typer.Option("--set", metavar="NAME=VALUE", help="Any other setting, as JSON.")]
+PlotFile = Annotated[Path | None, typer.Option("--plot", metavar="FILE", help="Write the plot as an .html file.")]
+
+
+@app.command()
+def train(
+    project: ProjectName,
+    method: Method = None,
+    preset: Preset = "default",
+    epochs: Annotated[int | None, typer.Option(help="How often every image is seen.")] = None,
+    base_model: TrainedModel = None,
+    seed: TrainingSeed = None,
+    seeds: Annotated[
+        str, typer.Option(metavar="N", help="How many runs to queue, from the seed up, or the seeds, as 1,5,9.")
+    ] = "1",
+    grid: Annotated[
+        list[str] | None,
+        typer.Option(metavar="NAME=VALUES", help="Sweep: every combination of values, as rank=4,8. Repeatable."),
+    ] = None,
+    set_: Set = None,
+    no_start: Annotated[
+        bool, typer.Option("--no-start", help="Only create the runs: start them with torchrun on several machines.")
+    ] = False,
+    resume: Annotated[
+        str | None, typer.Option(metavar="RUN", help="Resume a run after its last finished epoch.")
+    ] = None,
+    workspace: WorkspaceFolder = None,
+    as_json: AsJson = False,
+) -> int:
+    """Train an adapter, several seeds, or a sweep."""
     from ghibli_studio.jobs import queue
 
-    project = workspace.project(chosen.project)
-    if chosen.resume:
-        for option, given in (("--seeds", chosen.seeds != "1"), ("--grid", bool(chosen.grid))):
-            if given:
-                raise StudioError(f"--resume goes on with one run; leave {option} out")
-        queued = [project.run(chosen.resume)]
-        queue.start(queued[0])
-    else:
-        changes = {} if chosen.epochs is None else {"num_train_epochs": chosen.epochs}
-        configs = _configs(chosen, project, changes)
-        queued = [queue.submit(project, config, begin=not chosen.no_start) for config in configs]
-    if chosen.no_start:
+    console, target = Console(as_json), open_workspace(workspace).project(project)
+    if resume:
+        for option, was_given in (("--seeds", seeds != "1"), ("--grid", bool(grid))):
+            if was_given:
+                raise StudioError(f"--resume continues one run; omit {option}")
+        return _resume(target, resume, console)
+    if method is None:
+        raise typer.BadParameter(f"choose one of {', '.join(_methods(''))}", param_hint="--method")
+    changes = {**_changes(set_, seed), **given(num_train_epochs=epochs)}
+    configs = _configs(target, method, preset, base_model, changes, grid or [], seeds)
+    queued = [queue.submit(target, config, begin=not no_start) for config in configs]
+    if no_start:
         for run in queued:
-            told.line(str(run.folder), event="created", run=run.id, folder=str(run.folder))
+            console.line(str(run.folder), event="created", run=run.id, folder=str(run.folder))
         return 0
-    return follow(queued, told)
+    return follow(queued, console)
 
 
-def _configs(chosen: argparse.Namespace, project: Project, more: dict[str, Any]) -> list[RunConfig]:
+def _resume(project: Project, name: str, console: Console) -> int:
+    from ghibli_studio.jobs import queue
+
+    run = project.run(name)
+    queue.start(run)
+    return follow([run], console)
+
+
+def _changes(texts: Sequence[str] | None, seed: int | None) -> dict[str, Any]:
+    """Settings that differ from the preset."""
+    return {**dict(parse_setting(text) for text in texts or ()), **given(seed=seed)}
+
+
+def _configs(
+    project: Project,
+    method: str,
+    preset: str,
+    base_model: str | None,
+    changes: dict[str, Any],
+    grid: Sequence[str] = (),
+    seeds: str = "1",
+) -> list[RunConfig]:
     """The configurations that were asked for, of one method or of all."""
     from ghibli_studio.data import dataset as datasets
     from ghibli_studio.tuning import sweep
 
-    changes = {**dict(setting_of(text) for text in chosen.set), **more}
-    if chosen.seed is not None:
-        changes["seed"] = chosen.seed
-    base = {"base_model": chosen.base_model or datasets.load(project).base_model}
-    methods = list(registry.methods()) if chosen.method == ALL else [chosen.method]
-    # one method says itself what it does not know, and what was meant
-    of_methods = sweep.for_each(changes, methods) if len(methods) > 1 else {chosen.method: changes}
-    grid, seeds = sweep.read_grid(getattr(chosen, "grid", [])), getattr(chosen, "seeds", 1)
-    return sweep.plan(chosen.preset, methods, {m: {**base, **of_methods[m]} for m in methods}, grid, seeds)
+    base = {"base_model": base_model or datasets.load(project).base_model}
+    methods = list(registry.methods()) if method == ALL else [method]
+    # a single method reports unknown settings itself, with the nearest known one
+    of_methods = sweep.settings_by_method(changes, methods) if len(methods) > 1 else {method: changes}
+    each = {name: {**base, **of_methods[name]} for name in methods}
+    return sweep.plan(preset, methods, each, sweep.parse_grid(list(grid)), seeds)
 
 
-def find_rate(chosen: argparse.Namespace, workspace: Workspace, told: Told) -> int:
-    """Test the methods in turn; the exit code is 1 where one has no suggestion."""
+@tune_app.command("lr")
+def learning_rate(
+    project: ProjectName,
+    method: Method = ALL,
+    preset: Preset = "default",
+    lowest: Annotated[float | None, typer.Option("--from", metavar="RATE", help="Rate of the first step.")] = None,
+    highest: Annotated[float | None, typer.Option("--to", metavar="RATE", help="Rate of the last step.")] = None,
+    steps: Annotated[int | None, typer.Option(help="Steps from the first rate to the last.")] = None,
+    base_model: TrainedModel = None,
+    seed: TrainingSeed = None,
+    set_: Set = None,
+    plot: PlotFile = None,
+    workspace: WorkspaceFolder = None,
+    as_json: AsJson = False,
+) -> int:
+    """Find a learning rate by a short range test; exit code 1 if a method has no suggestion."""
     from ghibli_studio.tuning import lr_finder
 
-    project = workspace.project(chosen.project)
-    names = ("lowest_rate", "highest_rate", "search_steps")
-    given = {name: value for name in names if (value := getattr(chosen, name)) is not None}
-    search = lr_finder.RateSearch.checked(given)
-    found = []
-    for step in told.followed(lr_finder.find(project, _configs(chosen, project, {}), search), workspace):
-        if step.found:
-            found.append(step.found)
-            for row in lr_finder.rows_of(step.found) if told.as_json else ():
-                told.line("", event="rate", **row)
-            told.line(
+    console, target = Console(as_json), open_workspace(workspace).project(project)
+    search = lr_finder.LearningRateSearch.checked(given(min_lr=lowest, max_lr=highest, num_steps=steps))
+    configs = _configs(target, method or ALL, preset, base_model, _changes(set_, seed))
+    results = []
+    for step in console.progress_of(lr_finder.find(target, configs, search), target.workspace):
+        if step.result:
+            results.append(step.result)
+            for row in lr_finder.rows_of(step.result) if console.as_json else ():
+                console.line("", event="rate", **row)
+            console.line(
                 step.what,
                 event="found",
-                method=step.found.method,
-                learning_rate=step.found.suggestion,
-                diverged=step.found.diverged,
+                method=step.result.method,
+                learning_rate=step.result.suggestion,
+                diverged=step.result.diverged,
                 message=step.what,
             )
-    _write_figure(chosen, "Loss by learning rate", lr_finder.figure(found), told)
-    return int(any(one.suggestion is None for one in found))
+    if plot:
+        _write_plot(plot, "Loss by learning rate", lr_finder.figure(results), console)
+    return int(any(result.suggestion is None for result in results))
 
 
-def find_batch(chosen: argparse.Namespace, workspace: Workspace, told: Told) -> int:
-    """Try batch sizes with the methods; the exit code is 1 where not even one picture fits."""
+@tune_app.command("batch-size")
+def batch_size(
+    project: ProjectName,
+    method: Method = ALL,
+    preset: Preset = "default",
+    base_model: TrainedModel = None,
+    seed: TrainingSeed = None,
+    set_: Set = None,
+    plot: PlotFile = None,
+    workspace: WorkspaceFolder = None,
+    as_json: AsJson = False,
+) -> int:
+    """Find the largest batch that fits and the smallest that is as fast; exit code 1 if not one image fits."""
     from ghibli_studio.tuning import batch_size_finder
 
-    project, found = workspace.project(chosen.project), None
-    for step in told.followed(batch_size_finder.find(project, _configs(chosen, project, {})), workspace):
+    console, target = Console(as_json), open_workspace(workspace).project(project)
+    configs = _configs(target, method or ALL, preset, base_model, _changes(set_, seed))
+    result: Any = None
+    for step in console.progress_of(batch_size_finder.find(target, configs), target.workspace):
         if step.row:
-            told.line(step.what, event="batch", **vars(step.row))
-        found = step.found or found
-    told.line(found.words, event="found", largest=found.largest, suggestion=found.suggestion, message=found.words)
-    _write_figure(chosen, "Batch sizes", batch_size_finder.figure(found), told)
-    return int(found.largest is None)
+            console.line(step.what, event="batch", **vars(step.row))
+        result = step.result or result
+    console.line(
+        result.summary, event="found", largest=result.largest, suggestion=result.suggestion, message=result.summary
+    )
+    if plot:
+        _write_plot(plot, "Batch sizes", batch_size_finder.figure(result), console)
+    return int(result.largest is None)
 
 
-def _write_figure(chosen: argparse.Namespace, title: str, figure: str, told: Told) -> None:
+def _write_plot(file: Path, title: str, figure: str, console: Console) -> None:
     from ghibli_studio.workspace.files import write_atomic
 
-    if not chosen.figure:
-        return
     style = (
         "body{max-width:40rem;margin:2rem auto;padding:0 1rem;font-family:system-ui,sans-serif}"
         ".legend{list-style:none;padding:0}.legend svg{width:1.8rem;height:.8rem}figure{margin:0}"
@@ -154,28 +210,34 @@ def _write_figure(chosen: argparse.Namespace, title: str, figure: str, told: Tol
         f'<!doctype html><html lang="en"><meta charset="utf-8"><title>{html.escape(title)}</title>'
         f"<style>{style}</style>{figure}</html>\n"
     )
-    write_atomic(chosen.figure, page)
-    told.line(str(chosen.figure), event="figure", file=str(chosen.figure))
+    write_atomic(file, page)
+    console.line(str(file), event="plot", file=str(file))
 
 
-def runs(chosen: argparse.Namespace, workspace: Workspace, told: Told) -> int:
-    """List the runs."""
+@runs_app.command("list")
+def list_(project: ProjectName, workspace: WorkspaceFolder = None, as_json: AsJson = False) -> None:
+    """List the project's runs with their state and best validation loss."""
     from ghibli_studio.jobs import status as job_status
 
-    for run in workspace.project(chosen.project).runs():
+    console = Console(as_json)
+    for run in open_workspace(workspace).project(project).runs():
         status, metrics = job_status.status(run), run.metrics()
         best = ""
         if metrics:
             best = f"best validation loss {metrics['best_validation_loss']:.4f} in epoch {metrics['best_epoch']}"
-        told.line(f"{run.id}  {status.state}  {best}", event="run", run=run.id, state=status.state, **metrics)
-    return 0
+        console.line(f"{run.id}  {status.state}  {best}", event="run", run=run.id, state=status.state, **metrics)
 
 
-def cancel(chosen: argparse.Namespace, workspace: Workspace, told: Told) -> int:
-    """Stop a run."""
+@runs_app.command()
+def cancel(project: ProjectName, run: RunName, workspace: WorkspaceFolder = None, as_json: AsJson = False) -> None:
+    """Cancel a run; its best epoch so far stays usable."""
     from ghibli_studio.jobs import queue
 
-    run = workspace.project(chosen.project).run(chosen.run)
-    status = queue.cancel(run)
-    told.line(f"{run.id}: {status.state}", event=status.state, run=run.id)
-    return 0
+    status = queue.cancel(open_workspace(workspace).project(project).run(run))
+    Console(as_json).line(f"{run}: {status.state}", event=status.state, run=run)
+
+
+@runs_app.command()
+def resume(project: ProjectName, run: RunName, workspace: WorkspaceFolder = None, as_json: AsJson = False) -> int:
+    """Resume a run after its last finished epoch."""
+    return _resume(open_workspace(workspace).project(project), run, Console(as_json))

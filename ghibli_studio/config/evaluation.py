@@ -13,25 +13,25 @@ PAPER_LANDMARKS = ("Big Ben", "Colosseum", "Petra", "Bab-e-Khyber", "Sydney Oper
 
 
 class EvaluationSettings(Settings):
-    """How to evaluate: every variant draws the same pictures from the same noise."""
+    """How to evaluate: every variant generates the same prompts and photos from the same noise."""
 
-    tasks: tuple[Literal["prompt", "photo"], ...] = Field(("prompt", "photo"), min_length=1)
-    """Draw from the prompt alone, or from the landmark's photograph, or both."""
+    tasks: tuple[Literal["txt2img", "img2img"], ...] = Field(default=("txt2img", "img2img"), min_length=1)
+    """Generate from the prompt, from the landmark's photo, or both."""
     landmarks: tuple[str, ...] = ()
-    """Names of held-out landmarks. Empty: all of them."""
-    seeds: int = Field(1, ge=1, le=100)
-    """Pictures of each landmark and task by every variant."""
-    seed: int = Field(0, ge=0, lt=2**31)
-    """Decides the initial noise; the same for every variant."""
-    num_inference_steps: int = Field(25, ge=1, le=1000)
-    """Steps from noise to picture."""
-    guidance_scale: float = Field(5.0, ge=0, le=50)
-    """How strongly the picture follows the prompt; 1 switches guidance off."""
-    strength: float = Field(0.6, gt=0, le=1)
-    """How much of the photograph is drawn anew."""
-    clip_model: str = Field("auto", min_length=1, max_length=500)
-    """Auto: the embedded miniature's CLIP, a stand-in; or a folder or hub id of a published one."""
+    """Names of validation landmarks to generate; empty uses all of them."""
+    seeds: int = Field(default=1, ge=1, le=100)
+    """Images per landmark, task and variant; more give narrower intervals."""
+    seed: int = Field(default=0, ge=0, lt=2**31)
+    """First random seed of the initial noise; every variant uses the same seeds."""
+    num_inference_steps: int = Field(default=25, ge=1, le=1000)
+    """Denoising steps per image; more are slower and usually cleaner."""
+    guidance_scale: float = Field(default=5.0, ge=0, le=50)
+    """How strongly images follow the prompt; higher is stricter, 1 turns guidance off."""
+    strength: float = Field(default=0.6, gt=0, le=1)
+    """How much of the photo changes: near 0 keeps it, 1 ignores it."""
+    clip_model: str = Field(default="auto", min_length=1, max_length=500)
+    """CLIP that scores: auto, miniature (a proxy), or a folder or Hub id of a published one."""
     device: Device = "auto"
-    """Where to compute; auto takes a GPU if there is one."""
+    """Where to compute; auto uses a GPU if there is one."""
     attention: Attention = "sdpa"
-    """PyTorch's own attention, or xformers (needs a CUDA GPU)."""
+    """Attention code: PyTorch's own (sdpa), or xformers on a CUDA GPU."""

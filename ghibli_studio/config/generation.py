@@ -1,4 +1,4 @@
-"""Settings of an image."""
+"""Settings of image generation."""
 
 from __future__ import annotations
 
@@ -9,19 +9,19 @@ from ghibli_studio.runtime.device import Attention, Device
 
 
 class GenerationSettings(Settings):
-    """How to draw: the same for the base model and every adapter."""
+    """How to generate: the same for the base model and every adapter."""
 
-    seed: int = Field(0, ge=0, lt=2**31)
-    """Decides the initial noise; the same seed gives the same picture."""
-    num_inference_steps: int = Field(25, ge=1, le=1000)
-    """Steps from noise to picture."""
-    guidance_scale: float = Field(5.0, ge=0, le=50)
-    """How strongly the picture follows the prompt; 1 switches guidance off."""
-    adapter_scale: float = Field(1.0, ge=-2, le=2)
-    """How strongly the adapter acts: 0 is its untrained start, 1 as trained."""
-    negative_prompt: str = Field("", max_length=2000)
-    """What the picture should not show."""
+    seed: int = Field(default=0, ge=0, lt=2**31)
+    """Random seed of the initial noise; the same seed gives the same image."""
+    num_inference_steps: int = Field(default=25, ge=1, le=1000)
+    """Denoising steps per image; more are slower and usually cleaner."""
+    guidance_scale: float = Field(default=5.0, ge=0, le=50)
+    """How strongly the image follows the prompt; higher is stricter, 1 turns guidance off."""
+    adapter_scale: float = Field(default=1.0, ge=-2, le=2)
+    """Strength of the adapter: 0 is untrained, 1 as trained, more exaggerates."""
+    negative_prompt: str = Field(default="", max_length=2000)
+    """What the image should not show."""
     device: Device = "auto"
-    """Where to compute; auto takes a GPU if there is one."""
+    """Where to compute; auto uses a GPU if there is one."""
     attention: Attention = "sdpa"
-    """PyTorch's own attention, or xformers (needs a CUDA GPU)."""
+    """Attention code: PyTorch's own (sdpa), or xformers on a CUDA GPU."""

@@ -10,47 +10,47 @@ from adapters.settings import Settings
 from ghibli_studio.runtime.device import Attention, Device
 
 
-class PhotographStyling(Settings):
-    """What one photograph wants otherwise than its batch when it is styled; empty is the batch's."""
+class PhotoStylization(Settings):
+    """Settings of one photo that override those of its batch; an empty one keeps the batch's value."""
 
-    prompt: str | None = Field(None, max_length=4000)
-    """What to draw, instead of the photograph's own prompt."""
-    negative_prompt: str | None = Field(None, max_length=2000)
-    """What the picture should not show."""
-    strength: float | None = Field(None, gt=0, le=1)
-    """How much of the photograph is drawn anew."""
-    guidance_scale: float | None = Field(None, ge=0, le=50)
-    """How strongly the picture follows the prompt; 1 switches guidance off."""
-    num_inference_steps: int | None = Field(None, ge=1, le=1000)
-    """Steps from noise to picture."""
-    seed: int | None = Field(None, ge=0, lt=2**31)
-    """Decides the noise."""
-    adapter_scale: float | None = Field(None, ge=-2, le=2)
-    """How strongly the adapter acts."""
+    prompt: str | None = Field(default=None, max_length=4000)
+    """Prompt to use instead of the photo's own; empty keeps it."""
+    negative_prompt: str | None = Field(default=None, max_length=2000)
+    """What the image should not show."""
+    strength: float | None = Field(default=None, gt=0, le=1)
+    """How much of the photo changes: near 0 keeps it, 1 ignores it."""
+    guidance_scale: float | None = Field(default=None, ge=0, le=50)
+    """How strongly the image follows the prompt; higher is stricter, 1 turns guidance off."""
+    num_inference_steps: int | None = Field(default=None, ge=1, le=1000)
+    """Denoising steps per image; more are slower and usually cleaner."""
+    seed: int | None = Field(default=None, ge=0, lt=2**31)
+    """Random seed of the noise; change it for another attempt."""
+    adapter_scale: float | None = Field(default=None, ge=-2, le=2)
+    """Strength of the adapter: 0 is untrained, 1 as trained, more exaggerates."""
 
 
-class StyleSettings(Settings):
-    """How to style photographs: image-to-image, for a whole batch; a photograph may want some of it otherwise."""
+class StylizationSettings(Settings):
+    """How to stylize a batch of photos with image-to-image; a photo may override some of it."""
 
     source: Literal["teacher", "prompt", "adapter"] = "teacher"
-    """Where the style comes from: the embedded style teacher, words in the prompt alone, or an adapter file."""
-    adapter_file: str = Field("", max_length=4000)
-    """The LoRA or Textual Inversion (.safetensors) that knows the style, for the source 'adapter'."""
-    style_words: str = Field("oil painting", max_length=200)
-    """Words at the end of every prompt that ask for the style, for the source 'prompt'."""
-    strength: float = Field(0.2, gt=0, le=1)
-    """How much is drawn anew: little keeps the landmark, much brings the style; 0.5 for drawn landmarks."""
-    guidance_scale: float = Field(5.0, ge=0, le=50)
-    """How strongly the picture follows the prompt; 1 switches guidance off."""
-    num_inference_steps: int = Field(25, ge=1, le=1000)
-    """Steps from noise to picture; of these the share of denoising_strength is done."""
-    seed: int = Field(0, ge=0, lt=2**31)
-    """Decides the noise, together with the photograph's number."""
-    adapter_scale: float = Field(1.0, ge=-2, le=2)
-    """How strongly the teacher or the adapter acts."""
-    negative_prompt: str = Field("", max_length=2000)
-    """What the pictures should not show."""
+    """Source of the style: the embedded style teacher, words in the prompt, or an adapter file."""
+    adapter_file: str = Field(default="", max_length=4000)
+    """LoRA or Textual Inversion file (.safetensors) with the style; only for source 'adapter'."""
+    style_words: str = Field(default="oil painting", max_length=200)
+    """Words added to every prompt to ask for the style; only for source 'prompt'."""
+    strength: float = Field(default=0.2, gt=0, le=1)
+    """How much of the photo changes: low keeps the photo, high adds style; try 0.5 if painted."""
+    guidance_scale: float = Field(default=5.0, ge=0, le=50)
+    """How strongly the image follows the prompt; higher is stricter, 1 turns guidance off."""
+    num_inference_steps: int = Field(default=25, ge=1, le=1000)
+    """Denoising steps at strength 1, fewer below; more are slower and usually cleaner."""
+    seed: int = Field(default=0, ge=0, lt=2**31)
+    """Random seed of the noise, combined with the photo's number; change it for other attempts."""
+    adapter_scale: float = Field(default=1.0, ge=-2, le=2)
+    """Strength of the teacher or adapter: 0 is untrained, 1 as trained, more exaggerates."""
+    negative_prompt: str = Field(default="", max_length=2000)
+    """What the images should not show."""
     device: Device = "auto"
-    """Where to compute; auto takes a GPU if there is one."""
+    """Where to compute; auto uses a GPU if there is one."""
     attention: Attention = "sdpa"
-    """PyTorch's own attention, or xformers (needs a CUDA GPU)."""
+    """Attention code: PyTorch's own (sdpa), or xformers on a CUDA GPU."""

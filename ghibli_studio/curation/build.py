@@ -1,4 +1,4 @@
-"""From a collection to the project's data set: what was accepted, each with the crop that it was styled from."""
+"""From a collection to the project's dataset: the accepted images, each with the crop that it was stylized from."""
 
 from __future__ import annotations
 
@@ -11,14 +11,15 @@ from adapters.settings import StudioError
 from ghibli_studio.curation import collection as collections
 from ghibli_studio.curation.photos import Attempt, Photo
 from ghibli_studio.curation.prompts import compose
-from ghibli_studio.curation.split import leaks, sides
+from ghibli_studio.curation.split import assign_splits, leaks
 from ghibli_studio.data.dataset import VALIDATION_SHARE, check_caption
-from ghibli_studio.data.file_source import read_plain
+from ghibli_studio.data.file_source import read_file
 from ghibli_studio.data.sample_dataset import refuse_to_overwrite
-from ghibli_studio.data.writer import Draft
-from ghibli_studio.imaging.crop import CENTER, steps
+from ghibli_studio.data.writer import DatasetWriter
+from ghibli_studio.imaging.crop import CENTER, crop_preview
 from ghibli_studio.imaging.image_io import open_image, png_bytes
 from ghibli_studio.models.description import describe
+from ghibli_studio.plotting.formatting import pluralize
 from ghibli_studio.runtime.progress import Progress
 from ghibli_studio.workspace.project import Project
 
@@ -26,70 +27,73 @@ if TYPE_CHECKING:
     from PIL import Image
 
 
-def finish(
+def build_dataset(
     project: Project, *, seed: int = 0, share: float = VALIDATION_SHARE, replace: bool = False
 ) -> Iterator[Progress]:
-    """Make the data set of the accepted photographs; the collection stays as it is, to go on with later.
+    """Build the dataset from the accepted photos; the collection stays, so that you can continue with it later.
 
-    Where the crop was moved, the square that was styled is the source, so that the source's center is what was styled.
-    Landmarks are whole on one side, `share` of the photographs to validation (see `splitting`). Raises StudioError if
-    nothing was accepted, if a landmark was put on both sides, or if there is a data set and `replace` is not said.
+    If the crop was moved, the stylized square becomes the source, so that the source's center is what was stylized.
+    Each landmark is on one side, and `share` of the photos go to validation (see `split`). Raises StudioError if no
+    photo is accepted, if a landmark is fixed on both sides, or if there is a dataset and `replace` is not set.
     """
     refuse_to_overwrite(project, replace)
     collection = collections.load(project)
-    accepted = [photo for photo in collection.photos if photo.accepted]
+    accepted = [(photo, attempt) for photo in collection.photos if (attempt := photo.accepted)]
+    photos = [photo for photo, _ in accepted]
     if not accepted:
         raise StudioError(
-            f"none of the {len(collection.photos)} photographs of project {project.name!r} has an accepted styled "
-            "picture; style them, and accept those that are good"
+            f"none of the {len(collection.photos)} photos of project {project.name!r} has an accepted stylized image; "
+            "stylize them and accept the good ones"
         )
-    side = sides(accepted, seed, share)
+    splits = assign_splits(photos, seed, share)
     description = describe(collection.base_model)
-    with Draft.of(project, description, seed) as draft:
-        refuse_to_overwrite(project, replace)  # somebody else may have made one since
-        for done, photo in enumerate(accepted, 1):
+    with DatasetWriter.create(project, description, seed) as writer:
+        refuse_to_overwrite(project, replace)  # another user may have built one meanwhile
+        for done, (photo, attempt) in enumerate(accepted, 1):
             try:
-                caption = check_caption(compose(photo), f"photograph {photo.id} ({photo.original})")
-                styled, (source, suffix) = _styled(project, photo.accepted), _source(project, photo)
+                caption = check_caption(compose(photo), f"photo {photo.id} ({photo.original})")
+                image, (source, suffix) = _stylized_image(project, attempt), _source(project, photo, attempt)
             except StudioError as error:
-                draft.leave_out(photo.original, str(error))
+                writer.skip(photo.original, str(error))
             else:
-                name = photo.name or f"photograph {photo.id}"  # as in the split: without a name it stands for itself
-                draft.add(
-                    styled,
+                name = photo.name or f"photo {photo.id}"  # as in the split, a photo without a name is its own landmark
+                writer.add(
+                    image,
                     caption,
                     landmark=name,
                     source=source,
                     suffix=suffix,
                     original=photo.original,
-                    split=side[photo.id],
+                    split=splits[photo.id],
                 )
-            yield Progress(done, len(accepted), f"taking {photo.name or photo.original}")
-        if waiting := sum(photo.state in ("new", "styled") for photo in collection.photos):
-            draft.notes.append(f"{waiting} photographs are neither accepted nor rejected yet; they are not in the set.")
-        if pairs := leaks(accepted, side):
-            listed = "; ".join(f"{a} and {b}" for a, b in pairs[:5]) + ("; ..." if len(pairs) > 5 else "")
-            draft.notes.append(
-                f"{len(pairs)} pairs of photographs that look alike were put on both sides of the split ({listed}), so "
-                "validation measures memory too; put them on one side, or reject one, and finish again."
+            yield Progress(done, len(accepted), f"adding {photo.name or photo.original}")
+        if unreviewed := sum(photo.state in ("new", "stylized") for photo in collection.photos):
+            writer.notes.append(
+                f"{pluralize(unreviewed, 'photo')} not in the dataset, because neither accepted nor rejected yet."
             )
-        draft.finish()
+        if pairs := leaks(photos, splits):
+            listed = "; ".join(f"{a} and {b}" for a, b in pairs[:5]) + ("; ..." if len(pairs) > 5 else "")
+            writer.notes.append(
+                f"{pluralize(len(pairs), 'pair')} of near duplicates on both sides of the split ({listed}), so "
+                "validation measures memory too; put each pair on one side, or reject one, and build again."
+            )
+        writer.build()
 
 
-def _styled(project: Project, attempt: Attempt) -> Image.Image:
-    path = project.collection.styled(attempt.file)
-    data = read_plain(path, attempt.file)
+def _stylized_image(project: Project, attempt: Attempt) -> Image.Image:
+    path = project.collection.stylized(attempt.file)
+    data = read_file(path, attempt.file)
     if attempt.sha256 and hashlib.sha256(data).hexdigest() != attempt.sha256:
-        raise StudioError(f"{path} was changed after it was styled; style the photograph again")
+        raise StudioError(f"{path} was changed after it was stylized; stylize the photo again")
     return open_image(data, attempt.file)
 
 
-def _source(project: Project, photo: Photo) -> tuple[bytes, str]:
-    """The photograph as it came, or the square that was styled where it is not the middle; and the file's ending."""
-    data = read_plain(project.collection.source(photo.file), photo.original)
+def _source(project: Project, photo: Photo, attempt: Attempt) -> tuple[bytes, str]:
+    """Return (the original photo, or the stylized square if the crop is off-center; the file suffix)."""
+    data = read_file(project.collection.source(photo.file), photo.original)
     if hashlib.sha256(data).hexdigest() != photo.sha256:
-        raise StudioError(f"{photo.original} was changed after it was gathered; gather it again")
-    center = photo.accepted.center  # the crop may have been moved since
+        raise StudioError(f"{photo.original} was changed after it was added; add it again")
+    center = attempt.center  # the photo's crop may have been moved since
     if center == CENTER:
         return data, PurePosixPath(photo.file).suffix
-    return png_bytes(steps(open_image(data, photo.original), center, 1).square), ".png"
+    return png_bytes(crop_preview(open_image(data, photo.original), center, 1).square), ".png"

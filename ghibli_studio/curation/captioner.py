@@ -1,6 +1,6 @@
-"""Descriptions by a model that looks, where the person has one on the disk: BLIP and what is built like it.
+"""Descriptions from an image-to-text model, such as BLIP, that the user has on disk.
 
-It is never needed and never downloaded; a file that could run code (a pickle) is not read.
+It is optional and never downloaded; a file that could run code (a pickle) is not read.
 """
 
 from __future__ import annotations
@@ -22,21 +22,21 @@ if TYPE_CHECKING:
 MAX_NEW_TOKENS = 40
 
 
-def describe_photographs(
+def caption_photos(
     project: Project, model: Path, ids: Iterable[str] | None = None, *, again: bool = False, device: str = "auto"
 ) -> Iterator[Progress]:
-    """Fill the descriptions that are empty, or with `again` all of these photographs; each is written at once.
+    """Fill in empty descriptions, or with `again` all of these photos; each is written at once.
 
-    `model` is a folder in the layout of transformers with an image-to-text model as `.safetensors` (BLIP, Li et al.
-    2022, arXiv:2201.12086). Raises StudioError where it is none. Closing the iterator keeps what was described.
+    `model` is a folder in the transformers layout with an image-to-text model as `.safetensors` (BLIP, Li et al. 2022,
+    arXiv:2201.12086). Raises StudioError if it is not. Closing the iterator keeps the descriptions so far.
     """
-    chosen = collections.load(project).select(ids)
-    wanted = [photo for photo in chosen if again or not photo.description]
+    selected = collections.load(project).select(ids)
+    photos = [photo for photo in selected if again or not photo.description]
     captioner = _Captioner(Path(model).expanduser(), device)
-    for done, photo in enumerate(wanted, 1):
-        text = captioner.describe(collections.picture(project, photo))
+    for done, photo in enumerate(photos, 1):
+        text = captioner.describe(collections.load_photo(project, photo))
         collections.edit(project, photo.id, description=text)
-        yield Progress(done, len(wanted), f"{photo.name or photo.original}: {text}")
+        yield Progress(done, len(photos), f"{photo.name or photo.original}: {text}")
 
 
 class _Captioner:
@@ -49,23 +49,23 @@ class _Captioner:
 
         if not (folder / "config.json").is_file() or not any(folder.glob("*.safetensors")):
             raise StudioError(
-                f"{folder} holds no image-to-text model (config.json and .safetensors); give the folder of a BLIP, "
+                f"{folder} has no image-to-text model (config.json and .safetensors); give the folder of a BLIP model, "
                 "such as a download of Salesforce/blip-image-captioning-base"
             )
         options: dict[str, Any] = {"local_files_only": True, "trust_remote_code": False}
         try:
             self.processor = AutoProcessor.from_pretrained(folder, **options)
-            self.model = AutoModelForImageTextToText.from_pretrained(folder, use_safetensors=True, **options)
+            model: Any = AutoModelForImageTextToText.from_pretrained(folder, use_safetensors=True, **options)
         except (OSError, ValueError, KeyError) as error:
             reason = clean(str(error))[:200]
             raise StudioError(
-                f"{folder} holds no image-to-text model that can be read ({reason}); give the folder of a BLIP"
+                f"{folder} has no readable image-to-text model ({reason}); give the folder of a BLIP model"
             ) from error
         self.device = choose_device(device)
-        self.model = self.model.to(self.device).eval()
+        self.model = model.to(self.device).eval()
 
     def describe(self, image: Image.Image) -> str:
-        """What the picture shows, without commas at its ends: the most likely words, the same every time."""
+        """Return a description without commas at its ends: the most likely words, always the same for an image."""
         import torch
 
         inputs = self.processor(images=image, return_tensors="pt").to(self.device)

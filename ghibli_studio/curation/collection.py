@@ -1,7 +1,7 @@
-"""A data set in the making: photographs with their prompts, crops and styled pictures, none of it final.
+"""The photos of a project on their way to a dataset, with prompts, crops and stylized images: `collection.json`.
 
-How photographs get in is `gathering`, what the prompts say is `prompts`, what is wrong is `checking`, and how it
-becomes the project's data set is `finishing`. Every change is on disk, whole, before the function returns.
+How photos are added is in `ingest`, prompts in `prompts`, checks in `review`, and the dataset is built in `build`.
+Every change is completely written to disk before the function returns.
 """
 
 from __future__ import annotations
@@ -17,8 +17,8 @@ from typing import TYPE_CHECKING, Any
 from filelock import FileLock, Timeout
 
 from adapters.settings import StudioError
-from ghibli_studio.curation.photos import EDITABLE, WORDS, Attempt, Photo, State, changed
-from ghibli_studio.data.file_source import read_plain
+from ghibli_studio.curation.photos import EDITABLE, PROMPT_PARTS, Attempt, Photo, State, edited
+from ghibli_studio.data.file_source import read_file
 from ghibli_studio.imaging.image_io import open_image
 from ghibli_studio.models.description import describe
 from ghibli_studio.workspace.files import explain_os_error, make_folder, read_json, write_atomic
@@ -30,112 +30,112 @@ if TYPE_CHECKING:
 
 __all__ = [
     "EDITABLE",
-    "WORDS",
+    "PROMPT_PARTS",
     "Attempt",
     "Collection",
     "Photo",
     "State",
     "add_attempt",
-    "begin",
+    "apply_edits",
     "change",
-    "changed",
-    "changing",
     "edit",
     "edit_many",
+    "edited",
     "exists",
     "load",
-    "picture",
+    "load_or_create",
+    "load_photo",
     "remove",
     "save",
-    "set_style",
-    "with_changes",
+    "save_stylization_settings",
+    "write_lock",
 ]
 
 VERSION = 1
-PATIENCE_SECONDS = 20.0  # changes are short, but somebody may be writing thousands of photographs
+LOCK_TIMEOUT_SECONDS = 20.0  # changes are short, but another process may be writing thousands of photos
 
 
 @dataclass(frozen=True)
 class Collection:
-    """All photographs, and what they are for."""
+    """All photos, and the base model that they are prepared for."""
 
     base_model: str
     resolution: int
-    """Side of the pictures to learn from, px."""
+    """Side of the training images, px."""
     token_limit: int
     """Tokens of a prompt that the base model reads, start and end included."""
     photos: tuple[Photo, ...] = ()
-    problems: tuple[dict[str, str], ...] = ()
-    """Files that were left out: `{"file": ..., "reason": ...}`."""
+    skipped: tuple[dict[str, str], ...] = ()
+    """Files that were not added: `{"file": ..., "reason": ...}`."""
     notes: tuple[str, ...] = ()
-    """What was decided on the person's behalf, in sentences."""
-    style: Mapping[str, Any] = field(default_factory=dict)
-    """Settings of the whole batch (`config.StyleSettings`), as plain values."""
+    """What was decided automatically, in sentences."""
+    stylization: Mapping[str, Any] = field(default_factory=dict)
+    """Settings of the last batch (`config.StylizationSettings`) as plain values."""
 
     def photo(self, id: str) -> Photo:
-        """The photograph of that id; raises StudioError with the ids there are."""
+        """Return the photo with this id; raises StudioError with the range of ids."""
         for photo in self.photos:
             if photo.id == id:
                 return photo
-        there = f"they go from {self.photos[0].id} to {self.photos[-1].id}" if self.photos else "there is none yet"
-        raise StudioError(f"there is no photograph {id!r}; {there}")
+        ids = f"the ids go from {self.photos[0].id} to {self.photos[-1].id}" if self.photos else "add photos first"
+        raise StudioError(f"there is no photo {id!r}; {ids}")
 
     def select(self, ids: Iterable[str] | None) -> list[Photo]:
-        """The photographs of these ids in the collection's order, or all; raises StudioError for an unknown id."""
+        """Return the photos with these ids in the collection's order, or all; raises StudioError for an unknown id."""
         if ids is None:
             return list(self.photos)
-        wanted = set(ids)
-        found = [photo for photo in self.photos if photo.id in wanted]
-        for id in sorted(wanted - {photo.id for photo in found}):
+        selected = set(ids)
+        photos = [photo for photo in self.photos if photo.id in selected]
+        for id in sorted(selected - {photo.id for photo in photos}):
             self.photo(id)
-        return found
+        return photos
 
 
 def exists(project: Project) -> bool:
-    """Whether the project has a collection."""
+    """Return whether the project has a collection."""
     return project.collection.file.exists()
 
 
 def load(project: Project) -> Collection:
-    """The project's collection; raises StudioError where there is none or it is damaged. Read anew only if changed."""
+    """Return the project's collection, cached until its file changes; raises StudioError if missing or damaged."""
     path = project.collection.file
     try:
         stat = path.stat()
     except FileNotFoundError as error:
         raise StudioError(
-            f"project {project.name!r} has no photographs yet; add some in the Data set tab, or with: "
-            f"python -m ghibli_studio gather {project.name!r} FOLDER"
+            f"project {project.name!r} has no photos yet; add some in the Dataset tab, or with: "
+            f"ghibli-studio curate add {project.name!r} FOLDER"
         ) from error
     except OSError as error:
         raise explain_os_error(error, path) from error
     return _parsed(path, stat.st_ino, stat.st_size, stat.st_mtime_ns)
 
 
-@lru_cache(maxsize=4)  # a page asks for every page of its table, and nothing in a collection can be changed in place
+@lru_cache(maxsize=4)  # the page reads it for every page of its table, and a collection is immutable
 def _parsed(path: Path, inode: int, size: int, modified: int) -> Collection:
     try:
         stored = read_json(path)
         if stored.pop("version", None) != VERSION:
-            raise StudioError(f"{path} is of another version than {VERSION}; gather the photographs again")
+            raise StudioError(f"{path} has a version other than {VERSION}; add the photos again")
         photos = []
-        for one in stored.pop("photos"):
+        for values in stored.pop("photos"):
             attempts = tuple(
-                Attempt(**{**attempt, "center": tuple(attempt["center"])}) for attempt in one.pop("attempts")
+                Attempt(**{**attempt, "center": tuple(attempt["center"])}) for attempt in values.pop("attempts")
             )
-            photos.append(Photo(**{**one, "attempts": attempts, "center": tuple(one["center"])}))
-        lists = {name: tuple(stored.pop(name)) for name in ("problems", "notes")}
-        return Collection(photos=tuple(photos), **lists, **stored)
+            photos.append(Photo(**{**values, "attempts": attempts, "center": tuple(values["center"])}))
+        skipped, notes = tuple(stored.pop("skipped")), tuple(stored.pop("notes"))
+        return Collection(photos=tuple(photos), skipped=skipped, notes=notes, **stored)
     except (AttributeError, KeyError, TypeError) as error:
-        raise StudioError(f"{path} is damaged ({error}); gather the photographs again") from error
+        raise StudioError(f"{path} is damaged ({error}); add the photos again") from error
 
 
 def save(project: Project, collection: Collection) -> Collection:
-    """Write the collection, all or nothing, one photograph a line. Only within `changing`."""
+    """Write the collection all at once, one photo per line; call it only inside `write_lock`."""
     plain = {**vars(collection), "version": VERSION}
     del plain["photos"]
     head = json.dumps(plain, ensure_ascii=False, indent=1).rstrip("}\n")
     lines = (
-        json.dumps({**vars(photo), "attempts": [vars(one) for one in photo.attempts]}, ensure_ascii=False)
+        json.dumps({**vars(photo), "attempts": [vars(attempt) for attempt in photo.attempts]}, ensure_ascii=False)
         for photo in collection.photos
     )
     write_atomic(project.collection.file, head + ',\n "photos": [\n' + ",\n".join(lines) + "\n ]\n}\n")
@@ -143,15 +143,15 @@ def save(project: Project, collection: Collection) -> Collection:
 
 
 @contextmanager
-def changing(project: Project) -> Iterator[None]:
-    """Hold the right to change the collection; waits a little, then raises StudioError if another keeps it."""
+def write_lock(project: Project) -> Iterator[None]:
+    """Hold the lock for changing the collection; raises StudioError if it is not free within the timeout."""
     make_folder(project.collection.folder)
-    lock = FileLock(project.collection.lock, thread_local=False)  # a page's generator is driven by several threads
+    lock = FileLock(project.collection.lock, thread_local=False)  # several threads drive a generator of the page
     try:
-        lock.acquire(timeout=PATIENCE_SECONDS)
+        lock.acquire(timeout=LOCK_TIMEOUT_SECONDS)
     except Timeout as error:
         raise StudioError(
-            f"the photographs of project {project.name!r} are being changed by somebody else; try again in a minute"
+            f"another user is changing the photos of project {project.name!r}; try again in a minute"
         ) from error
     except OSError as error:
         raise explain_os_error(error, project.collection.lock) from error
@@ -161,54 +161,52 @@ def changing(project: Project) -> Iterator[None]:
         lock.release()
 
 
-def begin(project: Project, base_model: str) -> Collection:
-    """The project's collection, for this base model; an empty one is made where there is none."""
+def load_or_create(project: Project, base_model: str) -> Collection:
+    """Return the project's collection, set to this base model; an empty one is created if there is none."""
     description = describe(base_model)
-    with changing(project):
+    with write_lock(project):
         collection = load(project) if exists(project) else None
-        size = (description.spec, description.resolution, description.token_limit)
-        if collection and (collection.base_model, collection.resolution, collection.token_limit) == size:
-            return collection
-        collection = (
-            replace(collection, base_model=size[0], resolution=size[1], token_limit=size[2])
-            if collection
-            else Collection(*size)
-        )
+        model_id, resolution, token_limit = description.model_id, description.resolution, description.token_limit
+        if collection is None:
+            collection = Collection(model_id, resolution, token_limit)
+        else:
+            current = (collection.base_model, collection.resolution, collection.token_limit)
+            if current == (model_id, resolution, token_limit):
+                return collection
+            collection = replace(collection, base_model=model_id, resolution=resolution, token_limit=token_limit)
         project.register()
         return save(project, collection)
 
 
 def change(project: Project, how: Callable[[Collection], Collection]) -> Collection:
-    """Read, change and write in one go, so that nobody's change is lost."""
-    with changing(project):
+    """Read, change and write the collection under the lock, so that no other change is lost."""
+    with write_lock(project):
         return save(project, how(load(project)))
 
 
 def edit(project: Project, id: str, **changes: Any) -> Collection:
-    """Change fields of one photograph (those in EDITABLE); raises StudioError for bad values and an unknown id."""
+    """Edit fields of one photo (those in EDITABLE); raises StudioError for a bad value or an unknown id."""
     return edit_many(project, {id: changes})
 
 
 def edit_many(project: Project, changes: Mapping[str, Mapping[str, Any]]) -> Collection:
-    """Change fields of several photographs, `id -> {field: value}`, all of them or none."""
-    return change(project, lambda collection: with_changes(collection, changes))
+    """Edit fields of several photos, `id -> {field: value}`, all of them or none."""
+    return change(project, lambda collection: apply_edits(collection, changes))
 
 
-def with_changes(collection: Collection, changes: Mapping[str, Mapping[str, Any]]) -> Collection:
-    """The collection with fields of some photographs changed."""
+def apply_edits(collection: Collection, changes: Mapping[str, Mapping[str, Any]]) -> Collection:
+    """Return the collection with fields of some photos changed."""
     collection.select(changes)
     return replace(
         collection,
-        photos=tuple(
-            changed(photo, changes[photo.id]) if photo.id in changes else photo for photo in collection.photos
-        ),
+        photos=tuple(edited(photo, changes[photo.id]) if photo.id in changes else photo for photo in collection.photos),
     )
 
 
 def add_attempt(project: Project, id: str, attempt: Attempt) -> Collection:
-    """Put a styled picture behind the others of its photograph; its file must be there."""
-    if not project.collection.styled(attempt.file).is_file():
-        raise StudioError(f"{project.collection.styled(attempt.file)} is not there; write the picture first")
+    """Append a stylized image to the attempts of its photo; raises StudioError if its file is missing."""
+    if not project.collection.stylized(attempt.file).is_file():
+        raise StudioError(f"{project.collection.stylized(attempt.file)} is missing; write the image first")
 
     def added(collection: Collection) -> Collection:
         collection.photo(id)
@@ -223,28 +221,28 @@ def add_attempt(project: Project, id: str, attempt: Attempt) -> Collection:
     return change(project, added)
 
 
-def set_style(project: Project, style: Mapping[str, Any]) -> Collection:
-    """Remember the settings of the whole batch."""
-    return change(project, lambda collection: replace(collection, style=dict(style)))
+def save_stylization_settings(project: Project, stylization: Mapping[str, Any]) -> Collection:
+    """Save the settings of a batch for later batches."""
+    return change(project, lambda collection: replace(collection, stylization=dict(stylization)))
 
 
 def remove(project: Project, ids: Iterable[str]) -> Collection:
-    """Take photographs out, with their files and styled pictures."""
-    gone: list[Photo] = []
+    """Remove photos with their files and stylized images."""
+    removed: list[Photo] = []
 
     def without(collection: Collection) -> Collection:
-        gone.extend(collection.select(ids))
-        known = {photo.id for photo in gone}
-        return replace(collection, photos=tuple(photo for photo in collection.photos if photo.id not in known))
+        removed.extend(collection.select(ids))
+        removed_ids = {photo.id for photo in removed}
+        return replace(collection, photos=tuple(photo for photo in collection.photos if photo.id not in removed_ids))
 
     collection = change(project, without)
-    for photo in gone:  # afterwards: a kill in between leaves files that nobody names, never names without files
+    for photo in removed:  # last: a kill in between leaves unlisted files, never listed photos without files
         project.collection.source(photo.file).unlink(missing_ok=True)
         for attempt in photo.attempts:
-            project.collection.styled(attempt.file).unlink(missing_ok=True)
+            project.collection.stylized(attempt.file).unlink(missing_ok=True)
     return collection
 
 
-def picture(project: Project, photo: Photo) -> Image.Image:
-    """The photograph, upright RGB."""
-    return open_image(read_plain(project.collection.source(photo.file), photo.original), photo.original)
+def load_photo(project: Project, photo: Photo) -> Image.Image:
+    """Return the photo's image, upright RGB."""
+    return open_image(read_file(project.collection.source(photo.file), photo.original), photo.original)

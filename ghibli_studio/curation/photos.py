@@ -1,4 +1,4 @@
-"""One photograph of a collection, and all that was decided about it; what may be changed, and to what. No disk here."""
+"""One photo of a collection with its prompt, crop and attempts, and which fields can be edited. No disk access."""
 
 from __future__ import annotations
 
@@ -8,56 +8,56 @@ from dataclasses import dataclass, field, replace
 from typing import Any, Literal
 
 from adapters.settings import StudioError
-from ghibli_studio.config.stylization import PhotographStyling
+from ghibli_studio.config.stylization import PhotoStylization
 from ghibli_studio.data.captions import MAX_CHARACTERS, clean
 from ghibli_studio.data.dataset import Split
 
-WORDS = ("name", "location", "description", "composition")
+PROMPT_PARTS = ("name", "location", "description", "composition")
 """The parts of a prompt, in the order of the paper's template."""
-EDITABLE = (*WORDS, "center", "split", "styling", "chosen", "rejected", "credit")
-State = Literal["new", "styled", "accepted", "rejected"]
+EDITABLE = (*PROMPT_PARTS, "center", "split", "overrides", "accepted_index", "rejected", "credit")
+State = Literal["new", "stylized", "accepted", "rejected"]
 
 
 @dataclass(frozen=True)
 class Attempt:
-    """One styled picture of a photograph; its file carries the whole recipe."""
+    """One stylized image of a photo; its file has the full generation metadata."""
 
     file: str
-    """In `collection/styled`: `<photograph's id>-<attempt>.png`."""
+    """In `collection/stylized`: `<photo id>-<attempt>.png`."""
     prompt: str
-    """What was asked for, without the words that the style source adds."""
+    """The prompt, without the words that the style source adds."""
     source: str
-    """Where the style came from: "teacher", "prompt", or the name of an adapter file."""
+    """Style source: "teacher", "prompt", or the name of an adapter file."""
     seed: int
     strength: float
+    """Of img2img, above 0 to 1."""
     guidance_scale: float
     num_inference_steps: int
     adapter_scale: float = 1.0
-    """How strongly the adapter acted."""
     center: tuple[float, float] = (0.5, 0.5)
-    """Of the square that was styled."""
+    """Center of the crop that was stylized."""
     sha256: str = ""
-    """Of the file."""
+    """Hash of the file."""
 
 
 @dataclass(frozen=True)
 class Photo:
-    """One photograph, and all that was decided about it."""
+    """One photo of a collection."""
 
     id: str
     """Four digits or more."""
     file: str
-    """In `collection/sources`: `<id>.<suffix>`, the bytes as they came."""
+    """In `collection/sources`: `<id>.<suffix>`, the original bytes."""
     original: str
-    """What it was called where it came from."""
+    """File name in the source that it was added from."""
     sha256: str
-    """Of the bytes as they came."""
+    """Hash of the original bytes."""
     width: int
-    """Upright, px."""
+    """Pixels, upright."""
     height: int
-    """Upright, px."""
-    likeness: str
-    """Perceptual hash of the upright picture, 16 hexadecimal digits (see `likeness`)."""
+    """Pixels, upright."""
+    perceptual_hash: str
+    """Hash of the upright image, 16 hexadecimal digits (see `imaging.perceptual_hash`)."""
     brightness: float
     """Mean luma, 0 (black) to 1 (white)."""
     name: str = ""
@@ -65,76 +65,78 @@ class Photo:
     description: str = ""
     composition: str = ""
     center: tuple[float, float] = (0.5, 0.5)
-    """Of the square crop: shares of width and height, from the upper left corner."""
+    """Center of the square crop: shares of width and height, from the upper left corner."""
     split: Split | None = None
-    """None: decided by landmark when the data set is made."""
-    styling: Mapping[str, Any] = field(default_factory=dict)
-    """This photograph's own settings (see `config.PhotographStyling`); what is not in here is the batch's."""
+    """None: decided by landmark when the dataset is built."""
+    overrides: Mapping[str, Any] = field(default_factory=dict)
+    """This photo's own stylization settings (`config.PhotoStylization`); the batch settings apply to the rest."""
     attempts: tuple[Attempt, ...] = ()
-    """Styled pictures, the oldest first."""
-    chosen: int | None = None
-    """Which attempt was accepted, counted from 0."""
+    """Stylized images, oldest first."""
+    accepted_index: int | None = None
+    """Index of the accepted attempt, from 0."""
     rejected: bool = False
-    """Left out of the data set, attempts and all."""
+    """Excluded from the dataset with all attempts."""
     credit: str = ""
-    """Author, license and source where known."""
+    """Author, license and source, if known."""
 
     @property
     def state(self) -> State:
-        """How far it is."""
+        """Review state."""
         if self.rejected:
             return "rejected"
-        if self.chosen is not None:
+        if self.accepted_index is not None:
             return "accepted"
-        return "styled" if self.attempts else "new"
+        return "stylized" if self.attempts else "new"
 
     @property
-    def waiting(self) -> bool:
-        """Whether no attempt is of the crop as it is now."""
+    def pending(self) -> bool:
+        """Whether no attempt has the current crop."""
         return all(attempt.center != self.center for attempt in self.attempts)
 
     @property
     def accepted(self) -> Attempt | None:
-        """The styled picture that goes into the data set."""
-        return None if self.chosen is None or self.rejected else self.attempts[self.chosen]
+        """The stylized image that goes into the dataset."""
+        return None if self.accepted_index is None or self.rejected else self.attempts[self.accepted_index]
 
 
-def changed(photo: Photo, changes: Mapping[str, Any]) -> Photo:
-    """The photograph with fields changed; raises StudioError for an unknown field or a bad value."""
+def edited(photo: Photo, changes: Mapping[str, Any]) -> Photo:
+    """Return the photo with fields changed; raises StudioError for an unknown field or a bad value."""
     if unknown := sorted(changes.keys() - set(EDITABLE)):
-        raise StudioError(f"a photograph has no {unknown[0]!r} to change; there are {', '.join(EDITABLE)}")
+        raise StudioError(f"a photo has no field {unknown[0]!r} to edit; choose one of: {', '.join(EDITABLE)}")
     new = {name: _checked(photo, name, value) for name, value in changes.items()}
     if new.get("rejected"):
-        new["chosen"] = None
-    elif new.get("chosen") is not None:
+        new["accepted_index"] = None
+    elif new.get("accepted_index") is not None:
         new["rejected"] = False
     return replace(photo, **new)
 
 
 def _checked(photo: Photo, name: str, value: Any) -> Any:
-    of = f"{name} of photograph {photo.id}"
-    if name in (*WORDS, "credit"):
+    label = f"{name} of photo {photo.id}"
+    if name in (*PROMPT_PARTS, "credit"):
         if not isinstance(value, str) or len(value) > MAX_CHARACTERS:
-            raise StudioError(f"{of} must be text of at most {MAX_CHARACTERS} characters; shorten it")
+            raise StudioError(f"{label} must be text of at most {MAX_CHARACTERS} characters; shorten it")
         return clean(value)
     if name == "center":
         try:
             x, y = (float(share) for share in value)
         except (TypeError, ValueError) as error:
-            raise StudioError(f"{of} is {value!r}; give two shares of width and height, such as (0.5, 0.4)") from error
+            raise StudioError(
+                f"{label} is {value!r}; give two shares of width and height, such as (0.5, 0.4)"
+            ) from error
         if not (math.isfinite(x) and math.isfinite(y) and 0 <= x <= 1 and 0 <= y <= 1):
-            raise StudioError(f"{of} is ({x:g}, {y:g}); both must be 0 to 1, shares of width and height")
+            raise StudioError(f"{label} is ({x:g}, {y:g}); both must be between 0 and 1, shares of width and height")
         return x, y
     if name == "split":
         if value not in (None, "train", "validation"):
-            raise StudioError(f"{of} is {value!r}; it must be train, validation, or empty to have it decided")
+            raise StudioError(f"{label} is {value!r}; it must be train, validation, or empty for an automatic split")
         return value
-    if name == "styling":
-        return PhotographStyling.checked(dict(value)).model_dump(mode="json", exclude_none=True)
-    if name == "chosen":
+    if name == "overrides":
+        return PhotoStylization.checked(dict(value)).model_dump(mode="json", exclude_none=True)
+    if name == "accepted_index":
         if value is not None and (type(value) is not int or not 0 <= value < len(photo.attempts)):
-            raise StudioError(f"{of} is {value!r}; it has {len(photo.attempts)} styled pictures, counted from 0")
+            raise StudioError(f"{label} is {value!r}; the photo has {len(photo.attempts)} attempts, counted from 0")
         return value
     if not isinstance(value, bool):
-        raise StudioError(f"{of} is {value!r}; it must be true or false")
+        raise StudioError(f"{label} is {value!r}; it must be true or false")
     return value

@@ -1,17 +1,17 @@
-"""Prompts: the landmark that one names, its form, and the gauge of tokens. Nothing is cut in silence."""
+"""Caption text: one clean line, and the landmark that it names. Nothing is truncated here."""
 
 from __future__ import annotations
 
 import re
 
 MAX_CHARACTERS = 4000
-JOINERS = "\u200c\u200d"  # invisible, but letters and emoji are written with them
+JOINERS = "\u200c\u200d"  # invisible, but some letters and emoji need them
 
 
 def landmark_of(caption: str, stem: str) -> str:
-    """The landmark that a picture shows: the prompt up to its first comma, else the file's name without its number.
+    """Return the landmark of an image: the caption up to its first comma, else the file name without its number.
 
-    Pictures of one landmark must not stand on both sides of the split, so an unknown one is told by its file.
+    Images of one landmark must not be in both splits; without a comma, the file name tells landmarks apart.
     """
     head, comma, _ = caption.partition(",")
     if comma and head.strip():
@@ -20,5 +20,5 @@ def landmark_of(caption: str, stem: str) -> str:
 
 
 def clean(text: str) -> str:
-    """One line without control characters, white space run together."""
+    """Return the text on one line, without control characters, with single spaces."""
     return " ".join("".join(c if c.isprintable() or c in JOINERS else " " for c in text).split())

@@ -1,6 +1,6 @@
-"""The data set of a project: items with their captions and split, the manifest, the checks before training.
+"""The dataset of a project: items with captions and split, the manifest, and the checks before training.
 
-How pictures get in is `importing.py` and `sample.py`; what is in a picture is `images.py`.
+Import is in `importer` and `sample_dataset`; decoding images is in `imaging.image_io`.
 """
 
 from __future__ import annotations
@@ -35,61 +35,61 @@ Split = Literal["train", "validation"]
 
 @dataclass(frozen=True)
 class Item:
-    """One picture to learn from."""
+    """One image of the dataset."""
 
     id: str
-    """Four digits: `<id>.png` and `<id>.txt` in the data set's folder."""
+    """Four digits: `<id>.png` and `<id>.txt` in the dataset folder."""
     landmark: str
-    """Pictures of one landmark are on one side of the split."""
+    """What the image shows; all images of a landmark are in the same split."""
     caption: str
-    """The prompt, without style word or trigger."""
+    """The prompt, without style words and trigger."""
     tokens: int
-    """Tokens of the prompt in the base model's tokenizer, start and end included."""
+    """Tokens of the caption in the base model's tokenizer, start and end included."""
     split: Split
     source: str
-    """File name in `sources/`: the picture as it came, or the photograph behind a styled one."""
+    """File name in `sources/`: the uncropped image, or the photo behind a stylized one."""
     original: str
-    """What the file was called where it came from."""
+    """Original file name, as it was imported."""
     sha256: str
-    """Of `<id>.png`."""
+    """SHA-256 of `<id>.png`."""
 
 
 @dataclass(frozen=True)
 class Dataset:
-    """All items, and what they were made for."""
+    """All items, and the base model that they were prepared for."""
 
     base_model: str
     resolution: int
     token_limit: int
     seed: int
     items: tuple[Item, ...]
-    problems: tuple[dict[str, str], ...] = ()
-    """Files that were left out: `{"file": ..., "reason": ...}`."""
+    skipped: tuple[dict[str, str], ...] = ()
+    """Files that were not imported: `{"file": ..., "reason": ...}`."""
     notes: tuple[str, ...] = ()
-    """What was decided on the person's behalf, in sentences."""
+    """Decisions that the import took for the user, in sentences."""
 
     def part(self, split: Split) -> list[Item]:
-        """The items of one side of the split."""
+        """Return the items of one split."""
         return [item for item in self.items if item.split == split]
 
     def too_long(self) -> list[Item]:
-        """Items whose bare prompt is over the token limit already."""
+        """Return the items whose caption alone is over the token limit."""
         return [item for item in self.items if item.tokens > self.token_limit]
 
     def by_landmark(self, name: str) -> Item | None:
-        """The first item that shows a landmark, whatever the case of its name."""
+        """Return the first item of a landmark, ignoring case; None if there is none."""
         return next((item for item in self.items if item.landmark.casefold() == name.strip().casefold()), None)
 
 
 def split_by_landmark(
     landmarks: Sequence[str], seed: int, *, share: float = VALIDATION_SHARE, held_out: Iterable[str] = ()
 ) -> list[Split]:
-    """A side for each picture: whole landmarks go to validation, `held_out` first, until about `share` is reached.
+    """Return the split of each image: whole landmarks go to validation, `held_out` first, up to about `share`.
 
-    Names that differ in case alone are one landmark.
+    Names that differ only in case are one landmark.
     """
-    shown = [name.casefold() for name in landmarks]
-    counts = Counter(shown)
+    names = [name.casefold() for name in landmarks]
+    counts = Counter(names)
     first = [name.casefold() for name in held_out if name.casefold() in counts]
     rest = sorted(counts.keys() - set(first))
     random.Random(seed).shuffle(rest)
@@ -100,51 +100,51 @@ def split_by_landmark(
             validation.add(name)
     if not validation and len(counts) > 1:
         validation.add(min([*first, *rest], key=counts.__getitem__))
-    return ["validation" if name in validation else "train" for name in shown]
+    return ["validation" if name in validation else "train" for name in names]
 
 
 def to_json(dataset: Dataset) -> dict[str, Any]:
-    """The manifest's content."""
+    """Return the content of the manifest."""
     return {"version": VERSION, **asdict(dataset)}
 
 
 def exists(project: Project) -> bool:
-    """Whether the project has a data set; one that a kill left aside is put back."""
-    if not project.manifest_file.exists() and project.replaced("dataset").exists():
-        with suppress(StudioError), changing(project):
+    """Report whether the project has a dataset; restores one that an interrupted replacement moved away."""
+    if not project.manifest_file.exists() and project.previous("dataset").exists():
+        with suppress(StudioError), edit_lock(project):
             pass
     return project.manifest_file.exists()
 
 
 def load(project: Project) -> Dataset:
-    """The project's data set; raises StudioError where there is none or its manifest is of another version."""
+    """Return the project's dataset; raises StudioError if there is none or its manifest has another version."""
     if not exists(project):
         raise StudioError(
-            f"project {project.name!r} has no data set yet; make one in the Data set tab, or with: "
-            f"python -m ghibli_studio sample {project.name!r}"
+            f"project {project.name!r} has no dataset yet; create one in the Dataset tab, or with: "
+            f"ghibli-studio dataset sample {project.name!r}"
         )
     manifest = read_json(project.manifest_file)
     try:
         if manifest.pop("version", None) != VERSION:
-            raise StudioError(
-                f"{project.manifest_file} is of another version than {VERSION}; import the pictures again"
-            )
+            raise StudioError(f"{project.manifest_file} does not have version {VERSION}; import the images again")
         items = tuple(Item(**item) for item in manifest.pop("items"))
-        lists = {name: tuple(manifest[name]) for name in ("problems", "notes")}
+        lists = {name: tuple(manifest[name]) for name in ("skipped", "notes")}
         return Dataset(**{**manifest, "items": items, **lists})
     except (AttributeError, KeyError, TypeError) as error:
-        raise StudioError(f"{project.manifest_file} is damaged ({error}); import the pictures again") from error
+        raise StudioError(f"{project.manifest_file} is damaged ({error}); import the images again") from error
 
 
 @contextmanager
-def changing(project: Project) -> Iterator[None]:
-    """Hold the right to change the project's data set, which is whole again; raises StudioError if another does."""
+def edit_lock(project: Project) -> Iterator[None]:
+    """Lock the dataset for a change and repair it; raises StudioError if it is locked already."""
     make_folder(project.folder)
-    lock = FileLock(project.dataset_lock, thread_local=False)  # a page's generator is driven by several threads
+    lock = FileLock(project.dataset_lock, thread_local=False)  # several threads drive a page's generator
     try:
         lock.acquire(blocking=False)
     except Timeout as error:
-        raise StudioError(f"project {project.name!r} is getting a data set just now; wait until it is done") from error
+        raise StudioError(
+            f"the dataset of project {project.name!r} is being written; wait until that is done"
+        ) from error
     except OSError as error:
         raise explain_os_error(error, project.dataset_lock) from error
     try:
@@ -155,8 +155,8 @@ def changing(project: Project) -> Iterator[None]:
 
 
 def restore(project: Project) -> None:
-    """Finish what a kill left in the middle of a replacement: the new data set if it is in place, else the old one."""
-    old, old_sources = project.replaced("dataset"), project.replaced("sources")
+    """Repair an interrupted replacement: keep the new dataset if it is in place, else move the old one back."""
+    old, old_sources = project.previous("dataset"), project.previous("sources")
     if not project.manifest_file.exists() and old.exists():
         if old_sources.exists():
             shutil.rmtree(project.sources, ignore_errors=True)
@@ -166,50 +166,50 @@ def restore(project: Project) -> None:
         shutil.rmtree(leftover, ignore_errors=True)
 
 
-def refuse_other_size(dataset: Dataset, description: Description) -> None:
-    """Raise StudioError if the pictures were cropped for a model of another size."""
+def check_resolution(dataset: Dataset, description: Description) -> None:
+    """Raise StudioError if the images were cropped for a model of another resolution."""
     if dataset.resolution != description.resolution:
         raise StudioError(
-            f"the data set has {dataset.resolution} px pictures, base model {description.spec!r} wants "
-            f"{description.resolution}; make the data set again for this base model"
+            f"the dataset has images of {dataset.resolution} px, base model {description.model_id!r} needs "
+            f"{description.resolution} px; create the dataset again for this base model"
         )
 
 
 def digest(dataset: Dataset) -> str:
-    """SHA-256 over everything that training sees of the data set."""
-    seen = [[item.id, item.caption, item.split, item.sha256] for item in dataset.items]
-    return hashlib.sha256(json.dumps([dataset.resolution, seen]).encode()).hexdigest()
+    """Return the SHA-256 over everything of the dataset that training sees."""
+    content = [[item.id, item.caption, item.split, item.sha256] for item in dataset.items]
+    return hashlib.sha256(json.dumps([dataset.resolution, content]).encode()).hexdigest()
 
 
-def picture_bytes(project: Project, item: Item) -> bytes:
-    """The item's PNG; raises StudioError where it is missing or not the one of the manifest."""
+def image_bytes(project: Project, item: Item) -> bytes:
+    """Return the item's PNG; raises StudioError if it is missing or differs from the manifest."""
     path = project.dataset / f"{item.id}.png"
     try:
         data = path.read_bytes()
     except OSError as error:
-        raise StudioError(f"{path} of the data set is missing; import the pictures again") from error
+        raise StudioError(f"{path} of the dataset is missing; import the images again") from error
     if hashlib.sha256(data).hexdigest() != item.sha256:
-        raise StudioError(f"{path} was changed after it was checked; import the pictures again")
+        raise StudioError(f"{path} was changed after the import; import the images again")
     return data
 
 
 def images(project: Project, items: Sequence[Item]) -> Iterator[Image.Image]:
-    """The items' pictures; raises StudioError where one is missing or not the one of the manifest."""
+    """Yield the items' images, RGB; raises StudioError if one is missing or differs from the manifest."""
     for item in items:
-        with Image.open(io.BytesIO(picture_bytes(project, item))) as image:
+        with Image.open(io.BytesIO(image_bytes(project, item))) as image:
             yield image.convert("RGB")
 
 
-def photograph(project: Project, item: Item) -> Image.Image | None:
-    """The photograph behind a styled picture, upright RGB; None where the picture itself is what came in."""
+def source_photo(project: Project, item: Item) -> Image.Image | None:
+    """Return the photo behind a stylized image, upright RGB; None where the item is cropped from its source."""
     source = _source(project, item)
-    return None if source is None or _is_cut_from(project, item, source) else source
+    return None if source is None or _is_cropped_from(project, item, source) else source
 
 
-def uncut(project: Project, item: Item) -> Image.Image | None:
-    """The whole picture that the square was cut out of, upright RGB; None where the source is another picture."""
+def uncropped_image(project: Project, item: Item) -> Image.Image | None:
+    """Return the image in its original aspect ratio, upright RGB; None where the source is a different image."""
     source = _source(project, item)
-    return source if source is not None and _is_cut_from(project, item, source) else None
+    return source if source is not None and _is_cropped_from(project, item, source) else None
 
 
 def _source(project: Project, item: Item) -> Image.Image | None:
@@ -219,27 +219,25 @@ def _source(project: Project, item: Item) -> Image.Image | None:
     try:
         return open_image(path.read_bytes(), path.name)
     except OSError as error:
-        raise StudioError(f"{path} of the data set is missing; import the pictures again") from error
+        raise StudioError(f"{path} of the dataset is missing; import the images again") from error
 
 
-def _is_cut_from(project: Project, item: Item, source: Image.Image) -> bool:
-    with Image.open(project.dataset / f"{item.id}.png") as picture:
-        return square(source, picture.width).tobytes() == picture.convert("RGB").tobytes()
+def _is_cropped_from(project: Project, item: Item, source: Image.Image) -> bool:
+    with Image.open(project.dataset / f"{item.id}.png") as image:
+        return square(source, image.width).tobytes() == image.convert("RGB").tobytes()
 
 
 def set_captions(project: Project, captions: dict[str, str]) -> Dataset:
-    """Replace prompts by item id, count their tokens and write the caption files and the manifest."""
-    with changing(project):
+    """Replace captions by item id, count their tokens, and write the caption files and the manifest."""
+    with edit_lock(project):
         dataset = load(project)
-        known = {item.id for item in dataset.items}
-        if unknown := sorted(captions.keys() - known):
-            raise StudioError(
-                f"the data set has no picture {unknown[0]!r}; its pictures are {min(known)} to {max(known)}"
-            )
+        ids = {item.id for item in dataset.items}
+        if unknown := sorted(captions.keys() - ids):
+            raise StudioError(f"the dataset has no image {unknown[0]!r}; its images are {min(ids)} to {max(ids)}")
         tokenizer = load_tokenizer(dataset.base_model)
         items = []
         for item in dataset.items:
-            caption = check_caption(captions.get(item.id, item.caption), f"picture {item.id}")
+            caption = check_caption(captions.get(item.id, item.caption), f"image {item.id}")
             items.append(replace(item, caption=caption, tokens=token_count(tokenizer, caption)))
         for old, new in zip(dataset.items, items):
             if new.caption != old.caption:
@@ -250,10 +248,12 @@ def set_captions(project: Project, captions: dict[str, str]) -> Dataset:
 
 
 def check_caption(caption: str, name: str) -> str:
-    """The caption on one line; raises StudioError for an empty or absurdly long one."""
+    """Return the caption on one line; raises StudioError if it is empty or far too long."""
     caption = clean(caption)
     if not caption:
-        raise StudioError(f"{name} has no caption; write what it shows, such as 'Big Ben, London, a stone clock tower'")
+        raise StudioError(f"{name} has no caption; describe the image, such as 'Big Ben, London, a stone clock tower'")
     if len(caption) > MAX_CHARACTERS:
-        raise StudioError(f"the caption of {name} has {len(caption)} characters, at most {MAX_CHARACTERS}; shorten it")
+        raise StudioError(
+            f"the caption of {name} has {len(caption)} characters, at most {MAX_CHARACTERS} are allowed; shorten it"
+        )
     return caption

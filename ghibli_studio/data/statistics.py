@@ -1,6 +1,6 @@
-"""What a set of pictures is like: sizes, tokens, landmarks, brightness, split, and what leaks across it.
+"""Statistics of a dataset: sizes, tokens, landmarks, brightness, splits, and near duplicates across splits.
 
-Numbers and plain rows; whoever shows them draws. The data set and the collection are surveyed alike, by `Entry`.
+Only numbers and text; `statistics_plot` draws them. A collection gets the same statistics, by `Entry`.
 """
 
 from __future__ import annotations
@@ -22,33 +22,33 @@ from ghibli_studio.imaging.image_io import open_image
 from ghibli_studio.workspace.project import Project
 
 MANY_LANDMARKS = 20
-"""So many landmarks have a bar of their own; the others share one."""
-TOKENS_A_BAR = 11
+"""Number of landmarks with a bar of their own; the others share one."""
+TOKENS_PER_BAR = 11
 
 
 @dataclass(frozen=True)
 class Entry:
-    """One picture, as far as statistics go."""
+    """Facts about one image."""
 
     id: str
     landmark: str
     split: Split | None
-    """None: not decided yet."""
+    """None while not decided."""
     tokens: int
-    """Of the prompt, start and end included, without a trigger."""
+    """Tokens of the caption, start and end included, without a trigger."""
     width: int
-    """As it came, upright, px."""
+    """Width of the source image, upright, px."""
     height: int
-    """As it came, upright, px."""
+    """Height of the source image, upright, px."""
     brightness: float
     """Mean luma, 0 (black) to 1 (white)."""
-    likenesses: tuple[str, ...]
-    """Perceptual hashes: of the picture, and of the photograph behind it where that is another."""
+    perceptual_hashes: tuple[str, ...]
+    """Perceptual hashes of the image, and of its source photo if that differs."""
 
 
 @dataclass(frozen=True)
 class Bin:
-    """A bar: how many pictures, by side."""
+    """One bar: counts of images by split."""
 
     label: str
     train: int = 0
@@ -58,49 +58,50 @@ class Bin:
 
 @dataclass(frozen=True)
 class Leak:
-    """A picture to validate on that looks like one to train on: validation would measure memory."""
+    """A validation image that is a near duplicate of a training image: validation would measure memorization."""
 
     train: str
-    """Id of the picture to train on."""
+    """Id of the training image."""
     validation: str
+    """Id of the validation image."""
     bits: int
-    """In which the perceptual hashes differ, of 64."""
+    """Bits in which the perceptual hashes differ, of 64."""
 
 
 @dataclass(frozen=True)
-class Survey:
-    """What a set is like."""
+class DatasetStatistics:
+    """Statistics of a dataset or collection."""
 
     rows: tuple[tuple[str, str], ...]
-    """Name and value, in words."""
+    """Name and value, as text."""
     sizes: tuple[Bin, ...]
-    """By the shorter side as it came, px."""
+    """By the shorter side of the source image, px."""
     tokens: tuple[Bin, ...]
     brightness: tuple[Bin, ...]
     landmarks: tuple[Bin, ...]
-    """The most frequent ones first, then "all others"."""
+    """The most frequent landmarks first, then "all others"."""
     leaks: tuple[Leak, ...]
 
 
-def survey_dataset(project: Project) -> Survey:
-    """The finished data set; reads every picture and its source: about 30 ms each for photographs of a megapixel."""
+def dataset_statistics(project: Project) -> DatasetStatistics:
+    """Return the statistics of the finished dataset; reads every image and source, about 30 ms per megapixel photo."""
     dataset = datasets.load(project)
-    pictures = datasets.images(project, dataset.items)
-    entries = [_entry(project, item, picture) for item, picture in zip(dataset.items, pictures)]
-    return survey(entries, dataset.resolution, dataset.token_limit)
+    images = datasets.images(project, dataset.items)
+    entries = [_entry(project, item, image) for item, image in zip(dataset.items, images)]
+    return compute_statistics(entries, dataset.resolution, dataset.token_limit)
 
 
-def survey(entries: Sequence[Entry], resolution: int, token_limit: int) -> Survey:
-    """Statistics of these pictures, for a model of this size (px) and limit of tokens."""
+def compute_statistics(entries: Sequence[Entry], resolution: int, token_limit: int) -> DatasetStatistics:
+    """Return the statistics of these images, for a model of this resolution (px) and token limit."""
     shorter = [min(entry.width, entry.height) for entry in entries]
     leaks = tuple(find_leaks(entries))
-    return Survey(
+    return DatasetStatistics(
         _rows(entries, shorter, resolution, token_limit, leaks),
         _bins(entries, shorter, [0, resolution, 2 * resolution, 4 * resolution, math.inf], " px"),
         _bins(
             entries,
             [entry.tokens for entry in entries],
-            [*range(0, token_limit + 1 - TOKENS_A_BAR, TOKENS_A_BAR), token_limit + 1, math.inf],
+            [*range(0, token_limit + 1 - TOKENS_PER_BAR, TOKENS_PER_BAR), token_limit + 1, math.inf],
         ),
         _bins(entries, [entry.brightness for entry in entries], [step / 10 for step in range(11)]),
         _by_landmark(entries),
@@ -109,56 +110,56 @@ def survey(entries: Sequence[Entry], resolution: int, token_limit: int) -> Surve
 
 
 def find_leaks(entries: Sequence[Entry]) -> list[Leak]:
-    """Pairs across the split whose pictures or photographs look alike (see `likeness`), the most alike first."""
-    hashes = [(hash, entry) for entry in entries if entry.split for hash in entry.likenesses]
+    """Return near duplicates across the splits (see `perceptual_hash`), the most similar first."""
     by_value: dict[str, list[Entry]] = {}
+    hashes = [(value, entry) for entry in entries if entry.split for value in entry.perceptual_hashes]
     for value, entry in hashes:
         by_value.setdefault(value, []).append(entry)
     values = list(by_value)
     found: dict[tuple[str, str], int] = {}
-    same = ((index, index) for index in range(len(values)))
-    for a, b in (*same, *perceptual_hash.alike(values)):
+    equal = ((index, index) for index in range(len(values)))
+    for a, b in (*equal, *perceptual_hash.near_duplicates(values)):
         bits = perceptual_hash.distance(values[a], values[b])
-        for one in by_value[values[a]]:
-            for other in by_value[values[b]]:
-                if one.split != other.split:
-                    pair = (one.id, other.id) if one.split == "train" else (other.id, one.id)
+        for first in by_value[values[a]]:
+            for second in by_value[values[b]]:
+                if first.split != second.split:
+                    pair = (first.id, second.id) if first.split == "train" else (second.id, first.id)
                     found[pair] = min(bits, found.get(pair, 64))
     return sorted((Leak(*pair, bits) for pair, bits in found.items()), key=lambda leak: (leak.bits, leak.train))
 
 
-def _entry(project: Project, item: Item, picture: Image.Image) -> Entry:
-    hash, brightness = perceptual_hash.look(picture)
-    hashes, size = {hash: None}, picture.size
+def _entry(project: Project, item: Item, image: Image.Image) -> Entry:
+    value, brightness = perceptual_hash.hash_and_brightness(image)
+    hashes, size = [value], image.size
     path = project.sources / item.source
     if item.source and path.is_file():
         source = open_image(path.read_bytes(), path.name)
         size = source.size
-        hashes[perceptual_hash.look(square(source, picture.width))[0]] = None
-    return Entry(item.id, item.landmark, item.split, item.tokens, *size, brightness, tuple(hashes))
+        hashes.append(perceptual_hash.hash_and_brightness(square(source, image.width))[0])
+    return Entry(item.id, item.landmark, item.split, item.tokens, *size, brightness, tuple(dict.fromkeys(hashes)))
 
 
 def _rows(
     entries: Sequence[Entry], shorter: Sequence[int], resolution: int, token_limit: int, leaks: Sequence[Leak]
 ) -> tuple[tuple[str, str], ...]:
     if not entries:
-        return (("Pictures", "none yet"),)
-    sides = Counter(entry.split for entry in entries)
-    undecided = f", {sides[None]} not decided" if sides[None] else ""
+        return (("Images", "none yet"),)
+    splits = Counter(entry.split for entry in entries)
+    undecided = f", {splits[None]} undecided" if splits[None] else ""
     landmarks = Counter(entry.landmark.casefold() for entry in entries)
     too_long = sum(entry.tokens > token_limit for entry in entries)
     small = sum(side < resolution for side in shorter)
     return (
-        ("Pictures", f"{len(entries)}: {sides['train']} to train on, {sides['validation']} to validate on{undecided}"),
-        ("Landmarks", f"{len(landmarks)}; pictures of each: {_range(list(landmarks.values()), '{:.0f}')}"),
-        ("Shorter side as it came", f"{_range(shorter, '{:.0f}')} (px); {small} below {resolution} px, enlarged"),
+        ("Images", f"{len(entries)}: {splits['train']} training, {splits['validation']} validation{undecided}"),
+        ("Landmarks", f"{len(landmarks)}; images per landmark: {_range(list(landmarks.values()), '{:.0f}')}"),
+        ("Shorter side of the source", f"{_range(shorter, '{:.0f}')} (px); {small} below {resolution} px, enlarged"),
         (
-            "Tokens of a prompt",
-            f"{_range([e.tokens for e in entries], '{:.0f}')}; {too_long} over the model's "
-            f"{token_limit}, without a trigger",
+            "Tokens per caption",
+            f"{_range([e.tokens for e in entries], '{:.0f}')}; {too_long} over the token limit of {token_limit}, "
+            "without a trigger",
         ),
         ("Brightness, 0 to 1", _range([entry.brightness for entry in entries], "{:.2f}")),
-        ("Alike across the split", f"{len(leaks)} pairs" if leaks else "none"),
+        ("Near duplicates across splits", f"{len(leaks)} pairs" if leaks else "none"),
     )
 
 
@@ -168,26 +169,26 @@ def _range(values: Sequence[float], form: str) -> str:
 
 
 def _bins(entries: Sequence[Entry], values: Sequence[float], edges: Sequence[float], unit: str = "") -> tuple[Bin, ...]:
-    """Bars between edges, each from its lower edge on; the last one with its upper edge."""
-    made = []
+    """Return bars between edges, lower edge included; the last bar includes its upper edge."""
+    bins = []
     for low, high in pairwise(edges):
         last = high == edges[-1]
         inside = [e for e, value in zip(entries, values) if low <= value < high or (last and value == high)]
-        until = high - 1 if isinstance(high, int) else high  # whole numbers end before the next bar begins
-        made.append(_bin(f"{low:g}{unit} or more" if math.isinf(high) else f"{low:g} to {until:g}{unit}", inside))
-    return tuple(made)
+        until = high - 1 if isinstance(high, int) else high  # integers end before the next bar begins
+        bins.append(_bin(f"{low:g}{unit} or more" if math.isinf(high) else f"{low:g} to {until:g}{unit}", inside))
+    return tuple(bins)
 
 
 def _bin(label: str, entries: Iterable[Entry]) -> Bin:
-    sides = Counter(entry.split for entry in entries)
-    return Bin(label, sides["train"], sides["validation"], sides[None])
+    splits = Counter(entry.split for entry in entries)
+    return Bin(label, splits["train"], splits["validation"], splits[None])
 
 
 def _by_landmark(entries: Sequence[Entry]) -> tuple[Bin, ...]:
-    shown: dict[str, list[Entry]] = {}
+    by_name: dict[str, list[Entry]] = {}
     for entry in entries:
-        shown.setdefault(entry.landmark.casefold(), []).append(entry)
-    ranked = sorted(shown.values(), key=len, reverse=True)
-    bars = [_bin(group[0].landmark or "no name yet", group) for group in ranked[:MANY_LANDMARKS]]
+        by_name.setdefault(entry.landmark.casefold(), []).append(entry)
+    ranked = sorted(by_name.values(), key=len, reverse=True)
+    bars = [_bin(group[0].landmark or "unnamed", group) for group in ranked[:MANY_LANDMARKS]]
     rest = [entry for group in ranked[MANY_LANDMARKS:] for entry in group]
     return (*bars, _bin("all others", rest)) if rest else tuple(bars)

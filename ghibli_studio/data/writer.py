@@ -1,4 +1,4 @@
-"""A data set while it grows, and how it takes its place: all at once, with the old one kept until then."""
+"""Writes a new dataset and moves it into place all at once; the old one is kept until then."""
 
 from __future__ import annotations
 
@@ -16,6 +16,7 @@ from ghibli_studio.imaging.crop import square
 from ghibli_studio.imaging.image_io import png_bytes
 from ghibli_studio.models.description import Description
 from ghibli_studio.models.tokenizer import load_tokenizer, token_count
+from ghibli_studio.plotting.formatting import pluralize
 from ghibli_studio.workspace.files import write_json, write_plain
 from ghibli_studio.workspace.project import Project
 
@@ -24,22 +25,22 @@ if TYPE_CHECKING:
 
 
 @dataclass
-class Draft:
-    """A data set while it grows: pictures are on disk, the manifest is not yet. Left unfinished, it goes away."""
+class DatasetWriter:
+    """Writes a new dataset: images go to disk at once, the manifest comes last; an unfinished dataset is removed."""
 
     project: Project
     description: Description
     seed: int
     items: list[Item] = field(default_factory=list)
-    problems: list[dict[str, str]] = field(default_factory=list)
+    skipped: list[dict[str, str]] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)
     enlarged: int = 0
 
     @classmethod
     @contextmanager
-    def of(cls, project: Project, description: Description, seed: int) -> Iterator[Draft]:
-        """A new draft; whether it is finished or not, nothing of it is left behind but the data set."""
-        with datasets.changing(project):
+    def create(cls, project: Project, description: Description, seed: int) -> Iterator[DatasetWriter]:
+        """Open a writer; afterwards the finished dataset remains, and no temporary file."""
+        with datasets.edit_lock(project):
             building = project.building("dataset").parent
             shutil.rmtree(building, ignore_errors=True)
             try:
@@ -58,9 +59,9 @@ class Draft:
         original: str,
         split: Split = "train",
     ) -> None:
-        """Crop and write one picture, its caption and its source."""
+        """Crop and write one image, its caption and its source."""
         name = f"{len(self.items) + 1:04d}"
-        tokenizer = load_tokenizer(self.description.spec)
+        tokenizer = load_tokenizer(self.description.model_id)
         data = png_bytes(square(image, self.description.resolution))
         self.enlarged += min(image.size) < self.description.resolution
         folder = self.project.building("dataset")
@@ -80,46 +81,47 @@ class Draft:
             )
         )
 
-    def leave_out(self, file: str, reason: str) -> None:
-        """Note a file that cannot be used, and why."""
-        self.problems.append({"file": file, "reason": reason})
+    def skip(self, file: str, reason: str) -> None:
+        """Record a file that cannot be used, and the reason."""
+        self.skipped.append({"file": file, "reason": reason})
 
-    def tell_pictures_apart(self) -> None:
-        """Take every picture for a landmark of its own, where captions and names tell none apart."""
+    def use_one_landmark_per_image(self) -> None:
+        """Count every image as its own landmark, where captions and names give the same landmark for all."""
         self.notes.append(
-            f"All captions or file names begin alike ({self.items[0].landmark}), so every picture counts as a landmark "
-            "of its own. If several show the same, begin their captions with what it is, and a comma."
+            f"All captions or file names start with the same words ({self.items[0].landmark}), so every image counts "
+            "as its own landmark. If several images show the same thing, start their captions with its name and a "
+            "comma."
         )
         self.items = [replace(item, landmark=f"{item.landmark} {item.id}") for item in self.items]
 
-    def finish(self) -> Dataset:
-        """Write the manifest and put the data set in its place; raises StudioError if nothing can be learned from it."""
+    def build(self) -> Dataset:
+        """Write the manifest and move the dataset into place; raises StudioError where a split would be empty."""
         if len({item.split for item in self.items}) < 2:
-            reasons = "; ".join(problem["reason"] for problem in self.problems[:3])
-            raise StudioError(self._too_few() + (f". Left out: {len(self.problems)} ({reasons})" if reasons else ""))
+            reasons = "; ".join(file["reason"] for file in self.skipped[:3])
+            raise StudioError(self._too_few() + (f". Skipped: {len(self.skipped)} ({reasons})" if reasons else ""))
         if self.enlarged:
             self.notes.append(
-                f"{self.enlarged} pictures are smaller than {self.description.resolution} px and were enlarged; larger "
+                f"{self.enlarged} images are smaller than {self.description.resolution} px and were enlarged; larger "
                 "ones would be sharper."
             )
         dataset = Dataset(
-            self.description.spec,
+            self.description.model_id,
             self.description.resolution,
             self.description.token_limit,
             self.seed,
             tuple(self.items),
-            tuple(self.problems),
+            tuple(self.skipped),
             tuple(self.notes),
         )
         project = self.project
         write_json(project.building("dataset") / "manifest.json", datasets.to_json(dataset))
         project.register()
-        places = {"dataset": project.dataset, "sources": project.sources}
-        for part, place in places.items():
-            if place.exists():
-                place.rename(project.replaced(part))
-        for part in ("sources", "dataset"):  # the data set last: once it is in place, the old one may go
-            project.building(part).rename(places[part])
+        folders = {"dataset": project.dataset, "sources": project.sources}
+        for part, folder in folders.items():
+            if folder.exists():
+                folder.rename(project.previous(part))
+        for part in ("sources", "dataset"):  # the dataset last: once it is in place, the old one may be deleted
+            project.building(part).rename(folders[part])
         datasets.restore(project)
         return dataset
 
@@ -127,11 +129,11 @@ class Draft:
         landmarks = sorted({item.landmark for item in self.items})
         if len(landmarks) > 1:
             return (
-                f"all {len(self.items)} usable pictures are for {self.items[0].split}; "
-                "name some of them in train.txt and those of another landmark in val.txt, or leave both files out"
+                f"all {len(self.items)} usable images are in the {self.items[0].split} split; list images of one "
+                "landmark in train.txt and of another in val.txt, or remove both files"
             )
         of = f" of one landmark ({landmarks[0]})" if landmarks else ""
         return (
-            f"{len(self.items)} usable pictures{of} are too few: training and validation need a landmark each; the "
-            "landmark is the caption up to its first comma, or else the file's name without its number"
+            f"only {pluralize(len(self.items), 'usable image')}{of}: training and validation need a landmark each; the "
+            "landmark is the caption up to its first comma, or else the file name without its number"
         )

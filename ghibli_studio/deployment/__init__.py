@@ -1,1 +1,1 @@
-"""Hugging Face Space files, and checks of this machine."""
+"""The files of a Hugging Face Space, and checks of this machine."""

@@ -1,6 +1,6 @@
-"""Looks at the machine and says what will be used and why, one line each, with the mend where something is wrong.
+"""Checks this machine and reports what will be used and why, one line each, with a fix where something is wrong.
 
-What concerns hosting (storage, login, the Hub, the second store of a study) is `doctor_hosting`.
+The checks for hosting (storage, login, the Hub, the replica of a study) are in `hosting_check`.
 """
 
 from __future__ import annotations
@@ -23,22 +23,21 @@ PAGE_PORT = 7860
 
 
 @dataclass(frozen=True)
-class Finding:
-    """One thing looked at."""
+class Check:
+    """The result of one check."""
 
     name: str
-    fine: bool
+    ok: bool
     message: str
 
 
-def findings(workspace: Workspace) -> Iterator[Finding]:
-    """Look at everything, one line each; what is not fine says how to mend it."""
+def run_checks(workspace: Workspace) -> Iterator[Check]:
+    """Run all checks, one line each; a failed check says how to fix it."""
     from ghibli_studio.deployment import hosting_check
-    from ghibli_studio.evaluation.reference_network import absent
+    from ghibli_studio.evaluation.reference_network import missing_networks
     from ghibli_studio.runtime.environment import versions
 
-    found = versions()
-    yield Finding("versions", True, ", ".join(f"{name} {number}" for name, number in found.items()))
+    yield Check("versions", True, ", ".join(f"{name} {number}" for name, number in versions().items()))
     yield _packages()
     yield _hardware()
     yield _device()
@@ -48,20 +47,21 @@ def findings(workspace: Workspace) -> Iterator[Finding]:
     yield _base_model()
     yield _workspace(workspace)
     free = shutil.disk_usage(next(p for p in (workspace.root, *workspace.root.absolute().parents) if p.exists())).free
-    yield Finding(
+    yield Check(
         "disk",
         free >= MIN_FREE_BYTES,
-        f"{free / 2**30:.1f} GB free" + ("" if free >= MIN_FREE_BYTES else "; 1 GB is needed, free some space"),
+        f"{free / 2**30:.1f} GB free"
+        + ("" if free >= MIN_FREE_BYTES else "; at least 1 GB is needed, so free some space"),
     )
     yield _runs(workspace)
     yield _port()
-    for name, fine, message in hosting_check.facts(workspace):
-        yield Finding(name, fine, message)
-    yield Finding("evaluation", True, " ".join(absent()) or "the networks of published numbers are here")
+    for name, fine, message in hosting_check.checks(workspace):
+        yield Check(name, fine, message)
+    yield Check("evaluation", True, " ".join(missing_networks()) or "the networks for published metrics are installed")
 
 
-def _packages() -> Finding:
-    """What is installed against what requirements.txt admits."""
+def _packages() -> Check:
+    """Compare the installed packages with requirements.txt."""
     from importlib.metadata import PackageNotFoundError, version
     from pathlib import Path
 
@@ -69,146 +69,145 @@ def _packages() -> Finding:
 
     file = Path(__file__).parents[2] / "requirements.txt"
     if not file.is_file():
-        return Finding("packages", True, "there is no requirements.txt here to compare with")
+        return Check("packages", True, "there is no requirements.txt to compare with")
     wrong = []
-    wanted = [Requirement(line) for line in file.read_text().splitlines() if line.strip() and not line.startswith("#")]
-    for one in wanted:
-        if one.marker is not None and not one.marker.evaluate():
+    lines = [line for line in file.read_text().splitlines() if line.strip() and not line.startswith("#")]
+    requirements = [Requirement(line) for line in lines]
+    for requirement in requirements:
+        if requirement.marker is not None and not requirement.marker.evaluate():
             continue
         try:
-            if not one.specifier.contains(found := version(one.name), prereleases=True):
-                wrong.append(f"{one.name} is {found}, {one.specifier} is needed")
+            if not requirement.specifier.contains(installed := version(requirement.name), prereleases=True):
+                wrong.append(f"{requirement.name} is {installed}, but {requirement.specifier} is needed")
         except PackageNotFoundError:
-            wrong.append(f"{one.name} is missing")
+            wrong.append(f"{requirement.name} is missing")
     if wrong:
-        return Finding("packages", False, f"{'; '.join(wrong)}; pip install -r requirements.txt")
-    return Finding("packages", True, f"all {len(wanted)} of requirements.txt are as wanted")
+        return Check("packages", False, f"{'; '.join(wrong)}; run pip install -r requirements.txt")
+    return Check("packages", True, f"all {len(requirements)} of requirements.txt are installed")
 
 
-def _hardware() -> Finding:
+def _hardware() -> Check:
     import torch
 
-    from ghibli_studio.runtime.device import processor
+    from ghibli_studio.runtime.device import processor_name
 
-    told = f"{processor()}, {os.cpu_count()} cores"
+    machine = f"{processor_name()}, {os.cpu_count()} cores"
     if torch.cuda.is_available():
         gpus = (
             f"{torch.cuda.get_device_name(n)}, {torch.cuda.get_device_properties(n).total_memory / 2**30:.0f} GB"
             for n in range(torch.cuda.device_count())
         )
-        return Finding("hardware", True, f"{told}; {'; '.join(gpus)} (CUDA {torch.version.cuda})")
-    return Finding("hardware", True, f"{told}; no GPU that this PyTorch ({torch.__version__}) can use")
+        return Check("hardware", True, f"{machine}; {'; '.join(gpus)} (CUDA {torch.version.cuda})")
+    return Check("hardware", True, f"{machine}; no GPU that this PyTorch ({torch.__version__}) can use")
 
 
-def _device() -> Finding:
+def _device() -> Check:
     import torch
 
     from ghibli_studio.runtime.device import choose_device, choose_dtype
-    from ghibli_studio.runtime.environment import zero_gpu as present
-    from ghibli_studio.runtime.zero_gpu import seconds
+    from ghibli_studio.runtime.environment import on_zero_gpu
+    from ghibli_studio.runtime.zero_gpu import chunk_seconds
 
-    if present():
+    if on_zero_gpu():
         try:
-            return Finding(
+            return Check(
                 "device",
                 True,
-                f"ZeroGPU: training and drawing borrow a GPU for {seconds()} s at a time, "
-                "everything else computes on the processor",
+                f"ZeroGPU: training and generation borrow a GPU for {chunk_seconds()} s at a time, "
+                "everything else runs on the CPU",
             )
         except StudioError as error:
-            return Finding("device", False, str(error))
+            return Check("device", False, str(error))
     device = choose_device()
     dtype = choose_dtype(device)
     name = torch.cuda.get_device_name() if device.type == "cuda" else f"{torch.get_num_threads()} threads"
-    why = {
-        ("cuda", torch.bfloat16): "the GPU has it and its range is float32's",
-        ("cpu", torch.float32): "this processor computes it fastest",
-        ("cpu", torch.bfloat16): "this processor has instructions for it",
-        ("cuda", torch.float16): "the GPU has no bfloat16",
-    }.get((device.type, dtype), "nothing smaller is safe here")
-    return Finding("device", True, f"{device.type} ({name}), {str(dtype).removeprefix('torch.')}, since {why}")
+    reason = {
+        ("cuda", torch.bfloat16): "the GPU supports it and its range is float32's",
+        ("cpu", torch.float32): "it is fastest on this CPU",
+        ("cpu", torch.bfloat16): "this CPU has instructions for it",
+        ("cuda", torch.float16): "the GPU does not support bfloat16",
+    }.get((device.type, dtype), "nothing smaller is safe on this device")
+    return Check("device", True, f"{device.type} ({name}), {str(dtype).removeprefix('torch.')}, since {reason}")
 
 
-def _attention() -> Finding:
-    """Which kernels PyTorch's own attention may take; xformers has to be asked for."""
+def _attention() -> Check:
+    """List the kernels that PyTorch's own attention may use; xformers must be chosen."""
     import torch
 
     if not torch.cuda.is_available():
-        return Finding("attention", True, "sdpa, PyTorch's own; xformers needs a CUDA GPU")
+        return Check("attention", True, "sdpa, PyTorch's own; xformers needs a CUDA GPU")
     kernels = [
         name for name in ("flash", "mem_efficient", "math") if getattr(torch.backends.cuda, f"{name}_sdp_enabled")()
     ]
-    return Finding(
+    return Check(
         "attention",
         True,
-        f"sdpa, PyTorch's own ({', '.join(kernels)}), which has xformers' kernels in it; "
+        f"sdpa, PyTorch's own ({', '.join(kernels)}), which includes xformers' kernels; "
         "attention = xformers uses that package instead",
     )
 
 
-def _memory() -> Finding:
+def _memory() -> Check:
     import psutil
 
     free = psutil.virtual_memory().available
     fine = free >= MIN_FREE_MEMORY
-    return Finding(
+    return Check(
         "memory",
         fine,
         f"{free / 2**30:.1f} GB free"
-        + ("" if fine else "; the miniature trains in 2 GB, so end other programs, or train with a smaller batch"),
+        + ("" if fine else "; the miniature trains in 2 GB, so close other programs or train with a smaller batch"),
     )
 
 
-def _weights() -> Finding:
+def _weights() -> Check:
     from ghibli_studio.miniature.checksums import SUMS, folder_digest, wrong_files
 
     wrong = wrong_files(WEIGHTS)
     if wrong:
-        return Finding("miniature", False, " ".join(wrong) + " Check the repository out again.")
-    return Finding("miniature", True, f"every file has the hash in {SUMS}, together {folder_digest(WEIGHTS)[:12]}")
+        return Check("miniature", False, " ".join(wrong) + " Check out the repository again.")
+    return Check("miniature", True, f"every file matches {SUMS}, digest {folder_digest(WEIGHTS)[:12]}")
 
 
-def _base_model() -> Finding:
-    """What a new project is for, and whether it is here."""
+def _base_model() -> Check:
+    """Report the base model of new projects, and whether it is available."""
     from ghibli_studio.models.location import locate
 
-    spec = default_base_model()
+    model_id = default_base_model()
     chosen = bool(os.environ.get(BASE_MODEL_VARIABLE))
-    why = f"as {BASE_MODEL_VARIABLE} says" if chosen else "embedded; name another in a form"
-    if spec == "miniature":
-        return Finding("base model", True, f"{spec}, {why}")
+    source = f"set by {BASE_MODEL_VARIABLE}" if chosen else "embedded; choose another one when creating a dataset"
+    if model_id == "miniature":
+        return Check("base model", True, f"{model_id}, {source}")
     try:
-        return Finding("base model", True, f"{spec}, {why}; in {locate(spec).folder}")
+        return Check("base model", True, f"{model_id}, {source}; in {locate(model_id).folder}")
     except StudioError as error:
-        return Finding("base model", False, str(error))
+        return Check("base model", False, str(error))
 
 
-def _workspace(workspace: Workspace) -> Finding:
+def _workspace(workspace: Workspace) -> Check:
     try:
         make_folder(workspace.root)
         if not os.access(workspace.root, os.W_OK):
-            raise StudioError(f"{workspace.root} may not be written here; choose another folder with --workspace")
+            raise StudioError(f"{workspace.root} is not writable; choose another folder with --workspace")
     except StudioError as error:
-        return Finding("workspace", False, str(error))
-    return Finding("workspace", True, f"{workspace.root.absolute()}, projects: {len(workspace.projects())}")
+        return Check("workspace", False, str(error))
+    return Check("workspace", True, f"{workspace.root.absolute()}, projects: {len(workspace.projects())}")
 
 
-def _runs(workspace: Workspace) -> Finding:
-    """Runs whose process has ended without a word."""
+def _runs(workspace: Workspace) -> Check:
+    """List runs whose process ended without finishing."""
     from ghibli_studio.jobs import status
 
-    cut = [run for run in workspace.runs() if status.status(run).state == "interrupted"]
-    if not cut:
-        return Finding("runs", True, "none was cut off")
-    first = cut[0]
-    way_on = f"train {project_of(first).name} --method {first.config().method} --resume {first.id}"
-    return Finding(
-        "runs", True, f"{len(cut)} cut off by a restart or a kill; go on with: python -m ghibli_studio {way_on}"
-    )
+    interrupted = [run for run in workspace.runs() if status.status(run).state == "interrupted"]
+    if not interrupted:
+        return Check("runs", True, "none was interrupted")
+    first = interrupted[0]
+    command = f"python -m ghibli_studio train {project_of(first).name} --resume {first.id}"
+    return Check("runs", True, f"{len(interrupted)} interrupted by a restart or a kill; resume with: {command}")
 
 
-def _port() -> Finding:
+def _port() -> Check:
     with socket.socket() as probe:
         taken = probe.connect_ex(("127.0.0.1", PAGE_PORT)) == 0
-    message = "taken, perhaps by the page itself; the next free one is used" if taken else "free for the page"
-    return Finding("port", True, f"{PAGE_PORT} is {message}")
+    message = "in use, perhaps by the page itself; the next free port is used" if taken else "free for the page"
+    return Check("port", True, f"{PAGE_PORT} is {message}")

@@ -1,6 +1,6 @@
-"""The files of a Hugging Face Space, written to a folder: the studio, or a study and nothing else.
+"""Writes the files of a Hugging Face Space to a folder: the studio, or a study and nothing else.
 
-What is written is ready to be pushed; nothing is sent from here. A Space of a study has neither torch nor the key.
+The folder is ready to be uploaded; nothing is uploaded here. A Space of a study has neither torch nor the key.
 """
 
 from __future__ import annotations
@@ -12,18 +12,18 @@ from importlib.metadata import version
 from pathlib import Path
 
 from adapters.settings import StudioError
-from ghibli_studio.runtime.environment import BASE_MODEL_VARIABLE, LASTING, WORKSPACE_VARIABLE
-from ghibli_studio.runtime.zero_gpu import SECONDS, SECONDS_VARIABLE
+from ghibli_studio.runtime.environment import BASE_MODEL_VARIABLE, PERSISTENT_STORAGE, WORKSPACE_VARIABLE
+from ghibli_studio.runtime.zero_gpu import DEFAULT_SECONDS, SECONDS_VARIABLE
 from ghibli_studio.workspace.files import explain_os_error, write_atomic
 
 ROOT = Path(__file__).parents[2]
 HARDWARE = {"cpu": "cpu-basic", "gpu": "t4-small", "zero": "zero-a10g"}
 STABLE_DIFFUSION = "stable-diffusion-v1-5/stable-diffusion-v1-5"
-STUDIO = ("app.py", "requirements.txt", "adapters", "ghibli_studio", "study")
-STUDY = ("study",)
-LEFT_OUT = ("__pycache__", "pretrain")
-"""Folders that no Space needs: what trained the embedded model is not what draws with it."""
-STUDY_REQUIRES = (
+STUDIO_FILES = ("app.py", "requirements.txt", "adapters", "ghibli_studio", "study")
+STUDY_FILES = ("study",)
+EXCLUDED = ("__pycache__", "pretraining")
+"""Folders that no Space needs: the embedded model is used there, not pretrained."""
+STUDY_REQUIREMENTS = (
     "fastapi",
     "filelock",
     "httpx",
@@ -35,22 +35,23 @@ STUDY_REQUIRES = (
     "python-multipart",
     "scipy",
     "sqlite-utils",
+    "typer",
     "uvicorn",
 )
-"""What the study imports, of the studio's own requirements."""
+"""Those of the studio's requirements that the study imports."""
 
 STUDIO_VARIABLES = {
-    BASE_MODEL_VARIABLE: f"base model of new projects; `{STABLE_DIFFUSION}` with a GPU. Without it the embedded "
-    "miniature, which needs none",
-    WORKSPACE_VARIABLE: f"where the projects lie; without it {LASTING}/workspace where the Space has persistent "
-    "storage, else a folder that a restart forgets",
-    SECONDS_VARIABLE: f"with ZeroGPU: seconds of one chunk of work ({SECONDS})",
-    "HF_HOME": f"where downloaded models lie; `{LASTING}/.huggingface` keeps them over a restart",
+    BASE_MODEL_VARIABLE: f"base model of new projects, such as `{STABLE_DIFFUSION}` with a GPU; by default the "
+    "embedded miniature, which needs no GPU",
+    WORKSPACE_VARIABLE: f"folder of the projects; by default {PERSISTENT_STORAGE}/workspace if the Space has "
+    "persistent storage, else a folder that a restart empties",
+    SECONDS_VARIABLE: f"with ZeroGPU: seconds per chunk of work ({DEFAULT_SECONDS})",
+    "HF_HOME": f"folder of downloaded models; `{PERSISTENT_STORAGE}/.huggingface` keeps them over a restart",
 }
 STUDIO_SECRETS = {
-    "GHIBLI_PASSWORD": "asks every visitor for this password. Without it the Space is open to all who can see it, and "
-    "no study is served beside it",
-    "HF_TOKEN": "a token of the Hub, where a base model or a repository needs one",
+    "GHIBLI_PASSWORD": "password that every visitor must enter; without it everyone who can see the Space may use it, "
+    "and no study is served",
+    "HF_TOKEN": "a Hub token, if a base model or a repository needs one",
 }
 
 DOCKERFILE = """FROM python:3.11-slim
@@ -65,18 +66,18 @@ CMD ["python", "app.py"]
 
 
 def write(folder: Path, *, study_only: bool = False, hardware: str = "cpu") -> list[Path]:
-    """Write a Space's files into a new or empty folder; returns them, sorted.
+    """Write a Space's files into a new or empty folder; return them, sorted.
 
-    StudioError for a folder that has something in it already, and for hardware that is none of HARDWARE.
+    Raises StudioError for a folder that is not empty, and for hardware that is not one of HARDWARE.
     """
     if hardware not in HARDWARE:
         raise StudioError(f"the hardware is {hardware!r}; choose one of {', '.join(HARDWARE)}")
     if study_only and hardware != "cpu":
-        raise StudioError(f"a study needs no GPU, and the hardware is {hardware!r}; leave it out")
+        raise StudioError(f"the hardware is {hardware!r}, but a study needs no GPU; leave it out")
     if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
-        raise StudioError(f"{folder} has something in it already; name a new or an empty folder")
+        raise StudioError(f"{folder} is not empty; choose a new or an empty folder")
     try:
-        for source in _sources(STUDY if study_only else STUDIO):
+        for source in _sources(STUDY_FILES if study_only else STUDIO_FILES):
             target = folder / source.relative_to(ROOT)
             target.parent.mkdir(parents=True, exist_ok=True)
             shutil.copyfile(source, target)
@@ -91,7 +92,7 @@ def _sources(names: tuple[str, ...]) -> Iterator[Path]:
     for name in names:
         path = ROOT / name
         for file in sorted(path.rglob("*")) if path.is_dir() else [path]:
-            if file.is_file() and not set(LEFT_OUT) & set(file.relative_to(ROOT).parts):
+            if file.is_file() and not set(EXCLUDED) & set(file.relative_to(ROOT).parts):
                 yield file
 
 
@@ -112,18 +113,18 @@ def _studio_files(hardware: str) -> dict[str, str]:
     if hardware != "cpu":
         front["preload_from_hub"] = f"\n  - {STABLE_DIFFUSION}"
     text = (
-        "# Ghibli Studio\n\nTeach Stable Diffusion a drawing style by LoRA and by Textual Inversion, and see "
-        "which is better. Everything can be left out; this is what can be set under Settings:\n\n"
+        "# Ghibli Studio\n\nTeach Stable Diffusion a drawing style with LoRA and with Textual Inversion, and see "
+        "which is better. You can set these under Settings; all are optional:\n\n"
     )
     text += _table("Variables", STUDIO_VARIABLES) + _table("Secrets", STUDIO_SECRETS)
     text += (
-        f"Without persistent storage at {LASTING} the Space forgets its projects when it restarts or falls "
-        "asleep; a run that was cut off says so and goes on from its last finished epoch.\n"
+        f"Without persistent storage at {PERSISTENT_STORAGE} the Space forgets its projects when it restarts or falls "
+        "asleep; an interrupted run can be resumed from its last finished epoch.\n"
     )
     if hardware == "zero":
         text += (
-            "\nOn ZeroGPU training and drawing work in chunks, each of which goes on where the last one ended; "
-            "evaluation and styling compute on the processor.\n"
+            "\nOn ZeroGPU training and generation run in chunks, each of which resumes where the last one ended; "
+            "evaluation and stylization run on the CPU.\n"
         )
     return {"README.md": _front(front) + text}
 
@@ -142,17 +143,18 @@ def _study_files() -> dict[str, str]:
         "short_description": "Which of these drawings would you choose?",
     }
     text = (
-        "# A study of drawings\n\nServes one locked study and nothing else. Before the first start, where the "
-        "study and its key are:\n\n```sh\nexport STUDY_COPY_DATASET=name/dataset HF_TOKEN=...\n"
-        "python -m study publish FOLDER\n```\n\nThe Space fetches it from there; the key, which tells what is "
-        "behind each picture, never leaves home. Afterwards, at home:\n\n```sh\npython -m study restore FOLDER\n"
+        "# A study of drawings\n\nServes one locked study and nothing else. Before the first start, on the "
+        "machine with the study and its key:\n\n```sh\nexport STUDY_REPLICA_DATASET=name/dataset HF_TOKEN=...\n"
+        "python -m study push FOLDER\n```\n\nThe Space fetches it from there; the key, which says which "
+        "method made each image, stays on your machine. After the study, on your machine:\n\n```sh\n"
+        "python -m study pull FOLDER\n"
         "python -m study close FOLDER\npython -m study analyze FOLDER --out results\n```\n\n"
     )
     text += _table("Variables", VARIABLES) + _table("Secrets", SECRETS)
     text += (
-        "Without one of the first two, and without storage at /data, it refuses to start: answers would be "
-        "forgotten. The Hub takes about 128 commits an hour to one repository, and people who answer at the same "
-        "time share one; for more than a handful of people at once use a folder on a mounted bucket.\n"
+        "Without one of the first two, and without storage at /data, it does not start, since answers would be "
+        "lost. The Hub accepts about 128 commits per hour and repository, and participants who answer at the same "
+        "time share one; for more than a handful of participants at once use a folder on a mounted bucket.\n"
     )
     return {
         "README.md": _front(front) + text,
@@ -165,7 +167,7 @@ def _study_files() -> dict[str, str]:
 def _requirements() -> str:
     lines = (ROOT / "requirements.txt").read_text().splitlines()
     by_name = {re.split(r"[<>=;\[]", line)[0].strip(): line for line in lines if line and not line.startswith("#")}
-    return "".join(f"{by_name[name]}\n" for name in STUDY_REQUIRES)
+    return "".join(f"{by_name[name]}\n" for name in STUDY_REQUIREMENTS)
 
 
 def _front(values: Mapping[str, str]) -> str:
@@ -173,14 +175,14 @@ def _front(values: Mapping[str, str]) -> str:
 
 
 def _table(title: str, rows: Mapping[str, str]) -> str:
-    return f"| {title} | what for |\n| --- | --- |\n" + "".join(f"| `{k}` | {v} |\n" for k, v in rows.items()) + "\n"
+    return f"| {title} | meaning |\n| --- | --- |\n" + "".join(f"| `{k}` | {v} |\n" for k, v in rows.items()) + "\n"
 
 
-STUDY_APP = '''"""Serves the study and nothing else; what it needs to know is in the Space's variables."""
+STUDY_APP = '''"""Serves the study and nothing else; its settings are the Space's variables."""
 
 import sys
 
-from study.hosted import main
+from study.web.hosting import main
 
 if __name__ == "__main__":
     sys.exit(main())

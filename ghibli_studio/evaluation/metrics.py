@@ -1,6 +1,6 @@
-"""The table of the numbers that pictures get: names, directions, and what each says in a plain sentence. No arithmetic.
+"""The table of image metrics: names, directions, and a plain description of each. No arithmetic.
 
-A name that papers use for one certain network is never printed bare for another one.
+A name that papers use for one specific network is never shown unqualified for another network.
 """
 
 from __future__ import annotations
@@ -12,32 +12,33 @@ if TYPE_CHECKING:
     from ghibli_studio.evaluation.clip import Network
 
 
-TASKS = ("prompt", "photo")
-"""Drawn from the prompt alone, or over the landmark's photograph."""
+TASKS = ("txt2img", "img2img")
+"""Generated from the prompt alone, or from the landmark's photo."""
 
 
 @dataclass(frozen=True)
 class Metric:
-    """One number for a picture."""
+    """One number of an image."""
 
     key: str
     name: str
-    """For people, without the network."""
+    """Display name, without the network."""
     better: Literal["higher", "lower"]
     tasks: tuple[str, ...]
-    what: str
+    description: str
     """One plain sentence."""
-    against: Literal["prompt", "originals", "photo", "truth"]
-    needs: Literal["clip", "perceptual"] | None
-    """Which network."""
+    reference: Literal["prompt", "originals", "photo", "ground_truth"]
+    """What the image is compared with."""
+    network: Literal["clip", "lpips"] | None
+    """The network that it needs."""
     published: bool = False
-    """True if papers use the name for one certain network, so that any other's number must say that it is none."""
+    """True if papers use the name for one specific network, so that any other network's number is labeled a proxy."""
 
     def label(self, network: Network | None) -> str:
-        """The name with the network that it was computed with."""
+        """Return the name with the network that it was computed with."""
         if network is None:
             return self.name
-        return f"{self.name}{' stand-in' * (self.published and network.stand_in)} ({network.name})"
+        return f"{self.name}{' proxy' * (self.published and network.proxy)} ({network.name})"
 
 
 METRICS = {
@@ -48,7 +49,7 @@ METRICS = {
             "CLIP score",
             "higher",
             TASKS,
-            "How well the picture goes with its prompt: 100 times the cosine of the two in CLIP, at least 0; the "
+            "How well the image matches its prompt: 100 times the cosine of the two in CLIP, at least 0; the "
             "prompt does not name the style.",
             "prompt",
             "clip",
@@ -59,7 +60,7 @@ METRICS = {
             "Style similarity",
             "higher",
             TASKS,
-            "How near the whole picture is to the originals: its cosine to their center in CLIP, 1 at most.",
+            "How close the image as a whole is to the originals: its cosine to their center in CLIP, at most 1.",
             "originals",
             "clip",
         ),
@@ -68,8 +69,8 @@ METRICS = {
             "Style distance",
             "lower",
             TASKS,
-            "How far the picture's patches are from the originals' patches on average, in units of how much those "
-            "differ among themselves; a true picture of a new landmark does not reach 0 either.",
+            "How far the image's patches are from the originals' patches on average, in units of how much those "
+            "differ among themselves; even a ground-truth image of a new landmark does not reach 0.",
             "originals",
             "clip",
         ),
@@ -78,8 +79,8 @@ METRICS = {
             "Landmark similarity",
             "higher",
             TASKS,
-            "How well the landmark of the photograph is preserved: the cosine of picture and photograph in CLIP, after "
-            "what sets the style apart has been taken out of both.",
+            "How well the landmark of the photo is preserved: the cosine of image and photo in CLIP, after the "
+            "direction of the style has been removed from both.",
             "photo",
             "clip",
         ),
@@ -88,47 +89,47 @@ METRICS = {
             "LPIPS",
             "lower",
             TASKS,
-            "How different the picture looks from the true styled picture of the same landmark, patch by patch; 0 is "
-            "equal. Pictures drawn from the prompt alone need not have its composition.",
-            "truth",
-            "perceptual",
+            "How different the image looks from the ground-truth image of the same landmark, patch by patch; 0 is "
+            "equal. txt2img images need not have the same composition.",
+            "ground_truth",
+            "lpips",
             True,
         ),
         Metric(
             "ssim",
             "Structure (SSIM)",
             "higher",
-            ("photo",),
-            "How much of the photograph's structure in light and dark is kept; 1 is all of it. A style that changes "
-            "the texture lowers it by right.",
+            ("img2img",),
+            "How much of the photo's light and dark structure is preserved; 1 is all of it. A style that changes "
+            "the texture rightly lowers it.",
             "photo",
             None,
         ),
         Metric(
-            "edges",
-            "Edges kept",
+            "edge_correlation",
+            "Edge correlation",
             "higher",
-            ("photo",),
-            "How well the outlines lie where the photograph has them: the correlation of edge strengths, 1 at most.",
+            ("img2img",),
+            "How well the image's outlines match the photo's: the correlation of edge strengths, at most 1.",
             "photo",
             None,
         ),
         Metric(
-            "truth_psnr",
-            "PSNR to the true picture",
+            "psnr",
+            "PSNR to the ground truth",
             "higher",
-            ("photo",),
-            "How near each pixel is to the true styled picture of the same scene, in dB; 100 is equal.",
-            "truth",
+            ("img2img",),
+            "How close each pixel is to the ground-truth image of the same scene, in dB; 100 is equal.",
+            "ground_truth",
             None,
         ),
         Metric(
-            "truth_distance",
-            "Distance to the true picture",
+            "clip_distance",
+            "CLIP distance to the ground truth",
             "lower",
-            ("photo",),
-            "How far the whole picture is from the true styled picture of the same scene in CLIP: 1 minus the cosine.",
-            "truth",
+            ("img2img",),
+            "How far the image as a whole is from the ground truth of the same scene in CLIP: 1 minus the cosine.",
+            "ground_truth",
             "clip",
         ),
     )

@@ -1,7 +1,7 @@
-"""How methods learn: validation curves over seeds, the best epoch and how sure it is, whether they over-fit.
+"""Training dynamics: validation curves over seeds, the best epoch with its interval, and overfitting.
 
-Reads what runs keep of themselves, and computes nothing anew. The landmarks of the validation pictures are the unit:
-what is said of the best epoch would have to hold for other landmarks too.
+Reads the runs' files and trains or evaluates nothing. The landmark of the validation images is the unit: statements
+about the best epoch must generalize to other landmarks.
 """
 
 from __future__ import annotations
@@ -17,138 +17,149 @@ from ghibli_studio.workspace.run import Run
 
 ALPHA = 0.05
 SPLITS = 200
-NO_EVIDENCE = "no evidence of over-fitting"
+NO_EVIDENCE = "no evidence of overfitting"
 
 
 def describe(runs: Sequence[Run]) -> list[dict[str, Any]]:
-    """One entry a method and its seeds (`seeds.groups`), ready for JSON.
+    """Return one entry per method and settings, over its seeds (`run_group.groups`), ready for JSON.
 
-    `{name, method, runs, seeds, pictures, landmarks, epochs, loss, low, high, band, base_loss, per_timestep, best,
-    overfitting}`: `loss` is the fixed validation's mean over seeds, a number an epoch, with 0 before training;
-    `low` and `high` its band, which `band` names. `per_timestep`: `timesteps`, losses of `base`, `best` and `last`
-    epoch, and `change`, percent of the best against the base. Epochs that not all seeds finished are left out.
+    `{name, method, runs, seeds, images, landmarks, epochs, loss, low, high, band, base_loss, per_timestep, best,
+    overfitting}`: `loss` is the fixed validation loss's mean over seeds, one value per epoch, epoch 0 being before
+    training; `low` and `high` are its band, which `band` describes. `per_timestep`: `timesteps`, the losses of `base`,
+    `best` and `last` epoch, and `change`, percent of the best against the base. Epochs that not all seeds finished are
+    omitted.
     """
-    return [_described(group) for group in groups(runs)]
+    return [_describe_group(group) for group in groups(runs)]
 
 
-def _described(group: Group) -> dict[str, Any]:
+def _describe_group(group: Group) -> dict[str, Any]:
     events = [{event["epoch"]: event for event in run.progress() if event["event"] == "epoch"} for run in group.runs]
     epochs = sorted(set.intersection(*(set(of_run) for of_run in events)))
-    losses = np.array([[of_run[epoch]["per_picture"] for epoch in epochs] for of_run in events])  # (seeds, epochs, n)
+    losses = np.array([[of_run[epoch]["per_image"] for epoch in epochs] for of_run in events])  # (seeds, epochs, n)
     metrics = group.runs[-1].metrics()
-    shown = metrics.get("validation_landmarks") or range(losses.shape[2])  # older runs did not say: each its own
-    membership = _membership(shown)
+    # older runs did not record the landmarks: every image counts as a landmark of its own
+    membership = _membership(metrics.get("validation_landmarks") or range(losses.shape[2]))
     trained = losses[:, 1:] if epochs[0] == 0 else losses
     numbers = [epoch for epoch in epochs if epoch]
     best = best_epoch(trained.mean(axis=0), membership, numbers)
-    best["by_seed"] = [numbers[int(of_seed.mean(axis=1).argmin())] for of_seed in trained]
+    best["by_seed"] = [numbers[int(seed_losses.mean(axis=1).argmin())] for seed_losses in trained]
     return {
         "name": group.name,
         "method": group.method,
         "runs": [run.id for run in group.runs],
         "seeds": group.seeds,
-        "pictures": losses.shape[2],
+        "images": losses.shape[2],
         "landmarks": len(membership),
         "epochs": epochs,
         **_curve(losses, membership),
         "base_loss": metrics["base_validation_loss"],
-        "per_timestep": _profile(events, metrics, best["epoch"], epochs[-1]),
+        "per_timestep": _timestep_profile(events, metrics, best["epoch"], epochs[-1]),
         "best": best,
-        "overfitting": over_fitting(trained, membership, numbers),
+        "overfitting": overfitting(trained, membership, numbers),
     }
 
 
-def _membership(shown: Sequence[Any]) -> np.ndarray:
-    """(landmarks, pictures) of 0 and 1: which picture shows which landmark."""
-    names = list(dict.fromkeys(shown))
-    return np.array([[one == name for one in shown] for name in names], dtype=float)
+def _membership(landmarks: Sequence[Any]) -> np.ndarray:
+    """Return which image shows which landmark as 0 and 1, (landmarks, images); `landmarks` has one name per image."""
+    names = list(dict.fromkeys(landmarks))
+    return np.array([[landmark == name for landmark in landmarks] for name in names], dtype=float)
 
 
-def _resampled(losses: np.ndarray, membership: np.ndarray) -> np.ndarray:
-    """(resamples, epochs): the mean over pictures with landmarks drawn with replacement; `losses` (epochs, pictures).
+def _resample(losses: np.ndarray, membership: np.ndarray) -> np.ndarray:
+    """Return the mean loss over images in each bootstrap resample of landmarks, (resamples, epochs).
 
-    A landmark brings all its pictures, so that the mean over pictures stays the mean that the run reported.
+    `losses` is (epochs, images). A landmark brings all its images, so the mean over images is the one that the run
+    reported.
     """
-    drawn = bootstrap.weights((1,) * len(membership)) @ membership
-    return drawn @ losses.T / drawn.sum(axis=1, keepdims=True)
+    weights = bootstrap.resample_weights((1,) * len(membership)) @ membership
+    return weights @ losses.T / weights.sum(axis=1, keepdims=True)
 
 
 def _curve(losses: np.ndarray, membership: np.ndarray) -> dict[str, Any]:
-    """The mean over seeds with its band: over seeds where there are several, else over landmarks."""
+    """Return the mean over seeds with its band: over seeds if there are several, else over landmarks."""
     seeds, means = len(losses), losses.mean(axis=2)
-    told: dict[str, Any] = {"loss": means.mean(axis=0).tolist(), "low": None, "high": None, "band": None}
+    curve: dict[str, Any] = {"loss": means.mean(axis=0).tolist(), "low": None, "high": None, "band": None}
     if seeds > 1:
-        told |= {"low": means.min(axis=0).tolist(), "high": means.max(axis=0).tolist()}
-        return told | {"band": f"smallest to largest of {seeds} seeds"}
-    ends = [bootstrap.percentiles(column, len(membership)) for column in _resampled(losses[0], membership).T]
-    if ends[0] is not None:
-        told |= {"low": [low for low, _ in ends], "high": [high for _, high in ends]}
-        told["band"] = f"95 % interval over {len(membership)} landmarks, one seed"
-    return told
+        curve |= {"low": means.min(axis=0).tolist(), "high": means.max(axis=0).tolist()}
+        return curve | {"band": f"range of {seeds} seeds"}
+    resampled = _resample(losses[0], membership).T
+    intervals = [bootstrap.percentile_interval(column, len(membership)) for column in resampled]
+    ends = [interval for interval in intervals if interval is not None]  # either all or none
+    if ends:
+        curve |= {"low": [low for low, _ in ends], "high": [high for _, high in ends]}
+        curve["band"] = f"95 % interval over {len(membership)} landmarks, one seed"
+    return curve
 
 
-def _profile(events: list[dict[int, Any]], metrics: dict[str, Any], best: int, last: int) -> dict[str, Any]:
-    def of(epoch: int) -> list[float]:
+def _timestep_profile(events: list[dict[int, Any]], metrics: dict[str, Any], best: int, last: int) -> dict[str, Any]:
+    def losses(epoch: int) -> list[float]:
         return np.mean([of_run[epoch]["per_timestep"] for of_run in events], axis=0).tolist()
 
     base = list(metrics["base_per_timestep"])
-    change = [100 * (loss / bare - 1) for loss, bare in zip(of(best), base)]
+    change = [100 * (loss / base_loss - 1) for loss, base_loss in zip(losses(best), base)]
     return {
         "timesteps": list(metrics["validation_timesteps"]),
         "base": base,
-        "best": of(best),
-        "last": of(last),
+        "best": losses(best),
+        "last": losses(last),
         "change": change,
     }
 
 
 def best_epoch(losses: np.ndarray, membership: np.ndarray, epochs: Sequence[int]) -> dict[str, Any]:
-    """`{epoch, interval, share}`: which epoch has the lowest loss, and which would have with other landmarks.
+    """Return `{epoch, interval, share}` of the epoch with the lowest loss.
 
-    `losses` is (epochs, pictures). The landmarks are resampled and the lowest epoch is looked up in each resample:
-    `interval` holds it 95 times in 100 (None with fewer than six landmarks), `share` is how often it is this one.
+    `losses` is (epochs, images). The best epoch is determined in each bootstrap resample of the landmarks: `interval`
+    is its 95 % interval (None with fewer than six landmarks), and `share` is the share of resamples with this epoch.
     """
     lowest = int(losses.mean(axis=1).argmin())
-    drawn = np.asarray(epochs)[_resampled(losses, membership).argmin(axis=1)]
-    interval = bootstrap.percentiles(drawn, len(membership), whole=True)
-    share = float((drawn == epochs[lowest]).mean()) if interval else None
+    resampled = np.asarray(epochs)[_resample(losses, membership).argmin(axis=1)]
+    interval = bootstrap.percentile_interval(resampled, len(membership), discrete=True)
+    share = float((resampled == epochs[lowest]).mean()) if interval else None
     return {"epoch": epochs[lowest], "interval": interval, "share": share}
 
 
-def over_fitting(losses: np.ndarray, membership: np.ndarray, epochs: Sequence[int]) -> dict[str, Any]:
-    """`{verdict, epoch, rise, interval, p, by_seed}`: whether the loss truly rises from its best epoch to the last.
+def overfitting(losses: np.ndarray, membership: np.ndarray, epochs: Sequence[int]) -> dict[str, Any]:
+    """Return `{verdict, epoch, rise, interval, p, by_seed}`: whether the loss rises from its best epoch to the last.
 
-    `losses` is (seeds, epochs, pictures). The lowest point of a noisy curve looks lower than it is, so that any curve
-    seems to rise after it. Therefore the best epoch is chosen on half of the landmarks and the rise measured on the
-    other half (cross-fitting), both ways, averaged over many random halves: each landmark's rise is from epochs in
-    whose choice it had no part. Over-fitting is said only where the interval of the mean rise is above 0, p < .05
-    (sign-flip test over landmarks), and the loss rises in every seed. In simulation without any over-fitting it is
-    said at most 5 times in 100.
+    `losses` is (seeds, epochs, images). The minimum of a noisy curve is biased downward, so every curve seems to rise
+    after it. Therefore the best epoch is chosen on one half of the landmarks and the rise is measured on the other half
+    (cross-fitting), in both directions, averaged over many random halves: no landmark takes part in choosing the epochs
+    that its own rise is measured from. Overfitting is reported only if the interval of the mean rise is above 0, p is
+    below .05 (sign-flip test over landmarks), and the loss rises in every seed. In simulation without overfitting it is
+    reported at most 5 times in 100.
     """
     count = len(membership)
-    of_landmarks = losses @ (membership / membership.sum(axis=1, keepdims=True)).T  # (seeds, epochs, landmarks)
+    by_landmark = losses @ (membership / membership.sum(axis=1, keepdims=True)).T  # (seeds, epochs, landmarks)
     lowest = int(losses.mean(axis=(0, 2)).argmin())
-    told = {"verdict": NO_EVIDENCE, "epoch": None, "rise": None, "interval": None, "p": None, "by_seed": None}
-    if count < bootstrap.FEWEST:
-        shown = f"{count} validation landmark{'s' if count > 1 else ''}"
-        return told | {"verdict": f"cannot be said: {shown}, {bootstrap.FEWEST} are the least"}
-    chosen = _chosen_without(of_landmarks.mean(axis=0))
-    places = np.arange(count)
-    each = [(of_seed[-1] - of_seed[chosen, places]).mean(axis=0) for of_seed in of_landmarks]
-    rises = np.mean(each, axis=0)
-    told |= {
+    result: dict[str, Any] = {
+        "verdict": NO_EVIDENCE,
+        "epoch": None,
+        "rise": None,
+        "interval": None,
+        "p": None,
+        "by_seed": None,
+    }
+    if count < bootstrap.MIN_LANDMARKS:
+        landmarks = f"{count} validation landmark{'s' if count > 1 else ''}"
+        return result | {"verdict": f"inconclusive: {landmarks}, but the minimum is {bootstrap.MIN_LANDMARKS}"}
+    chosen = _cross_fitted_epochs(by_landmark.mean(axis=0))
+    positions = np.arange(count)
+    by_seed = [(seed_losses[-1] - seed_losses[chosen, positions]).mean(axis=0) for seed_losses in by_landmark]
+    rises = np.mean(by_seed, axis=0)
+    result |= {
         "rise": float(rises.mean()),
         "interval": bootstrap.mean_interval(rises),
         "p": bootstrap.sign_flip(rises),
-        "by_seed": [float(of_seed.mean()) for of_seed in each],
+        "by_seed": [float(seed_rises.mean()) for seed_rises in by_seed],
     }
-    if told["interval"][0] > 0 and told["p"] < ALPHA and min(told["by_seed"]) > 0 and lowest < len(epochs) - 1:
-        return told | {"verdict": f"over-fits from epoch {epochs[lowest]}", "epoch": epochs[lowest]}
-    return told
+    if result["interval"][0] > 0 and result["p"] < ALPHA and min(result["by_seed"]) > 0 and lowest < len(epochs) - 1:
+        return result | {"verdict": f"overfits from epoch {epochs[lowest]}", "epoch": epochs[lowest]}
+    return result
 
 
-def _chosen_without(losses: np.ndarray, seed: int = 0) -> np.ndarray:
-    """(splits, landmarks): the place of the lowest epoch by the half that the landmark is not in.
+def _cross_fitted_epochs(losses: np.ndarray, seed: int = 0) -> np.ndarray:
+    """Return the index of the best epoch by the half that excludes the landmark, (splits, landmarks).
 
     `losses` is (epochs, landmarks).
     """

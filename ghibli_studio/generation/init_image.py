@@ -1,4 +1,4 @@
-"""Photographs that pictures are drawn from: read with care, made bearable, kept so that a recipe finds them again."""
+"""Photos that img2img starts from: opened safely, scaled down, and stored so that an image can be reproduced."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from adapters.settings import StudioError
-from ghibli_studio.data.file_source import read_plain
+from ghibli_studio.data.file_source import read_file
 from ghibli_studio.imaging.image_io import open_image, png_bytes
 from ghibli_studio.workspace.files import write_atomic
 from ghibli_studio.workspace.project import Project
@@ -17,32 +17,33 @@ if TYPE_CHECKING:
     from PIL import Image
 
 
-SHORTER_SIDE = 1024
-"""Px at most: no base model draws a larger square, and 24 megapixels would be kept as a PNG of 40 MB."""
+MAX_SHORTER_SIDE = 1024
+"""Pixels: no base model generates a larger square, and a stored PNG of 24 megapixels would take 40 MB."""
 
 
-def read(path: Path) -> Image.Image:
-    """The photograph in a file, upright RGB, its shorter side at most 1024 px; StudioError says what is wrong."""
+def open_photo(path: Path) -> Image.Image:
+    """Return the photo of a file, upright RGB, its shorter side at most 1024 px; raises StudioError if it is bad."""
     from PIL import Image
 
-    image = open_image(read_plain(path, path.name), path.name)
-    share = SHORTER_SIDE / min(image.size)
+    image = open_image(read_file(path, path.name), path.name)
+    share = MAX_SHORTER_SIDE / min(image.size)
     if share >= 1:
         return image
-    return image.resize([max(round(side * share), SHORTER_SIDE) for side in image.size], Image.Resampling.LANCZOS)
+    width, height = (max(round(side * share), MAX_SHORTER_SIDE) for side in image.size)
+    return image.resize((width, height), Image.Resampling.LANCZOS)
 
 
-def keep(project: Project, image: Image.Image) -> Path:
-    """Keep a photograph in the project under the hash of its pixels; it is written once."""
-    file = project.made.upload(_hash(image))
+def store(project: Project, image: Image.Image) -> Path:
+    """Store a photo in the project under the hash of its pixels, once."""
+    file = project.outputs.upload(_hash(image))
     if not file.exists():
         write_atomic(file, png_bytes(image))
     return file
 
 
 def find(project: Project, sha256: str) -> Image.Image | None:
-    """The kept photograph with that hash of its pixels; None where there is none, or another under its name."""
-    file = project.made.upload(sha256)
+    """Return the stored photo with this hash of its pixels; None if it is missing or its pixels were changed."""
+    file = project.outputs.upload(sha256)
     if not file.is_file():
         return None
     image = open_image(file.read_bytes(), file.name)
@@ -50,24 +51,24 @@ def find(project: Project, sha256: str) -> Image.Image | None:
 
 
 def _hash(image: Image.Image) -> str:
-    return Photograph(image, 1.0).sha256
+    return InitImage(image, 1.0).sha256
 
 
 @dataclass(frozen=True)
-class Photograph:
-    """A picture to start from instead of pure noise: image-to-image (Meng et al. 2021, SDEdit, arXiv:2108.01073)."""
+class InitImage:
+    """An image to start from instead of pure noise: img2img (Meng et al. 2021, SDEdit, arXiv:2108.01073)."""
 
     image: Image.Image
-    """Upright RGB of any size; its centerd square is taken."""
+    """Upright RGB of any size; its centered square is used."""
     strength: float
-    """Above 0 to 1: the share of the steps that is done; at 1 nothing is left of the picture."""
+    """Share of the steps that is done, above 0 to 1; at 1 nothing of the image is kept."""
 
     def __post_init__(self) -> None:
         """Raise StudioError for a strength out of bounds."""
         if not 0 < self.strength <= 1:
-            raise StudioError(f"denoising_strength is {self.strength}; it must be above 0 and at most 1")
+            raise StudioError(f"strength is {self.strength}; it must be above 0 and at most 1")
 
     @property
     def sha256(self) -> str:
-        """Of its pixels."""
+        """Hash of the size and the pixels."""
         return hashlib.sha256(repr(self.image.size).encode() + self.image.tobytes()).hexdigest()

@@ -1,4 +1,4 @@
-"""An image's generation metadata: everything needed to generate it again, stored in the PNG."""
+"""Generation metadata of an image: everything needed to generate it again, as JSON in a text chunk of the PNG."""
 
 from __future__ import annotations
 
@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Any
 
 from adapters.settings import StudioError
 from ghibli_studio.config.generation import GenerationSettings
-from ghibli_studio.generation.init_image import Photograph
-from ghibli_studio.generation.model_cache import Loaded
+from ghibli_studio.generation.init_image import InitImage
+from ghibli_studio.generation.model_cache import LoadedModel
 from ghibli_studio.imaging.image_io import png_bytes, png_text
 from ghibli_studio.runtime.environment import versions
 
@@ -17,30 +17,31 @@ if TYPE_CHECKING:
     from PIL import Image
 
 
-RECIPE = "recipe"
+METADATA_KEY = "generation_metadata"
+"""Key of the PNG's text chunk."""
 
 
-def recipe_for(
-    loaded: Loaded, prompt: str, caption: str, settings: GenerationSettings, photograph: Photograph | None = None
+def build_metadata(
+    loaded: LoadedModel, prompt: str, caption: str, settings: GenerationSettings, init_image: InitImage | None = None
 ) -> dict[str, Any]:
-    """Everything that decides a picture, as JSON values; of a photograph its hash."""
+    """Return everything that determines an image, as JSON values; of an init image its hash and strength."""
     import torch
 
     base = loaded.base
-    started: dict[str, Any] = {}
-    if photograph is not None:
-        started["photograph"] = {"sha256": photograph.sha256, "strength": photograph.strength}
+    extra: dict[str, Any] = {}
+    if init_image is not None:
+        extra["init_image"] = {"sha256": init_image.sha256, "strength": init_image.strength}
     if loaded.adapter is None and loaded.style_words is not None:
-        started["style_words"] = loaded.style_words
+        extra["style_words"] = loaded.style_words
     if (unconditional := loaded.unconditional(settings.negative_prompt)) != settings.negative_prompt:
-        started["negative_caption"] = unconditional
+        extra["negative_caption"] = unconditional
     return {
         "prompt": prompt,
         "caption": caption,
         "method": loaded.method,
         "settings": settings.model_dump(),
-        **started,
-        "base_model": {"spec": base.description.spec, "digest": base.digest},
+        **extra,
+        "base_model": {"model_id": base.description.model_id, "digest": base.digest},
         "adapter": loaded.identity,
         "scheduler": "DPMSolverMultistepScheduler",
         "machine": {"device": base.device.type, "dtype": str(base.dtype), "threads": torch.get_num_threads()},
@@ -48,14 +49,16 @@ def recipe_for(
     }
 
 
-def to_png(image: Image.Image, recipe: dict[str, Any]) -> bytes:
-    """The picture with its recipe as a text chunk."""
-    return png_bytes(image, {RECIPE: json.dumps(recipe, ensure_ascii=False, sort_keys=True)})
+def to_png(image: Image.Image, metadata: dict[str, Any]) -> bytes:
+    """Return the image as a PNG with its metadata in a text chunk."""
+    return png_bytes(image, {METADATA_KEY: json.dumps(metadata, ensure_ascii=False, sort_keys=True)})
 
 
-def read_recipe(path: Path) -> dict[str, Any]:
-    """The recipe in a picture; raises StudioError for a picture without one."""
+def read_metadata(path: Path) -> dict[str, Any]:
+    """Return the metadata of a PNG; raises StudioError if it has none."""
     text = png_text(path)
-    if RECIPE not in text:
-        raise StudioError(f"{path} carries no recipe; it was not drawn by this studio, or something stripped its text")
-    return json.loads(text[RECIPE])
+    if METADATA_KEY not in text:
+        raise StudioError(
+            f"{path} has no generation metadata: this studio did not generate it, or another program removed its text"
+        )
+    return json.loads(text[METADATA_KEY])

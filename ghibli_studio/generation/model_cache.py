@@ -1,4 +1,4 @@
-"""The base model that is kept loaded, and adapters attached to it and checked to change its prediction."""
+"""The base model kept in memory, and adapters attached to it and checked to change its prediction."""
 
 from __future__ import annotations
 
@@ -28,95 +28,98 @@ if TYPE_CHECKING:
 
 
 BASE = "base"
-PROOF_CAPTION = "a landmark"
-PROOF_TIMESTEP = 500
+PROBE_PROMPT = "a landmark"
+PROBE_TIMESTEP = 500
 MIN_DIFFERENCE = 1e-6
 
 
 @dataclass(frozen=True)
-class Loaded:
+class LoadedModel:
     """A base model with at most one adapter on it."""
 
     base: BaseModel
     method: str = BASE
     adapter: Adapter | None = None
     identity: dict[str, Any] | None = None
-    """What a recipe says of the adapter: file, hash, where it was trained."""
+    """The adapter's entry in the generation metadata: method, file, hash, run, epoch."""
     style_words: str | None = None
-    """Words that ask the bare model for a style; None asks for its plain one."""
+    """Style words added to the prompt when there is no adapter; None adds the model's own suffix, if it has one."""
 
     def caption(self, prompt: str) -> str:
-        """The prompt with the trigger of the adapter, or with the words that ask the bare model for a style."""
+        """Return the prompt with the adapter's trigger, or, without an adapter, with the style words."""
         if self.adapter is not None:
-            return self.adapter.caption(prompt)
+            return self.adapter.format_prompt(prompt)
         if self.style_words is not None:
             return with_trigger(prompt, self.style_words)
-        return self.base.description.plain_caption(prompt)
+        return self.base.description.base_prompt(prompt)
 
     def unconditional(self, negative_prompt: str) -> str:
-        """What guidance steers away from: the negative prompt, with the adapter's negative word if it has one."""
+        """Return the negative prompt, with the adapter's negative trigger if it has one."""
         return negative_prompt if self.adapter is None else self.adapter.unconditional(negative_prompt)
 
 
 @contextmanager
-def with_adapter(base: BaseModel, path: Path) -> Iterator[Loaded]:
-    """The base model with the adapter of a file on it; raises StudioError if it does not fit or does nothing."""
-    recipe = safetensors_file.recipe_of(path)
-    if "base_model" in recipe and recipe["base_model"]["shape"] != base.shape:
+def with_adapter(base: BaseModel, path: Path) -> Iterator[LoadedModel]:
+    """Yield the base model with an adapter file attached; raises StudioError if it does not fit or does nothing."""
+    metadata = safetensors_file.read_adapter_metadata(path)
+    if "base_model" in metadata and metadata["base_model"]["shape"] != base.shape:
         raise StudioError(
-            f"{path.name} was trained on {recipe['base_model']['spec']!r}, not on {base.description.spec!r}; "
+            f"{path.name} was trained on {metadata['base_model']['model_id']!r}, not on {base.description.model_id!r}; "
             "choose that base model"
         )
-    before = _proof_prediction(base, text := _proof_caption(path))
+    before = _probe_prediction(base, text := _probe_caption(path))
     adapter, host = registry.attach_file(path, base.host)
     try:
         attached = replace(base, host=host)
-        difference = (_proof_prediction(attached, text) - before).abs().max().item()
+        difference = (_probe_prediction(attached, text) - before).abs().max().item()
         if difference <= MIN_DIFFERENCE:
             raise StudioError(
-                f"{path.name} changes nothing: the prediction on a fixed input is the base model's own; the adapter is "
-                "untrained or was saved for another program"
+                f"{path.name} has no effect: the prediction on a fixed input equals the base model's; the adapter is "
+                "untrained or in another program's format, so train it or choose another file"
             )
         identity = {
             "method": adapter.method,
             "file": path.name,
             "sha256": hashlib.sha256(path.read_bytes()).hexdigest(),
-            "trained_on": recipe.get("base_model", {}).get("digest", "unknown"),
-            "run": recipe.get("run"),
-            "epoch": recipe.get("epoch"),
+            "trained_on": metadata.get("base_model", {}).get("digest", "unknown"),
+            "run": metadata.get("run"),
+            "epoch": metadata.get("epoch"),
         }
-        yield Loaded(attached, adapter.method, adapter, identity)
+        yield LoadedModel(attached, adapter.method, adapter, identity)
     finally:
         adapter.detach()
 
 
-def _proof_caption(path: Path) -> str:
-    """A caption with the adapter's trigger, the same text for the prediction with and without the adapter."""
-    return registry.open_file(path).caption(PROOF_CAPTION)
+def _probe_caption(path: Path) -> str:
+    """Return a caption with the adapter's trigger, used for the prediction with and without the adapter."""
+    return registry.open_file(path).format_prompt(PROBE_PROMPT)
 
 
-def _proof_prediction(base: BaseModel, caption: str) -> Tensor:
-    """The UNet's prediction on a fixed input."""
+def _probe_prediction(base: BaseModel, caption: str) -> Tensor:
+    """Return the UNet's prediction on a fixed input, (1, c, h, w)."""
     import torch
 
     latents = torch.randn((1, *base.description.latent_shape), generator=torch.Generator().manual_seed(0))
     with torch.no_grad():
         text = encode(base.host, token_ids(base.host, [caption], base.description.token_limit))
-        timestep = torch.tensor(PROOF_TIMESTEP, device=base.device)
+        timestep = torch.tensor(PROBE_TIMESTEP, device=base.device)
         return base.host.unet(latents.to(base.device, base.dtype), timestep, text, return_dict=False)[0].float()
 
 
-def base_of(project: Project, files: dict[str, Path | None]) -> str:
-    """The base model that the adapters were trained on, else the data set's; raises StudioError if they differ."""
+def base_model_of(project: Project, files: dict[str, Path | None]) -> str:
+    """Return the id of the base model that the adapters were trained on, else the dataset's.
+
+    Raises StudioError if the adapters were trained on different base models.
+    """
     trained_on = {
-        recipe["base_model"]["spec"]
+        metadata["base_model"]["model_id"]
         for path in files.values()
-        if path is not None and "base_model" in (recipe := safetensors_file.recipe_of(path))
+        if path is not None and "base_model" in (metadata := safetensors_file.read_adapter_metadata(path))
     }
     if len(trained_on) > 1:
         raise StudioError(
             f"the adapters were trained on different base models ({', '.join(sorted(trained_on))}); "
-            "compare adapters of one base model"
+            "choose adapters of one base model"
         )
     return trained_on.pop() if trained_on else datasets.load(project).base_model
 
@@ -125,16 +128,16 @@ _loaded: dict[tuple[str, str, str, bool], BaseModel] = {}
 _loading = threading.Lock()
 
 
-def loaded_base(spec: str, device: str = "auto", attention: str = "sdpa") -> BaseModel:
-    """The base model, kept in memory for the next set; one at a time."""
-    key = (spec, device, attention, zero_gpu.without_gpu())
+def load_base_model(model_id: str, device: str = "auto", attention: str = "sdpa") -> BaseModel:
+    """Return the base model and keep it in memory; one base model is kept at a time."""
+    key = (model_id, device, attention, zero_gpu.without_gpu())
     with _loading:
         if key not in _loaded:
             _loaded.clear()
-            _loaded[key] = base_model.load(spec, device=device, attention=attention)
+            _loaded[key] = base_model.load(model_id, device=device, attention=attention)
         return _loaded[key]
 
 
-def on_base(model: BaseModel, file: Path | None) -> AbstractContextManager[Loaded]:
-    """The base model with an adapter's file on it, or by itself."""
-    return nullcontext(Loaded(model)) if file is None else with_adapter(model, file)
+def with_optional_adapter(model: BaseModel, file: Path | None) -> AbstractContextManager[LoadedModel]:
+    """Return a context with the base model and the adapter file attached, or the bare model if `file` is None."""
+    return nullcontext(LoadedModel(model)) if file is None else with_adapter(model, file)

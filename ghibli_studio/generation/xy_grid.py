@@ -1,7 +1,7 @@
-"""X/Y grids: one setting across, another down, every combination drawn; one picture with labeled axes in the end.
+"""X/Y grids: one setting across, another down, every combination generated, and one labeled image of all of them.
 
-A grid is a folder: `grid.json` says what was asked for, `pictures/` grows, `grid.png` is written last. A picture that
-is there is never drawn again, so a grid that was stopped goes on where it was. How the whole looks is `grid_sheet`.
+A grid is a folder: `grid.json` has the plan, `images/` grows, and `grid.png` is written last. An existing image is
+never generated again, so a stopped grid resumes where it was. The layout of `grid.png` is in `imaging.labeled_grid`.
 """
 
 from __future__ import annotations
@@ -15,26 +15,27 @@ from typing import Any
 
 from adapters.settings import StudioError
 from ghibli_studio.config.generation import GenerationSettings
-from ghibli_studio.generation import init_image, metadata, model_cache, model_choice, pipeline
-from ghibli_studio.generation.init_image import Photograph
+from ghibli_studio.generation import init_image as init_images
+from ghibli_studio.generation import metadata, model_cache, model_choice, pipeline
+from ghibli_studio.generation.init_image import InitImage
 from ghibli_studio.imaging.image_io import open_image, png_bytes
-from ghibli_studio.imaging.labeled_grid import sheet
+from ghibli_studio.imaging.labeled_grid import render_grid
 from ghibli_studio.workspace.files import read_json, sha256_of, write_atomic, write_json
 from ghibli_studio.workspace.project import Project
 
-ASKED, WHOLE = "grid.json", "grid.png"
-GRID = "grid"
-"""The whole picture's text chunk that says what it shows."""
-MOST_CELLS = 400
+GRID_FILE, GRID_IMAGE = "grid.json", "grid.png"
+GRID_METADATA_KEY = "grid"
+"""Key of the text chunk of `grid.png` that has the plan."""
+MAX_CELLS = 400
 SETTINGS = {"adapter_scale": float, "seed": int, "guidance_scale": float, "num_inference_steps": int}
 AXES = ("adapter_scale", "seed", "epoch", "prompt", "guidance_scale", "num_inference_steps", "method", "strength")
-"""What may vary; `denoising_strength` only where the pictures start from a photograph."""
-BETWEEN_PROMPTS = "|"
+"""Settings that an axis can vary; `strength` only for img2img."""
+PROMPT_SEPARATOR = "|"
 
 
 @dataclass(frozen=True)
 class Axis:
-    """What varies along one side."""
+    """One setting and its values along one side of the grid."""
 
     name: str
     values: tuple[Any, ...]
@@ -42,220 +43,220 @@ class Axis:
 
 @dataclass(frozen=True)
 class Plan:
-    """A grid as it was asked for, everything checked but the models."""
+    """A grid to generate; everything is checked except the models."""
 
     x: Axis
     y: Axis
     prompt: str
-    drawer: str
-    """What draws where the grid does not vary the method."""
+    model: str
+    """Name of the model choice where the grid does not vary the method."""
     settings: GenerationSettings
-    photograph: dict[str, Any] | None = None
-    """`sha256` of a kept photograph, and `denoising_strength`."""
+    init_image: dict[str, Any] | None = None
+    """`sha256` of a stored photo, and `strength`; None for txt2img."""
 
 
 @dataclass(frozen=True)
 class Cell:
-    """One picture of a grid."""
+    """One image of a grid."""
 
     column: int
     row: int
-    drawer: str
+    model: str
+    """Name of the model choice."""
     file: Path | None
-    """Of the adapter."""
+    """The adapter; None for the base model."""
     prompt: str
     settings: GenerationSettings
     strength: float | None
+    """None for txt2img."""
 
 
 @dataclass(frozen=True)
 class Progress:
-    """Steps done of all; `picture` is there when one has just been finished, `whole` when the grid has."""
+    """Steps done of all steps, with the image that was just finished, or at the end the whole grid."""
 
     done: int
     total: int
     what: str
     seconds_left: float | None = None
-    picture: Path | None = None
-    whole: Path | None = None
+    image_file: Path | None = None
+    grid_file: Path | None = None
 
 
 def read_axis(name: str, text: str) -> Axis:
-    """An axis from a text: values with commas between, prompts with `|` between or one a line.
+    """Return an axis from text: values separated by commas, prompts separated by `|` or line breaks.
 
-    Raises StudioError for an unknown name, a value that is no number where one is needed, and one named twice.
+    Raises StudioError for an unknown setting, a value that is not a number where one is needed, and a repeated value.
     """
     name = name.strip()
     if name not in AXES:
-        raise StudioError(f"a grid cannot vary {name!r}; it can vary {', '.join(AXES)}")
-    between = BETWEEN_PROMPTS if name == "prompt" else ","
-    parts = [part.strip() for line in text.splitlines() for part in line.split(between) if part.strip()]
+        raise StudioError(f"an axis cannot be {name!r}; choose one of: {', '.join(AXES)}")
+    separator = PROMPT_SEPARATOR if name == "prompt" else ","
+    parts = [part.strip() for line in text.splitlines() for part in line.split(separator) if part.strip()]
     if not parts:
         example = {"prompt": "Big Ben, London | Petra, Jordan", "method": "base, lora, ti"}.get(name, "0, 1, 2")
-        raise StudioError(f"there is no value for {name}; write some, such as {example}")
-    kind = {**SETTINGS, "epoch": int, "strength": float}.get(name, str)
+        raise StudioError(f"{name} has no values; write some, such as {example}")
+    kind: type = {**SETTINGS, "epoch": int, "strength": float}.get(name, str)
     try:
         values = tuple(kind(part) for part in parts)
     except ValueError as error:
-        what = "whole numbers" if kind is int else "numbers"
-        raise StudioError(f"{name} is {text.strip()!r}; it must be {what} with commas between") from error
-    if twice := [value for place, value in enumerate(values) if value in values[:place]]:
-        raise StudioError(f"{name} has the value {twice[0]!r} twice; name each once")
+        numbers = "whole numbers" if kind is int else "numbers"
+        raise StudioError(f"{name} is {text.strip()!r}; it must be {numbers} separated by commas") from error
+    if repeated := [value for index, value in enumerate(values) if value in values[:index]]:
+        raise StudioError(f"{name} has the value {repeated[0]!r} twice; write each value once")
     return Axis(name, values)
 
 
 def cells(project: Project, plan: Plan) -> list[Cell]:
-    """Every picture of a grid, by rows; raises StudioError for what is known to be wrong before a model is loaded."""
+    """Return every cell of a grid by rows; raises StudioError for errors that can be found without loading a model."""
     if plan.x.name == plan.y.name:
-        raise StudioError(f"both sides of the grid vary {plan.x.name}; choose two different settings")
-    varied = (plan.x.name, plan.y.name)
-    if "strength" in varied and plan.photograph is None:
-        raise StudioError("denoising_strength varies only where the pictures start from a photograph; choose one")
-    if (count := len(plan.x.values) * len(plan.y.values)) > MOST_CELLS:
-        raise StudioError(f"the grid has {count} pictures, at most {MOST_CELLS} are drawn; take fewer values")
-    found = []
-    for row, down in enumerate(plan.y.values):
-        for column, across in enumerate(plan.x.values):
-            found.append(_cell(project, plan, column, row, {plan.x.name: across, plan.y.name: down}))
-    if not all(cell.prompt.strip() for cell in found):
-        raise StudioError("the prompt is empty; write what the pictures shall show, or vary the prompt")
-    model_cache.base_of(project, {cell.drawer: cell.file for cell in found})
-    return found
+        raise StudioError(f"both axes are {plan.x.name}; choose two different settings")
+    if "strength" in (plan.x.name, plan.y.name) and plan.init_image is None:
+        raise StudioError("strength can be an axis only for image to image; choose a photo to start from")
+    if (count := len(plan.x.values) * len(plan.y.values)) > MAX_CELLS:
+        raise StudioError(f"the grid has {count} images, and at most {MAX_CELLS} are allowed; use fewer values")
+    result = []
+    for row, y_value in enumerate(plan.y.values):
+        for column, x_value in enumerate(plan.x.values):
+            result.append(_cell(project, plan, column, row, {plan.x.name: x_value, plan.y.name: y_value}))
+    if not all(cell.prompt.strip() for cell in result):
+        raise StudioError("the prompt is empty; write what the images should show, or make the prompt an axis")
+    model_cache.base_model_of(project, {cell.model: cell.file for cell in result})
+    return result
 
 
 def _cell(project: Project, plan: Plan, column: int, row: int, values: dict[str, Any]) -> Cell:
-    drawer = values.get("method", plan.drawer)
+    model = values.get("method", plan.model)
     if "epoch" in values:
-        if drawer == model_cache.BASE:
-            raise StudioError("the base model has no epochs; choose a run or a method to draw with")
-        run = model_choice.run_of(project, drawer)
-        drawer = f"{run.id}@{values['epoch']}"
-    noise = plan.photograph or {}
+        if model == model_cache.BASE:
+            raise StudioError("the base model has no epochs; choose a run or a method")
+        run = model_choice.run_of(project, model)
+        model = f"{run.id}@{values['epoch']}"
+    start = plan.init_image or {}
     return Cell(
         column,
         row,
-        drawer,
-        model_choice.file_of(project, drawer),
+        model,
+        model_choice.adapter_file(project, model),
         values.get("prompt", plan.prompt),
         plan.settings.changed(**{name: values[name] for name in SETTINGS if name in values}),
-        values.get("strength", noise.get("strength")),
+        values.get("strength", start.get("strength")),
     )
 
 
-def draw(project: Project, plan: Plan) -> Iterator[Progress]:
-    """Begin a grid in a new folder; closing the generator stops it, and what was drawn is kept."""
+def generate_grid(project: Project, plan: Plan) -> Iterator[Progress]:
+    """Start a grid in a new folder; closing the iterator stops it and keeps the finished images."""
     all_cells = cells(project, plan)
-    if plan.photograph and init_image.find(project, plan.photograph["sha256"]) is None:
-        raise StudioError("the photograph is not in the project; upload it again")
-    folder = project.made.new_grid()
+    if plan.init_image and init_images.find(project, plan.init_image["sha256"]) is None:
+        raise StudioError("the photo to start from is not in the project; upload it again")
+    folder = project.outputs.new_grid()
     write_json(
-        folder / ASKED,
+        folder / GRID_FILE,
         {
             "x": {"name": plan.x.name, "values": plan.x.values},
             "y": {"name": plan.y.name, "values": plan.y.values},
             "prompt": plan.prompt,
-            "drawer": plan.drawer,
+            "model": plan.model,
             "settings": plan.settings.model_dump(mode="json"),
-            "photograph": plan.photograph,
-            "adapters": {cell.drawer: sha256_of(cell.file) for cell in all_cells if cell.file},
+            "init_image": plan.init_image,
+            "adapters": {cell.model: sha256_of(cell.file) for cell in all_cells if cell.file},
         },
     )
     yield from resume(project, folder)
 
 
 def load(folder: Path) -> Plan:
-    """What was asked for of a grid; raises StudioError where its file is missing or damaged."""
-    asked = read_json(folder / ASKED)
-    x, y = (Axis(asked[side]["name"], tuple(asked[side]["values"])) for side in "xy")
-    settings = GenerationSettings.checked(asked["settings"])
-    return Plan(x, y, asked["prompt"], asked["drawer"], settings, asked["photograph"])
+    """Return the plan of a grid; raises StudioError if its file is missing or damaged."""
+    content = read_json(folder / GRID_FILE)
+    x, y = (Axis(content[side]["name"], tuple(content[side]["values"])) for side in "xy")
+    settings = GenerationSettings.checked(content["settings"])
+    return Plan(x, y, content["prompt"], content["model"], settings, content["init_image"])
 
 
-def finished(folder: Path) -> bool:
-    """Whether all of it was drawn."""
-    return (folder / WHOLE).exists()
+def is_finished(folder: Path) -> bool:
+    """Return whether every image of a grid was generated."""
+    return (folder / GRID_IMAGE).exists()
 
 
-def picture_file(folder: Path, column: int, row: int) -> Path:
-    """Where the picture of a place is, counted from 0."""
-    return folder / "pictures" / f"{row + 1:02d}-{column + 1:02d}.png"
+def image_file(folder: Path, column: int, row: int) -> Path:
+    """Return the image file of a cell, counted from 0."""
+    return folder / "images" / f"{row + 1:02d}-{column + 1:02d}.png"
 
 
 def resume(project: Project, folder: Path) -> Iterator[Progress]:
-    """Draw what is missing of a grid, then the whole; raises StudioError where one of its adapters has changed."""
+    """Generate the missing images of a grid, then `grid.png`; raises StudioError if an adapter has changed."""
     plan = load(folder)
     all_cells = cells(project, plan)
-    _refuse_other_adapters(folder, all_cells)
-    image = init_image.find(project, plan.photograph["sha256"]) if plan.photograph else None
-    if plan.photograph and image is None:
-        raise StudioError("the photograph is not in the project; upload it again, and begin another grid")
-    missing = [cell for cell in all_cells if not picture_file(folder, cell.column, cell.row).exists()]
+    _check_adapters_unchanged(folder, all_cells)
+    photo = init_images.find(project, plan.init_image["sha256"]) if plan.init_image else None
+    if plan.init_image and photo is None:
+        raise StudioError("the photo to start from is not in the project; upload it again and start a new grid")
+    missing = [cell for cell in all_cells if not image_file(folder, cell.column, cell.row).exists()]
     total, done, started = sum(map(_steps, missing)), 0, None
     if missing:
         yield Progress(0, total, "loading the base model")
-        spec = model_cache.base_of(project, {cell.drawer: cell.file for cell in all_cells})
-        model = model_cache.loaded_base(spec, plan.settings.device, plan.settings.attention)
-    for drawer in dict.fromkeys(cell.drawer for cell in missing):  # each adapter is put on once
-        own = [cell for cell in missing if cell.drawer == drawer]
-        with model_cache.on_base(model, own[0].file) as loaded:
-            for cell in own:
-                start = Photograph(image, cell.strength) if image else None
+        model_id = model_cache.base_model_of(project, {cell.model: cell.file for cell in all_cells})
+        base = model_cache.load_base_model(model_id, plan.settings.device, plan.settings.attention)
+    for model in dict.fromkeys(cell.model for cell in missing):  # each adapter is attached once
+        cells_of_model = [cell for cell in missing if cell.model == model]
+        with model_cache.with_optional_adapter(base, cells_of_model[0].file) as loaded:
+            for cell in cells_of_model:
+                start = InitImage(photo, cell.strength) if photo and cell.strength is not None else None
                 what = f"row {cell.row + 1}, column {cell.column + 1}"
-                for drawing in pipeline.draw(loaded, cell.prompt, cell.settings, start):
+                for event in pipeline.generate(loaded, cell.prompt, cell.settings, start):
                     started = started or time.monotonic()
-                    if drawing.image is None:
+                    if event.image is None or event.metadata is None:
                         done += 1
                         left = (time.monotonic() - started) / done * (total - done) if done > 1 else None
                         yield Progress(done, total, what, left)
                     else:
-                        file = picture_file(folder, cell.column, cell.row)
-                        write_atomic(file, metadata.to_png(drawing.image, drawing.recipe))
+                        file = image_file(folder, cell.column, cell.row)
+                        write_atomic(file, metadata.to_png(event.image, event.metadata))
                         yield Progress(done, total, what, None, file)
-    write_atomic(folder / WHOLE, whole(folder))
-    yield Progress(total, total, "done", 0.0, None, folder / WHOLE)
+    write_atomic(folder / GRID_IMAGE, grid_png(folder))
+    yield Progress(total, total, "done", 0.0, None, folder / GRID_IMAGE)
 
 
 def _steps(cell: Cell) -> int:
-    return pipeline.steps_drawn(cell.settings.num_inference_steps, cell.strength)
+    return pipeline.steps_taken(cell.settings.num_inference_steps, cell.strength)
 
 
-def _refuse_other_adapters(folder: Path, all_cells: Sequence[Cell]) -> None:
-    before = read_json(folder / ASKED)["adapters"]
+def _check_adapters_unchanged(folder: Path, all_cells: Sequence[Cell]) -> None:
+    before = read_json(folder / GRID_FILE)["adapters"]
     for cell in all_cells:
-        if cell.file and before.get(cell.drawer) != sha256_of(cell.file):
-            raise StudioError(
-                f"{model_choice.label(cell.drawer)} has changed since the grid was begun; begin another one"
-            )
+        if cell.file and before.get(cell.model) != sha256_of(cell.file):
+            raise StudioError(f"{model_choice.label(cell.model)} has changed since the grid started; start a new grid")
 
 
-def whole(folder: Path) -> bytes:
-    """The grid as one PNG, with labeled axes; what is not there yet is left gray."""
+def grid_png(folder: Path) -> bytes:
+    """Return the grid as one PNG with labeled axes; missing images are gray."""
     plan = load(folder)
     rows = [
-        [_opened(picture_file(folder, column, row)) for column in range(len(plan.x.values))]
+        [_open_if_exists(image_file(folder, column, row)) for column in range(len(plan.x.values))]
         for row in range(len(plan.y.values))
     ]
-    told = [
-        f"{name}: {value}"
-        for name, value in (("prompt", plan.prompt), ("drawn by", model_choice.label(plan.drawer)))
-        if name != "prompt" or "prompt" not in (plan.x.name, plan.y.name)
-    ]
-    if "method" in (plan.x.name, plan.y.name):
-        told.pop()
-    columns, lines = ([_label(axis, value) for value in axis.values] for axis in (plan.x, plan.y))
-    image = sheet(rows, columns, lines, _words(plan.x.name), _words(plan.y.name), ", ".join(told))
-    return png_bytes(image, {GRID: json.dumps(read_json(folder / ASKED), ensure_ascii=False, sort_keys=True)})
+    axes = (plan.x.name, plan.y.name)
+    fixed = {"prompt": plan.prompt, "model": model_choice.label(plan.model)}
+    if "prompt" in axes:
+        del fixed["prompt"]
+    if "method" in axes:
+        del fixed["model"]
+    subtitle = ", ".join(f"{name}: {value}" for name, value in fixed.items())
+    columns, lines = ([_value_label(axis, value) for value in axis.values] for axis in (plan.x, plan.y))
+    image = render_grid(rows, columns, lines, _axis_title(plan.x.name), _axis_title(plan.y.name), subtitle)
+    content = json.dumps(read_json(folder / GRID_FILE), ensure_ascii=False, sort_keys=True)
+    return png_bytes(image, {GRID_METADATA_KEY: content})
 
 
-def _opened(file: Path) -> Any:
+def _open_if_exists(file: Path) -> Any:
     return open_image(file.read_bytes(), file.name) if file.exists() else None
 
 
-def _words(name: str) -> str:
+def _axis_title(name: str) -> str:
     return name.replace("_", " ")
 
 
-def _label(axis: Axis, value: Any) -> str:
+def _value_label(axis: Axis, value: Any) -> str:
     if axis.name == "method":
         return model_choice.label(value)
     return f"{value:g}" if isinstance(value, float) else str(value)

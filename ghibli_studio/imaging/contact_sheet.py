@@ -1,9 +1,10 @@
-"""Many pictures on one, to be looked at: photograph beside styled picture, with names below, a page at a time."""
+"""Contact sheets: many images on one page, with a label below each image or pair."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import TypeVar
 
 from PIL import Image, ImageDraw, ImageFont, ImageOps
 
@@ -11,53 +12,55 @@ from adapters.settings import StudioError
 
 SIDE, GAP, TEXT = 128, 6, 15
 COLUMNS = 6
-A_PAGE = 48
-"""Pictures, or pairs, on a page; 5,000 on one sheet nobody could look at."""
-GROUND, INK = "white", "#333333"
+PER_PAGE = 48
+"""Images, or pairs, per page."""
+BACKGROUND, INK = "white", "#333333"
+T = TypeVar("T")
 
 
 @dataclass(frozen=True)
 class Cell:
-    """What stands together, with one line below."""
+    """One or more images side by side, with one line of text below."""
 
     label: str
-    pictures: tuple[Image.Image, ...]
+    images: tuple[Image.Image, ...]
 
 
-def sheet(cells: Sequence[Cell], columns: int = COLUMNS, side: int = SIDE) -> Image.Image:
-    """The cells in rows; every picture fits into a square of `side` px, and a label is cut where its cell ends."""
+def render_sheet(cells: Sequence[Cell], columns: int = COLUMNS, side: int = SIDE) -> Image.Image:
+    """Return the cells in rows; every image fits into a square of `side` px, long labels are cut with an ellipsis."""
     if not cells:
-        raise StudioError("there is no picture to show; add some first")
+        raise StudioError("there is no image to show; add some first")
     font = ImageFont.load_default(size=TEXT - 3)
-    inner = max(len(cell.pictures) for cell in cells) * side
-    across, down = inner + GAP, side + TEXT + GAP
+    inner = max(len(cell.images) for cell in cells) * side
+    cell_width, cell_height = inner + GAP, side + TEXT + GAP
     rows = -(-len(cells) // columns)
-    page = Image.new("RGB", (min(columns, len(cells)) * across + GAP, rows * down + GAP), GROUND)
+    size = (min(columns, len(cells)) * cell_width + GAP, rows * cell_height + GAP)
+    page = Image.new("RGB", size, BACKGROUND)
     pencil = ImageDraw.Draw(page)
     for number, cell in enumerate(cells):
-        left, top = GAP + number % columns * across, GAP + number // columns * down
-        for index, picture in enumerate(cell.pictures):
-            shown = ImageOps.contain(picture, (side, side), Image.Resampling.LANCZOS)
-            page.paste(shown, (left + index * side + (side - shown.width) // 2, top + (side - shown.height) // 2))
-        pencil.text((left, top + side + 1), _fitting(cell.label, font, inner), fill=INK, font=font)
+        left, top = GAP + number % columns * cell_width, GAP + number // columns * cell_height
+        for index, image in enumerate(cell.images):
+            fitted = ImageOps.contain(image, (side, side), Image.Resampling.LANCZOS)
+            page.paste(fitted, (left + index * side + (side - fitted.width) // 2, top + (side - fitted.height) // 2))
+        pencil.text((left, top + side + 1), _shortened(cell.label, font, inner), fill=INK, font=font)
     return page
 
 
-def pages(count: int) -> int:
-    """Pages of a set of so many pictures, at least one."""
-    return max(-(-count // A_PAGE), 1)
+def page_count(count: int) -> int:
+    """Return the number of pages for `count` images, at least one."""
+    return max(-(-count // PER_PAGE), 1)
 
 
-def page_cells(things: Sequence, page: int) -> Sequence:
-    """The cells of one page, counted from 1; StudioError for a page that does not exist."""
-    last = pages(len(things))
+def page_slice(items: Sequence[T], page: int) -> Sequence[T]:
+    """Return the items of one page, counted from 1; raises StudioError for a page that does not exist."""
+    last = page_count(len(items))
     if not 1 <= page <= last:
-        raise StudioError(f"page is {page}; it must be 1 to {last} ({A_PAGE} pictures a page)")
-    return things[(page - 1) * A_PAGE : page * A_PAGE]
+        raise StudioError(f"page is {page}; it must be 1 to {last} ({PER_PAGE} images per page)")
+    return items[(page - 1) * PER_PAGE : page * PER_PAGE]
 
 
-def _fitting(label: str, font: ImageFont.FreeTypeFont, width: int) -> str:
-    """The label, cut so that it is no wider than its cell."""
+def _shortened(label: str, font: ImageFont.ImageFont | ImageFont.FreeTypeFont, width: int) -> str:
+    """Return the label, cut so that it is at most `width` px wide."""
     if font.getlength(label) <= width:
         return label
     return next(cut for end in range(len(label) - 1, -1, -1) if font.getlength(cut := f"{label[:end]}…") <= width)

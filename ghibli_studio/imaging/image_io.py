@@ -1,4 +1,4 @@
-"""One picture: opened safely, turned upright, flattened to RGB, cropped to a square. No data set in here."""
+"""Reads and writes one image: opened safely, turned upright, converted to RGB. No dataset here."""
 
 from __future__ import annotations
 
@@ -8,53 +8,56 @@ import warnings
 from functools import cache
 from importlib.util import find_spec
 from pathlib import Path
+from typing import TYPE_CHECKING, cast
 
 import numpy as np
 from PIL import Image, ImageCms, ImageOps, UnidentifiedImageError
 
 from adapters.settings import StudioError
 
+if TYPE_CHECKING:
+    from PIL.PngImagePlugin import PngImageFile
+
 HEIF = (".heic", ".heif") if find_spec("pillow_heif") else ()
-"""What telephones save, where the package that reads it is installed; it is not required."""
+"""Suffixes of phone photos, if the optional package that reads them is installed."""
 SUFFIXES = (".png", ".jpg", ".jpeg", ".webp", ".bmp", ".tif", ".tiff", ".gif", ".avif", ".jfif", *HEIF)
 MAX_PIXELS = 100_000_000
 MIN_SIDE = 64
 
 
 def open_image(data: bytes, name: str) -> Image.Image:
-    """Decode to an upright 8-bit RGB picture; raises StudioError for what cannot or should not be used.
+    """Decode to an upright 8-bit RGB image; raises StudioError for a file that cannot or should not be used.
 
-    EXIF rotation is applied, colors are converted from the file's profile to sRGB, transparency is laid on white,
-    16-bit and CMYK are converted, of an animation the first frame is taken. Nothing is decoded before its size is known
-    to be bearable.
+    Applies EXIF rotation, converts colors from the file's profile to sRGB, puts transparency on white, converts 16-bit
+    and CMYK, and takes the first frame of an animation. Checks the size before decoding.
     """
-    _learn_heif()
+    _register_heif()
     if not data:
         raise StudioError(f"{name} is empty (0 bytes); export it again")
     try:
         with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # Pillow's own bomb warning: our bound is below
+            warnings.simplefilter("ignore")  # Pillow warns of decompression bombs: the limit is below
             image = Image.open(io.BytesIO(data))
             width, height = image.size
             if width * height > MAX_PIXELS:
                 raise StudioError(
-                    f"{name} has {width} x {height} px, at most {MAX_PIXELS // 10**6} million pixels are opened; "
+                    f"{name} has {width} x {height} px, at most {MAX_PIXELS // 10**6} million pixels are allowed; "
                     "make it smaller first"
                 )
             if min(width, height) < MIN_SIDE:
                 raise StudioError(
-                    f"{name} has {width} x {height} px, the shorter side needs {MIN_SIDE}; use a larger picture"
+                    f"{name} has {width} x {height} px, the shorter side needs {MIN_SIDE}; use a larger image"
                 )
-            Image.open(io.BytesIO(data)).verify()  # a PNG's checksums, which decoding does not look at
+            Image.open(io.BytesIO(data)).verify()  # checks a PNG's checksums, which decoding ignores
             image.load()
             upright = _rgb(ImageOps.exif_transpose(image))
-            upright.info = {}  # a color profile of the CMYK or gray original would be saved into the RGB picture
+            upright.info = {}  # else a CMYK or gray profile would be saved into the RGB image
             return upright
     except UnidentifiedImageError as error:
-        raise StudioError(f"{name} is not a picture that can be read; save it as PNG, JPEG or WebP") from error
+        raise StudioError(f"{name} is not a readable image; save it as PNG, JPEG or WebP") from error
     except Image.DecompressionBombError as error:
         raise StudioError(
-            f"{name} has too many pixels, at most {MAX_PIXELS // 10**6} million are opened; make it smaller first"
+            f"{name} has too many pixels, at most {MAX_PIXELS // 10**6} million are allowed; make it smaller first"
         ) from error
     except (
         OSError,
@@ -66,14 +69,14 @@ def open_image(data: bytes, name: str) -> Image.Image:
         ArithmeticError,
         RuntimeError,
         struct.error,
-    ) as error:  # all of these were seen, or are raised by some decoder on a damaged file
+    ) as error:  # some decoder raises each of these on a damaged file
         if isinstance(error, StudioError):
             raise
         raise StudioError(f"{name} is broken ({error}); export it again") from error
 
 
 @cache
-def _learn_heif() -> None:
+def _register_heif() -> None:
     if HEIF:
         from pillow_heif import register_heif_opener
 
@@ -81,7 +84,7 @@ def _learn_heif() -> None:
 
 
 def _srgb(image: Image.Image) -> Image.Image:
-    """The picture in sRGB, by the color profile in its file; as it is where that is missing, broken or of no use."""
+    """Return the image in sRGB by its embedded color profile; unchanged if that is missing, broken or unusable."""
     if not (data := image.info.get("icc_profile")):
         return image
     try:
@@ -91,11 +94,13 @@ def _srgb(image: Image.Image) -> Image.Image:
         if image.mode in ("P", "PA") or "transparency" in image.info:
             image = image.convert("RGBA")
         alpha = image.getchannel("A") if image.mode in ("RGBA", "LA") else None
-        bare = image.convert(image.mode.removesuffix("A")) if alpha else image
-        if {"RGB": "RGB", "GRAY": "L", "CMYK": "CMYK"}.get(profile.profile.xcolor_space.strip()) != bare.mode:
+        opaque = image.convert(image.mode.removesuffix("A")) if alpha else image
+        if {"RGB": "RGB", "GRAY": "L", "CMYK": "CMYK"}.get(profile.profile.xcolor_space.strip()) != opaque.mode:
             return image
-        converted = ImageCms.profileToProfile(bare, profile, ImageCms.createProfile("sRGB"), outputMode="RGB")
+        converted = ImageCms.profileToProfile(opaque, profile, ImageCms.createProfile("sRGB"), outputMode="RGB")
     except (ImageCms.PyCMSError, OSError, ValueError):
+        return image
+    if converted is None:  # only where the conversion is in place
         return image
     if alpha:
         converted.putalpha(alpha)
@@ -116,7 +121,7 @@ def _rgb(image: Image.Image) -> Image.Image:
 
 
 def png_bytes(image: Image.Image, text: dict[str, str] | None = None) -> bytes:
-    """PNG with text chunks; the same picture and text give the same bytes."""
+    """Return a PNG with text chunks; the same image and text give the same bytes."""
     from PIL.PngImagePlugin import PngInfo
 
     info = PngInfo()
@@ -128,10 +133,10 @@ def png_bytes(image: Image.Image, text: dict[str, str] | None = None) -> bytes:
 
 
 def png_text(path: Path) -> dict[str, str]:
-    """The text chunks of a PNG; raises StudioError for a file that is none."""
+    """Return the text chunks of a PNG; raises StudioError for any other file."""
     try:
         with Image.open(path, formats=["PNG"]) as image:
             image.load()
-            return dict(image.text)
+            return dict(cast("PngImageFile", image).text)
     except (OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
-        raise StudioError(f"{path} is not a PNG that can be read ({error})") from error
+        raise StudioError(f"{path} is not a readable PNG ({error})") from error

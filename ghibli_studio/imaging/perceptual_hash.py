@@ -1,46 +1,49 @@
-"""Which pictures look alike: perceptual hashes, and groups of those that differ in few bits. No files in here.
+"""Near duplicates: perceptual hashes, and groups of images whose hashes differ in few bits. Reads no files.
 
-The hash is pHash: the signs of the 64 slowest cosines of the picture's luma against their median (Krawetz 2011, "Looks
-Like It"; Zauner 2010, "Implementation and Benchmarking of Perceptual Image Hash Functions").
+The hash is pHash: the signs of the 64 lowest frequencies of the luma's cosine transform against their median (Krawetz
+2011, "Looks Like It"; Zauner 2010, "Implementation and Benchmarking of Perceptual Image Hash Functions").
 """
 
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from typing import Generic, TypeVar
 
 import numpy as np
 from PIL import Image
 
-ALIKE_BITS = 8
-"""Hashes that differ in at most so many of 64 bits are taken for one picture.
+T = TypeVar("T")
+NEAR_DUPLICATE_BITS = 8
+"""Hashes that differ in at most this many of 64 bits count as near duplicates.
 
-Of the 45 bundled photographs, saved anew, made half as large, a third brighter or without 2 % at each edge, 44 or more
-were recognized; any two of them differ in 18 bits or more, and any two of the 115 drawn ones in 12.
+Of the 45 bundled photos, saved again, at half size, a third brighter or cropped by 2 % at each edge, at least 44 were
+recognized. Any two of them differ in 18 bits or more, and any two of the 115 painted ones in 12.
 """
 _SIDE = 32
 _BLOCK = 1024  # rows of distances in memory at once: 1024 x 20,000 x 4 bytes are 80 MB
 _COSINES = np.cos(np.pi * np.arange(8)[:, None] * (2 * np.arange(_SIDE)[None] + 1) / (2 * _SIDE))  # DCT-II, (8, 32)
 
 
-def look(image: Image.Image) -> tuple[str, float]:
-    """Perceptual hash (16 hexadecimal digits) and mean luma, 0 (black) to 1 (white), of a picture of any size."""
+def hash_and_brightness(image: Image.Image) -> tuple[str, float]:
+    """Return the perceptual hash (16 hexadecimal digits) and the mean luma, 0 (black) to 1 (white), of any image."""
     luma = image.convert("L").resize((_SIDE, _SIDE), Image.Resampling.BOX)
     values = np.asarray(luma, dtype=np.float64)
-    slow = (_COSINES @ values @ _COSINES.T).ravel()
-    bits = slow > np.median(slow[1:]) + 1e-6  # the first is the brightness; rounding sets no bit of a plain color
+    frequencies = (_COSINES @ values @ _COSINES.T).ravel()
+    # the first value is the brightness; rounding errors set no bit of a plain color
+    bits = frequencies > np.median(frequencies[1:]) + 1e-6
     return np.packbits(bits).tobytes().hex(), round(float(values.mean()) / 255, 4)
 
 
 def distance(a: str, b: str) -> int:
-    """Bits in which two hashes differ, 0 to 64."""
+    """Return the number of bits in which two hashes differ, 0 to 64."""
     return (int(a, 16) ^ int(b, 16)).bit_count()
 
 
-def alike(hashes: Sequence[str], bits: int = ALIKE_BITS) -> Iterator[tuple[int, int]]:
-    """Pairs of indices, the smaller first, of different hashes that differ in at most `bits` bits.
+def near_duplicates(hashes: Sequence[str], bits: int = NEAR_DUPLICATE_BITS) -> Iterator[tuple[int, int]]:
+    """Yield pairs of indices, the smaller first, of different hashes that differ in at most `bits` bits.
 
-    One product of matrices of signs: a second for 20,000 hashes.
+    Computed as one product of sign matrices: a second for 20,000 hashes.
     """
     if not hashes:
         return
@@ -53,45 +56,45 @@ def alike(hashes: Sequence[str], bits: int = ALIKE_BITS) -> Iterator[tuple[int, 
                 yield start + int(row), start + int(column)
 
 
-def groups(hashes: Mapping[str, str], bits: int = ALIKE_BITS) -> list[list[str]]:
-    """Names of pictures that look alike, two or more a group; names and groups in the order of the mapping.
+def near_duplicate_groups(hashes: Mapping[str, str], bits: int = NEAR_DUPLICATE_BITS) -> list[list[str]]:
+    """Return groups of two or more names of near duplicates; names and groups in the order of the mapping.
 
-    What looks like a member of a group is in it, even where it looks less like the others.
+    A near duplicate of one member belongs to the group, even if it differs more from the others.
     """
-    named = defaultdict(list)
+    names_of = defaultdict(list)
     for name, value in hashes.items():
-        named[value].append(name)
-    values = list(named)
-    together = Union(range(len(values)))
-    for a, b in alike(values, bits):
-        together.join(a, b)
-    found = [[name for index in group for name in named[values[index]]] for group in together.groups()]
+        names_of[value].append(name)
+    values = list(names_of)
+    union = UnionFind(range(len(values)))
+    for a, b in near_duplicates(values, bits):
+        union.join(a, b)
+    found = [[name for index in group for name in names_of[values[index]]] for group in union.groups()]
     order = {name: number for number, name in enumerate(hashes)}
     return sorted(
         (sorted(group, key=order.__getitem__) for group in found if len(group) > 1), key=lambda group: order[group[0]]
     )
 
 
-class Union:
-    """Things that are put together step by step (Tarjan 1975)."""
+class UnionFind(Generic[T]):
+    """Disjoint sets that are joined step by step (Tarjan 1975)."""
 
-    def __init__(self, things):
-        self._above = {thing: thing for thing in things}
+    def __init__(self, items: Iterable[T]):
+        self._parent = {item: item for item in items}
 
-    def find(self, thing):
-        """The one that stands for all that are together with this one."""
-        while self._above[thing] != thing:
-            self._above[thing] = self._above[self._above[thing]]
-            thing = self._above[thing]
-        return thing
+    def find(self, item: T) -> T:
+        """Return the representative of the item's set."""
+        while self._parent[item] != item:
+            self._parent[item] = self._parent[self._parent[item]]
+            item = self._parent[item]
+        return item
 
-    def join(self, a, b) -> None:
-        """Put two together, and all that are with them."""
-        self._above[self.find(b)] = self.find(a)
+    def join(self, a: T, b: T) -> None:
+        """Join the sets of two items."""
+        self._parent[self.find(b)] = self.find(a)
 
-    def groups(self) -> list[list]:
-        """All things, each with those it is together with."""
-        found = defaultdict(list)
-        for thing in self._above:
-            found[self.find(thing)].append(thing)
+    def groups(self) -> list[list[T]]:
+        """Return all sets as lists."""
+        found: dict[T, list[T]] = defaultdict(list)
+        for item in self._parent:
+            found[self.find(item)].append(item)
         return list(found.values())

@@ -1,1 +1,1 @@
-"""Training runs as queued processes: queue, status, lock, worker."""
+"""Training runs as queued processes: queue, worker, lock, status."""

@@ -1,7 +1,7 @@
-"""One computation at a time: training runs as child processes that queue up, and can be watched, cancelled, resumed.
+"""The queue of training runs: submit, start, cancel. Runs are child processes that train one after the other.
 
-There is no scheduler and no state but files. A run's process waits until it is the oldest one waiting, then takes the
-workspace's lock, which the system frees however the process ends.
+There is no scheduler, and all state is in files. A run's process waits until it is the oldest in the queue, then takes
+the workspace's lock, which the operating system frees however the process ends. What the process does is in `worker`.
 """
 
 from __future__ import annotations
@@ -26,15 +26,15 @@ from ghibli_studio.workspace.files import explain_os_error, write_json
 from ghibli_studio.workspace.project import Project
 from ghibli_studio.workspace.run import Run
 
-# keep freed memory: giving it back and taking it again every step costs a tenth of a step on a CPU
+# keep freed memory: returning it and allocating it again in every step takes a tenth of a step on a CPU
 CHILD_ENVIRONMENT = {"MALLOC_MMAP_THRESHOLD_": str(2**32), "MALLOC_TRIM_THRESHOLD_": str(2**33)}
-PATIENCE_SECONDS = 1.0  # for a clean stop, before a cancelled process is ended
+CANCEL_SECONDS = 1.0  # for a clean stop, before a cancelled process is killed
 
 
 def submit(project: Project, config: RunConfig, *, begin: bool = True) -> Run:
-    """Create a run and queue it; raises StudioError for what is known to be wrong before a model is loaded.
+    """Create a run and queue it; raise StudioError for every mistake that shows before a model is loaded.
 
-    Without `begin` it waits for torchrun to be started by hand, on several machines.
+    Without `begin`, the run waits for torchrun to be started by hand, on several machines.
     """
     from ghibli_studio.training.runs import check
 
@@ -50,20 +50,20 @@ def submit(project: Project, config: RunConfig, *, begin: bool = True) -> Run:
 
 
 def start(run: Run) -> None:
-    """Start the run's process, or start it again after its last finished epoch."""
+    """Start the run's process, or resume the run after its last finished epoch; StudioError if it is active."""
     if status(run).active:
-        raise StudioError(f"run {run.id} is at work already; cancel it first if it shall begin again")
+        raise StudioError(f"run {run.id} is queued or running already; cancel it before you start it again")
     run.cancel_file.unlink(missing_ok=True)
     run.done_file.unlink(missing_ok=True)
     run.job_file.unlink(missing_ok=True)  # the child waits for the new one
-    if environment.zero_gpu():
-        write_job(run, os.getpid())
+    if environment.on_zero_gpu():
+        write_job(run, os.getpid())  # before the thread starts, which waits for it
         start_in_thread(run, perform_run)
         return
     try:
         with run.log_file.open("ab") as log:
             process = subprocess.Popen(
-                [*interpreter(run), "-m", "ghibli_studio.jobs.worker", str(run.folder.absolute())],
+                [*interpreter_command(run), "-m", "ghibli_studio.jobs.worker", str(run.folder.absolute())],
                 stdin=subprocess.DEVNULL,
                 stdout=log,
                 stderr=log,
@@ -78,15 +78,15 @@ def start(run: Run) -> None:
 
 
 def cancel(run: Run) -> Status:
-    """Stop a run within two seconds; the best epoch so far stays usable."""
+    """Stop a run within two seconds; its best epoch so far stays usable."""
     if not status(run).active:
         return status(run)
     run.cancel_file.touch()
-    deadline = time.monotonic() + PATIENCE_SECONDS
+    deadline = time.monotonic() + CANCEL_SECONDS
     while status(run).active and time.monotonic() < deadline:
         time.sleep(0.05)
     job = living_job(run)
-    if job is not None and job["pid"] == os.getpid():  # a thread of this process; it stops at its next event
+    if job is not None and job["pid"] == os.getpid():  # a thread of this process, which stops at its next event
         return status(run)
     if job is not None:
         process = psutil.Process(job["pid"])
@@ -97,16 +97,16 @@ def cancel(run: Run) -> Status:
     return status(run)
 
 
-def interpreter(run: Run) -> list[str]:
-    """Python, or torchrun's for several processes; a damaged configuration is told by the process itself."""
+def interpreter_command(run: Run) -> list[str]:
+    """Return Python, or torchrun for several processes; the process itself reports a damaged configuration."""
     try:
         count = run.config().training.num_processes
     except StudioError:
         count = 1
-    several = ["-m", "torch.distributed.run", "--standalone", f"--nproc-per-node={count}"]
-    return [sys.executable, *(several if count > 1 else [])]
+    torchrun = ["-m", "torch.distributed.run", "--standalone", f"--nproc-per-node={count}"]
+    return [sys.executable, *(torchrun if count > 1 else [])]
 
 
 def start_in_thread(run: Run, perform: Callable[[Run], Any]) -> None:
-    """Do a run in this process, since only this one is lent a GPU; it ends with the process and can be resumed."""
+    """Train in a thread of this process, the only one with a GPU; the run ends with it and can be resumed."""
     threading.Thread(target=perform, args=(run,), daemon=True, name=run.id).start()

@@ -1,4 +1,4 @@
-"""A run's state, read from its files and its process."""
+"""The state of a run, from its files and its process, and its place in the queue."""
 
 from __future__ import annotations
 
@@ -14,39 +14,39 @@ from ghibli_studio.workspace.files import read_json, write_json
 from ghibli_studio.workspace.project import Workspace, project_of
 from ghibli_studio.workspace.run import Run
 
-State = Literal["waiting", "running", "done", "cancelled", "failed", "interrupted"]
+State = Literal["queued", "running", "done", "cancelled", "failed", "interrupted"]
 ENDED = ("done", "cancelled", "failed")
 POLL_SECONDS = 0.3
 
 
 @dataclass(frozen=True)
 class Status:
-    """What can be said of a run right now."""
+    """The state of a run at one moment."""
 
     state: State
     message: str = ""
     ahead: int = 0
-    """Runs that come before this one in the queue."""
+    """Runs before this one in the queue."""
     events: tuple[dict[str, Any], ...] = ()
 
     @property
     def active(self) -> bool:
-        """True while a process waits or works."""
-        return self.state in ("waiting", "running")
+        """Whether a process is queued or running."""
+        return self.state in ("queued", "running")
 
     @property
     def fraction(self) -> float:
-        """Share of the work done, 0..1."""
+        """Fraction of the work done, 0..1."""
         return next((e["fraction"] for e in reversed(self.events) if "fraction" in e), 0.0)
 
     @property
     def seconds_left(self) -> float | None:
-        """Estimated time left; None before there is anything to judge by."""
+        """Estimated time left; None until there is an estimate."""
         return next((e["seconds_left"] for e in reversed(self.events) if "seconds_left" in e), None)
 
 
 def status(run: Run) -> Status:
-    """State and events of a run."""
+    """Return the state and the events of a run."""
     events = tuple(run.progress())
     if run.done_file.exists():
         done = read_json(run.done_file)
@@ -54,20 +54,20 @@ def status(run: Run) -> Status:
     job = living_job(run)
     if job is None:
         started = run.job_file.exists()
-        message = "its process ended without a word (a restart, or killed); resume it, or look into log.txt"
+        message = "its process ended unexpectedly (killed, or the machine restarted); resume it, or see log.txt"
         return Status("interrupted", message if started else "", 0, events)
     if job["started"]:
         return Status("running", "", 0, events)
-    return Status("waiting", "", runs_ahead(run, job["submitted"]), events)
+    return Status("queued", "", runs_ahead(run, job["submitted"]), events)
 
 
 def watch(run: Run, poll_seconds: float = POLL_SECONDS) -> Iterator[Status]:
-    """The run's status whenever it has news, until it has ended."""
-    seen = None
+    """Yield the run's status at every change until it has ended."""
+    last = None
     while True:
         now = status(run)
-        if (news := (now.state, now.ahead, len(now.events))) != seen:
-            seen = news
+        if (key := (now.state, now.ahead, len(now.events))) != last:
+            last = key
             yield now
         if not now.active:
             return
@@ -75,7 +75,7 @@ def watch(run: Run, poll_seconds: float = POLL_SECONDS) -> Iterator[Status]:
 
 
 def current(workspace: Workspace) -> Run | None:
-    """The run that is computing now."""
+    """Return the run that is training now, or None."""
     return next((run for run in workspace.runs() if (job := living_job(run)) and job["started"]), None)
 
 
@@ -87,7 +87,7 @@ def write_job(run: Run, pid: int, started: float | None = None) -> None:
 
 
 def living_job(run: Run) -> dict[str, Any] | None:
-    """The job's record if its process lives; a process that got the number later is not it."""
+    """Return the content of `job.json` if its process is alive; a later process with the same pid does not count."""
     if not run.job_file.exists() or run.done_file.exists():
         return None
     job = read_json(run.job_file)
@@ -100,7 +100,7 @@ def living_job(run: Run) -> dict[str, Any] | None:
 
 
 def runs_ahead(run: Run, submitted: float) -> int:
-    """Living runs of the workspace that were submitted before."""
+    """Return the number of active runs of the workspace that were submitted earlier."""
     others = (other for other in project_of(run).workspace.runs() if other.folder != run.folder)
     jobs = (job for other in others if (job := living_job(other)))
     return sum((job["submitted"], job["pid"]) < (submitted, os.getpid()) for job in jobs)

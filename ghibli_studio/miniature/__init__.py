@@ -1,7 +1,7 @@
-"""The embedded small Stable Diffusion: the painter, the recipe that trains on its pictures, and the trained weights.
+"""The miniature, an embedded small Stable Diffusion: the painter of its training images, and its trained weights.
 
-`landmarks/` paints, `pretrain/` trains, `weights/` is what came out, `hashes.py` tells whether it is still that.
-Nothing heavy is imported here, so that asking for `WEIGHTS` costs nothing.
+`landmarks/` paints, `weights/` has the trained weights, `checksums` verifies them, and `photos/` has the bundled
+photos. The training is in `ghibli_studio.pretraining`. Importing this package is cheap.
 """
 
 from pathlib import Path
@@ -9,4 +9,4 @@ from pathlib import Path
 WEIGHTS = Path(__file__).parent / "weights"
 """Folder of the trained weights: `base/` (diffusers), `clip/` (transformers), `style_teacher/` (LoRA)."""
 STYLE_TEACHER = WEIGHTS / "style_teacher" / "pytorch_lora_weights.safetensors"
-"""The LoRA that knows the target style; it fits `base/` alone."""
+"""The LoRA of the target style; it fits only `base/`."""

@@ -1,6 +1,6 @@
-"""Is a folder of weights what it was when its SHA256SUMS was written? Reads files; loads no model.
+"""Verification of a weights folder against its SHA256SUMS. It reads files and loads no model.
 
-`python -m ghibli_studio.miniature.hashes` checks the embedded weights; `--write` records a folder as it is now.
+`python -m ghibli_studio.miniature.checksums` verifies the embedded weights; `--write` writes SHA256SUMS of a folder.
 """
 
 import argparse
@@ -14,12 +14,12 @@ from ghibli_studio.miniature import WEIGHTS
 SUMS = "SHA256SUMS"
 UNHASHED = (SUMS, "README.md")
 LOADABLE = (".safetensors", ".bin", ".ckpt", ".pt", ".pth", ".pkl")
-"""Endings that a library might load as weights; an unlisted file of these is reported, any other is let be."""
+"""Suffixes of files that a library might load as weights; an unlisted one is reported, other unlisted files are not."""
 CHUNK = 1 << 20
 
 
 def file_digest(path: Path) -> str:
-    """SHA-256 of a file in hexadecimal, read a mebibyte at a time."""
+    """Return the SHA-256 of a file in hexadecimal, read one mebibyte at a time."""
     digest = hashlib.sha256()
     with path.open("rb") as file:
         while chunk := file.read(CHUNK):
@@ -28,9 +28,9 @@ def file_digest(path: Path) -> str:
 
 
 def sums(folder: Path, parts: Iterable[str] = (".",)) -> str:
-    """The text of SHA256SUMS for the folder as it is now: `<digest>  <relative path>` a line, sorted by path.
+    """Return the text of SHA256SUMS for the folder: one `<digest>  <relative path>` per line, sorted by path.
 
-    `parts` are the folders in it that count.
+    `parts` are the subfolders to include.
     """
     files = (path for part in parts for path in (folder / part).rglob("*") if path.is_file())
     paths = sorted(path.relative_to(folder).as_posix() for path in files)
@@ -38,16 +38,16 @@ def sums(folder: Path, parts: Iterable[str] = (".",)) -> str:
 
 
 def folder_digest(folder: Path) -> str:
-    """One SHA-256 for all files of the folder but SHA256SUMS and README.md; names count, times do not."""
+    """Return one SHA-256 of the names and contents of all files, except SHA256SUMS and README.md."""
     return hashlib.sha256(sums(folder).encode()).hexdigest()
 
 
 def wrong_files(folder: Path) -> list[str]:
-    """One sentence for each file that is missing, changed, or loadable but not listed; empty when all is well."""
+    """Return one sentence for each file that is missing, changed, or loadable but not listed; empty if none."""
     try:
         lines = (folder / SUMS).read_text(encoding="utf-8").splitlines()
     except FileNotFoundError:
-        return [f"{folder / SUMS} is missing, so nothing in that folder can be checked."]
+        return [f"{folder / SUMS} is missing, so the folder cannot be verified."]
     wrong, listed = [], set()
     for number, line in enumerate(lines, 1):
         expected, separator, path = line.partition("  ")
@@ -57,25 +57,25 @@ def wrong_files(folder: Path) -> list[str]:
         listed.add(path)
         if not (folder / path).is_file():
             wrong.append(f"{path} is missing.")
-        elif (found := file_digest(folder / path)) != expected:
-            wrong.append(f"{path} has changed: its SHA-256 begins {found[:12]}, expected {expected[:12]}.")
+        elif (digest := file_digest(folder / path)) != expected:
+            wrong.append(f"{path} has changed: its SHA-256 begins {digest[:12]}, expected {expected[:12]}.")
     present = {path.relative_to(folder).as_posix() for path in folder.rglob("*") if path.suffix in LOADABLE}
     wrong += [f"{path} is not listed in {SUMS}." for path in sorted(present - listed)]
     return wrong
 
 
 def main(arguments: list[str] | None = None) -> int:
-    """Print what is wrong with a folder of weights; 0 when nothing is."""
-    parser = argparse.ArgumentParser(prog="python -m ghibli_studio.miniature.hashes", description=main.__doc__)
+    """Verify a weights folder and print what is wrong; exit code 0 if nothing is."""
+    parser = argparse.ArgumentParser(prog="python -m ghibli_studio.miniature.checksums", description=main.__doc__)
     parser.add_argument("folder", type=Path, nargs="?", default=WEIGHTS, help="default: the embedded weights")
-    parser.add_argument("--write", action="store_true", help=f"write {SUMS} from the files as they are, and check")
-    choices = parser.parse_args(arguments)
-    if choices.write:
-        text, partial = sums(choices.folder), choices.folder / f"{SUMS}.partial"
+    parser.add_argument("--write", action="store_true", help=f"write {SUMS} of the current files, then verify")
+    options = parser.parse_args(arguments)
+    if options.write:
+        text, partial = sums(options.folder), options.folder / f"{SUMS}.partial"
         partial.write_text(text, encoding="utf-8")
-        partial.replace(choices.folder / SUMS)
-    wrong = wrong_files(choices.folder)
-    print("\n".join(wrong) or f"{choices.folder}: every file is as listed.")
+        partial.replace(options.folder / SUMS)
+    wrong = wrong_files(options.folder)
+    print("\n".join(wrong) or f"{options.folder}: all files match {SUMS}.")
     return 1 if wrong else 0
 
 

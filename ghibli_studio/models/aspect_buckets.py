@@ -1,13 +1,12 @@
-"""Pictures that keep their shape: each goes into the bucket of sizes that is nearest to its own, as NovelAI does.
+"""Aspect ratio bucketing: sizes of about as many pixels as the model's square, in steps that the model can take.
 
-https://blog.novelai.net/novelai-improvements-on-stable-diffusion-e10d38db82ac, "Aspect Ratio Bucketing": sizes in
-steps that the model can take, of about as many pixels as its square.
+After NovelAI, https://blog.novelai.net/novelai-improvements-on-stable-diffusion-e10d38db82ac, "Aspect Ratio Bucketing".
 """
 
 from __future__ import annotations
 
 import math
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from PIL import Image, ImageOps
 
@@ -17,27 +16,29 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
 
-LONGEST = 2.0  # a longer picture loses its ends
+MAX_ASPECT_RATIO = 2.0
+"""Long to short side; a longer image is cropped at both ends."""
 
 
-def step_of(base: BaseModel) -> int:
-    """Sides have to be multiples of so many px: what the autoencoder and the UNet halve, they must double again."""
+def size_step(base: BaseModel) -> int:
+    """Return the px that both sides must be a multiple of: the total downsampling of autoencoder and UNet."""
     shrink = base.description.resolution // base.description.latent_shape[1]
-    return shrink * 2 ** (len(base.host.unet.config.block_out_channels) - 1)
+    unet: Any = base.host.unet.config
+    return shrink * 2 ** (len(unet.block_out_channels) - 1)
 
 
-def sizes(resolution: int, step: int) -> list[tuple[int, int]]:
-    """(width, height) of every bucket, px: no more pixels than the square, no longer than 2 to 1."""
+def bucket_sizes(resolution: int, step: int) -> list[tuple[int, int]]:
+    """Return (width, height) of every bucket, px: at most the pixels of the square, at most 2 to 1."""
     found = set()
     for short in range(step, resolution + 1, step):
         long = resolution**2 // short // step * step
-        if long <= LONGEST * short:
+        if long <= MAX_ASPECT_RATIO * short:
             found |= {(short, long), (long, short)}
     return sorted(found)
 
 
-def fitted(image: Image.Image, buckets: Sequence[tuple[int, int]]) -> Image.Image:
-    """The picture in the bucket whose proportions are nearest to its own, what is over cut off evenly; Lanczos."""
-    wanted = math.log(image.width / image.height)
-    size = min(buckets, key=lambda size: (abs(math.log(size[0] / size[1]) - wanted), size))
+def fit_to_bucket(image: Image.Image, buckets: Sequence[tuple[int, int]]) -> Image.Image:
+    """Return the image resized with Lanczos to the bucket of the nearest aspect ratio, the excess cropped evenly."""
+    ratio = math.log(image.width / image.height)
+    size = min(buckets, key=lambda size: (abs(math.log(size[0] / size[1]) - ratio), size))
     return ImageOps.fit(image, size, Image.Resampling.LANCZOS)

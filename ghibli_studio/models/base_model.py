@@ -1,7 +1,7 @@
-"""Describes and loads a base model, and encodes prompts with it; where its files lie, `model_files` knows.
+"""Loads a base model. Its files are found by `location`; `description` reads its configuration without torch.
 
-Everything is frozen. Size, latent shape and token limit are read from the model, never assumed. No training and no
-sampling here.
+All modules are frozen. Resolution, latent shape and token limit are read from the model, never assumed. Training and
+sampling are elsewhere.
 """
 
 from __future__ import annotations
@@ -20,7 +20,6 @@ from ghibli_studio.runtime.device import choose_device, choose_dtype
 
 if TYPE_CHECKING:
     import torch
-    from torch import nn
 
 
 CHECKPOINT_PREFIXES = {
@@ -36,7 +35,8 @@ class BaseModel:
 
     description: Description
     host: Host
-    vae: nn.Module
+    vae: Any
+    """An AutoencoderKL."""
     scheduler_config: dict[str, Any]
     digest: str
     """SHA-256 over the weight files."""
@@ -45,41 +45,42 @@ class BaseModel:
 
     @property
     def shape(self) -> list[int]:
-        """The widths that an adapter must fit: of the UNet's blocks, its text input, and the text encoder."""
-        unet = self.host.unet.config
-        return [*unet.block_out_channels, unet.cross_attention_dim, self.host.text_encoder.config.hidden_size]
+        """Widths that an adapter must fit: of the UNet's blocks, its text input, and the text encoder."""
+        unet: Any = self.host.unet.config
+        text_encoder: Any = self.host.text_encoder.config
+        return [*unet.block_out_channels, unet.cross_attention_dim, text_encoder.hidden_size]
 
 
 def load(
-    spec: str = MINIATURE, *, device: str = "auto", mixed_precision: str = "auto", attention: str = "sdpa"
+    model_id: str = MINIATURE, *, device: str = "auto", mixed_precision: str = "auto", attention: str = "sdpa"
 ) -> BaseModel:
-    """Load and freeze a base model; raises StudioError where it is missing, damaged or of another family."""
+    """Load and freeze a base model; raises StudioError if it is missing, damaged or of an unsupported family."""
     import torch
     from safetensors import SafetensorError
 
-    description = describe(spec)
+    description = describe(model_id)
     chosen = choose_device(device)
     dtype = choose_dtype(chosen, mixed_precision)
     if attention == "xformers" and chosen.type != "cuda":
-        raise StudioError(f"attention is 'xformers', which needs a CUDA GPU (here: {chosen.type}); use 'sdpa'")
-    location = locate(spec)
+        raise StudioError(f"attention is 'xformers', which needs a CUDA GPU (device: {chosen.type}); use 'sdpa'")
+    location = locate(model_id)
     try:
         parts = _load_checkpoint(location, dtype) if location.checkpoint else _load_folder(location.folder, dtype)
     except (OSError, ValueError, KeyError, RuntimeError, SafetensorError) as error:
         reason = " ".join(str(error).replace(f"{location.folder}/", "").split())[:200]
         raise StudioError(
-            f"base_model {spec!r} cannot be loaded ({reason}); copy or download it again, or use {MINIATURE!r}"
+            f"base_model {model_id!r} cannot be loaded ({reason}); copy or download it again, or use {MINIATURE!r}"
         ) from error
     for module in parts.values():
         module.requires_grad_(False).eval().to(chosen)
-    if chosen.type == "cuda":  # the layout that tensor cores convolve fastest in
+    if chosen.type == "cuda":  # the fastest memory layout for convolutions on tensor cores
         for part in ("unet", "vae"):
             parts[part].to(memory_format=torch.channels_last)
     if attention == "xformers":
         parts["unet"].enable_xformers_memory_efficient_attention()
     return BaseModel(
         description=description,
-        host=Host(parts["unet"], parts["text_encoder"], load_tokenizer(spec)),
+        host=Host(parts["unet"], parts["text_encoder"], load_tokenizer(model_id)),
         vae=parts["vae"],
         scheduler_config=read_config(location, "scheduler", "scheduler_config.json"),
         digest=weights_digest(location),
@@ -88,7 +89,7 @@ def load(
     )
 
 
-def _load_folder(folder: Path, dtype: torch.dtype) -> dict[str, nn.Module]:
+def _load_folder(folder: Path, dtype: torch.dtype) -> dict[str, Any]:
     import torch
     from diffusers import AutoencoderKL, UNet2DConditionModel
     from diffusers.utils import logging as diffusers_logging
@@ -97,12 +98,12 @@ def _load_folder(folder: Path, dtype: torch.dtype) -> dict[str, nn.Module]:
 
     diffusers_logging.disable_progress_bar()
     transformers_logging.disable_progress_bar()
-    parts = {}
+    parts: dict[str, Any] = {}
     for part, kind in {"unet": UNet2DConditionModel, "vae": AutoencoderKL, "text_encoder": CLIPTextModel}.items():
-        # Learned words move by less than half precision can tell apart, so the text encoder stays in float32.
+        # Embeddings move by less than half precision resolves, so the text encoder stays in float32.
         precision = {"dtype": torch.float32} if part == "text_encoder" else {"torch_dtype": dtype}
-        # safetensors or nothing: a .bin would be a pickle
-        parts[part], told = kind.from_pretrained(
+        # safetensors only: a .bin would be a pickle
+        parts[part], loading = kind.from_pretrained(
             folder / part,
             use_safetensors=True,
             local_files_only=True,
@@ -110,17 +111,17 @@ def _load_folder(folder: Path, dtype: torch.dtype) -> dict[str, nn.Module]:
             output_loading_info=True,
             **precision,
         )
-        _refuse_gaps(part, told["missing_keys"])
+        _refuse_gaps(part, loading["missing_keys"])
     return parts
 
 
 def _refuse_gaps(part: str, missing: Iterable[str]) -> None:
-    """Raise ValueError for weights that the file lacks: transformers fills them with random values, with a warning."""
+    """Raise ValueError for weights that the file lacks: transformers would fill them with random values."""
     if missing := sorted(missing):
         raise ValueError(f"{part} lacks {len(missing)} of its weights, first {missing[0]}")
 
 
-def _load_checkpoint(location: Location, dtype: torch.dtype) -> dict[str, nn.Module]:
+def _load_checkpoint(location: Location, dtype: torch.dtype) -> dict[str, Any]:
     import torch
     from diffusers import StableDiffusionPipeline
     from safetensors import safe_open
@@ -129,7 +130,7 @@ def _load_checkpoint(location: Location, dtype: torch.dtype) -> dict[str, nn.Mod
         names = list(file.keys())
     for part, prefix in CHECKPOINT_PREFIXES.items():
         if not any(name.startswith(prefix) for name in names):
-            raise ValueError(f"it holds no {part}, so it is no checkpoint of a whole Stable Diffusion")
+            raise ValueError(f"it has no {part}, so it is not a complete Stable Diffusion checkpoint")
     try:
         pipeline = StableDiffusionPipeline.from_single_file(
             location.checkpoint,
@@ -139,7 +140,7 @@ def _load_checkpoint(location: Location, dtype: torch.dtype) -> dict[str, nn.Mod
             safety_checker=None,
             feature_extractor=None,
         )
-    except NotImplementedError as error:  # what torch says of a weight that was never filled
+    except NotImplementedError as error:  # raised by torch for a weight that was never loaded
         raise ValueError("some of its weights are missing") from error
     parts = {part: getattr(pipeline, part) for part in COMPONENTS}
     for part, module in parts.items():

@@ -1,4 +1,4 @@
-"""Finds a base model's files: the embedded miniature, a diffusers folder, one checkpoint, or a hub id.
+"""Finds the files of a base model: the embedded miniature, a diffusers folder, a checkpoint, or a Hub id.
 
 Reads configuration and hashes; loads no model and imports no torch.
 """
@@ -28,43 +28,43 @@ HUB_FILES += [f"{part}/{pattern}" for part in COMPONENTS for pattern in ("*.json
 
 @dataclass(frozen=True)
 class Location:
-    """Where a base model lies: a diffusers folder for the configuration, and maybe one checkpoint for the weights."""
+    """Files of a base model: a diffusers folder with the configuration, and possibly a checkpoint with the weights."""
 
-    spec: str
+    model_id: str
     folder: Path
     checkpoint: Path | None = None
 
 
-def locate(spec: str) -> Location:
-    """Find the model; raises StudioError with the way out where it cannot be had."""
-    if spec == MINIATURE:
-        return Location(spec, WEIGHTS / "base")
-    path = Path(spec)
-    with suppress(RuntimeError):  # ~somebody who has no home here
+def locate(model_id: str) -> Location:
+    """Return the location of a model, downloaded if it has a Hub id; raises StudioError with the way out."""
+    if model_id == MINIATURE:
+        return Location(model_id, WEIGHTS / "base")
+    path = Path(model_id)
+    with suppress(RuntimeError):  # ~user without a home directory here
         path = path.expanduser()
     if path.suffix.lower() in (".ckpt", ".pt", ".pth", ".bin"):
-        raise StudioError(f"base_model {spec!r} is a pickle, which can run code; use a .safetensors checkpoint")
+        raise StudioError(f"base_model {model_id!r} is a pickle, which can run code; use a .safetensors checkpoint")
     if path.suffix.lower() == ".safetensors":
         if not path.is_file():
-            raise StudioError(f"base_model {spec!r} does not exist; give the path of a .safetensors checkpoint")
-        return Location(spec, _configuration_for(path), path)
-    if spec and path.is_dir():
+            raise StudioError(f"base_model {model_id!r} does not exist; give the path of a .safetensors checkpoint")
+        return Location(model_id, _configuration_for(path), path)
+    if model_id and path.is_dir():
         if not (path / "model_index.json").is_file():
             raise StudioError(
-                f"base_model {spec!r} has no model_index.json; give a folder in diffusers layout "
+                f"base_model {model_id!r} has no model_index.json; give a folder in diffusers layout "
                 "(unet/, vae/, text_encoder/, tokenizer/, scheduler/)"
             )
-        return Location(spec, path)
-    if HUB_ID.fullmatch(spec):
-        return Location(spec, _from_hub(spec, HUB_FILES))
+        return Location(model_id, path)
+    if HUB_ID.fullmatch(model_id):
+        return Location(model_id, _download(model_id, HUB_FILES))
     raise StudioError(
-        f"base_model {spec!r} is neither {MINIATURE!r}, a folder, a .safetensors file nor a hub id such as "
+        f"base_model {model_id!r} is neither {MINIATURE!r}, a folder, a .safetensors file nor a Hub id such as "
         f"{SINGLE_FILE_CONFIG}; check the spelling of the path"
     )
 
 
-def _from_hub(repository: str, patterns: list[str]) -> Path:
-    """The repository's files from the hub or from the local cache."""
+def _download(repository: str, patterns: list[str]) -> Path:
+    """Return the folder of a repository's files, from the Hub or the local cache."""
     from huggingface_hub import snapshot_download
     from huggingface_hub.errors import HfHubHTTPError, HFValidationError
 
@@ -72,49 +72,49 @@ def _from_hub(repository: str, patterns: list[str]) -> Path:
     try:
         return Path(snapshot_download(repository, allow_patterns=patterns, ignore_patterns=ignored))
     except (OSError, HFValidationError) as error:
-        reason = "this machine is offline and has no copy of it"
+        reason = "this machine is offline and has no local copy"
         if isinstance(error, HFValidationError):
-            reason = "no repository can have that name"
+            reason = "a repository cannot have that name"
         elif isinstance(error, HfHubHTTPError) and error.response is not None:
-            reason = f"the hub answered {error.response.status_code}"
+            reason = f"the Hub answered {error.response.status_code}"
         elif error.strerror:
             reason = error.strerror
         raise StudioError(
-            f"base_model {repository!r} cannot be had: {reason}; download it once with a connection, give a local "
-            f"folder, or use {MINIATURE!r}, which is always here"
+            f"base_model {repository!r} is not available: {reason}; download it once while online, give a local "
+            f"folder, or use {MINIATURE!r}, which is always available"
         ) from error
 
 
 def _configuration_for(checkpoint: Path) -> Path:
-    """A checkpoint holds weights only: take the configuration beside it, or Stable Diffusion 1.5's from the hub."""
+    """Return the configuration for a checkpoint: the folder beside it, or Stable Diffusion 1.5's from the Hub."""
     for folder in (checkpoint.with_suffix(""), checkpoint.parent):
         if (folder / "model_index.json").is_file():
             return folder
     try:
-        return _from_hub(SINGLE_FILE_CONFIG, ["model_index.json", "scheduler/*.json", "tokenizer/*", "*/config.json"])
+        return _download(SINGLE_FILE_CONFIG, ["model_index.json", "scheduler/*.json", "tokenizer/*", "*/config.json"])
     except StudioError as error:
         raise StudioError(
-            f"checkpoint {checkpoint.name} holds weights only, and the configuration of {SINGLE_FILE_CONFIG} is not on "
+            f"checkpoint {checkpoint.name} has weights only, and the configuration of {SINGLE_FILE_CONFIG} is not on "
             f"this machine; put a diffusers folder without weights at {checkpoint.with_suffix('')}"
         ) from error
 
 
 def read_config(location: Location, part: str, file: str = "config.json") -> dict[str, Any]:
-    """One component's configuration; raises StudioError where it is missing or damaged."""
+    """Return the configuration of one component; raises StudioError if it is missing or damaged."""
     path = Path(part) / file
     try:
         config = json.loads((location.folder / path).read_text(encoding="utf-8"))
         if not isinstance(config, dict):
-            raise ValueError(f"a {type(config).__name__} where settings should be")
+            raise ValueError(f"a {type(config).__name__} instead of an object")
     except (OSError, ValueError) as error:
         raise StudioError(
-            f"base_model {location.spec!r} lacks {path} or it is damaged; copy or download the model again"
+            f"base_model {location.model_id!r} has no {path}, or it is damaged; copy or download the model again"
         ) from error
     return config
 
 
 def weights_digest(location: Location) -> str:
-    """SHA-256 over the names and bytes of the weight files; read once while they do not change."""
+    """Return the SHA-256 over names and bytes of the weight files; unchanged files are read once."""
     files = (
         [location.checkpoint]
         if location.checkpoint
@@ -124,7 +124,7 @@ def weights_digest(location: Location) -> str:
 
 
 def files_digest(files: Iterable[Path]) -> str:
-    """SHA-256 over names and bytes of files, in the order given; read once while they do not change."""
+    """Return the SHA-256 over names and bytes of files in the given order; unchanged files are read once."""
     return _digest(tuple((file, file.stat().st_size, file.stat().st_mtime_ns) for file in files))
 
 

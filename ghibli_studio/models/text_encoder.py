@@ -1,9 +1,9 @@
-"""Prompts to token ids and to text encoder states."""
+"""Turns prompts into token ids and text encoder states."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from adapters.base import Host
 from adapters.settings import StudioError
@@ -15,20 +15,23 @@ if TYPE_CHECKING:
 
 
 def token_ids(host: Host, captions: Sequence[str], limit: int) -> Tensor:
-    """Token ids (captions, limit), padded; raises StudioError for a caption over the limit."""
+    """Return padded token ids (captions, limit); raises StudioError for a caption over the token limit."""
     for caption in captions:
         if (count := token_count(host.tokenizer, caption)) > limit:
-            raise StudioError(f"the prompt {caption[:60]!r}... has {count} tokens, the model reads {limit}; shorten it")
+            raise StudioError(
+                f"the prompt {caption[:60]!r}... has {count} tokens, at most {limit} are allowed; shorten it"
+            )
     return host.tokenizer(list(captions), padding="max_length", max_length=limit, return_tensors="pt").input_ids
 
 
 def encode(host: Host, ids: Tensor) -> Tensor:
-    """Text states (captions, limit, width) of token ids (captions, limit), in the UNet's precision."""
-    return host.text_encoder(ids.to(host.text_encoder.device))[0].to(host.unet.dtype)
+    """Return text states (captions, limit, width) of token ids (captions, limit), in the UNet's precision."""
+    text_encoder: Any = host.text_encoder
+    return text_encoder(ids.to(text_encoder.device))[0].to(host.unet.dtype)
 
 
 def text_states(base: BaseModel, ids: Tensor) -> Tensor:
-    """Text states of all captions without gradient, (captions, limit, width)."""
+    """Return text states of all captions without gradient, (captions, limit, width)."""
     import torch
 
     with torch.no_grad():

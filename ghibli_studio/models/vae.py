@@ -1,4 +1,4 @@
-"""Images to latents and back to images, through the VAE."""
+"""Encodes images to latents, and converts between images and tensors."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
 
 def to_image(pixels: Tensor) -> Image.Image:
-    """(3, height, width) in -1..1 as an 8-bit RGB picture."""
+    """Return pixels (3, height, width) in -1..1 as an 8-bit RGB image."""
     from PIL import Image
 
     values = ((pixels.float().clamp(-1, 1) + 1) * 127.5).round().byte()
@@ -21,7 +21,7 @@ def to_image(pixels: Tensor) -> Image.Image:
 
 
 def to_tensor(images: Sequence[Image.Image]) -> Tensor:
-    """(pictures, 3, height, width) in -1..1, float32."""
+    """Return images as (images, 3, height, width) in -1..1, float32."""
     import numpy as np
     import torch
 
@@ -30,7 +30,7 @@ def to_tensor(images: Sequence[Image.Image]) -> Tensor:
 
 
 def encode_images(base: BaseModel, images: Sequence[Image.Image]) -> Tensor:
-    """Latents (pictures, channels, height / 8, width / 8), the mean of the autoencoder's posterior, scaled; float32."""
+    """Return latents (images, channels, height / 8, width / 8): the mean of the VAE's posterior, scaled; float32."""
     import torch
 
     with torch.no_grad():

@@ -1,6 +1,6 @@
-"""Figures with two axes as inline SVG: lines with bands, and points with their paths in a plane.
+"""Charts with two axes as inline SVG: lines with bands, and scatter plots with paths.
 
-Each is told in words for those who cannot see it; markers and dashes tell apart what colors alone would not.
+Each has a description in words as alt text; markers and dashes distinguish what colors alone would not.
 """
 
 from __future__ import annotations
@@ -10,11 +10,11 @@ import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 
-from ghibli_studio.plotting.figures import Axis, axis, drawing, precise
+from ghibli_studio.plotting.figures import Axis, axis, precise_format, svg_figure
 
 WIDTH, HEIGHT = 460, 300
 LEFT, RIGHT, TOP, BOTTOM = 64, 22, 12, 48
-LETTER, TALL = 6.2, 12  # px of a small label
+LETTER, TALL = 6.2, 12  # of a small label, px
 MARKERS = ("circle", "square", "diamond", "triangle")
 
 
@@ -27,37 +27,37 @@ class Line:
     """(x, y) from left to right."""
     color: str
     band: tuple[tuple[float, float, float], ...] = ()
-    """(x, low, high) from left to right, e.g. an interval; empty for none."""
+    """(x, low, high) from left to right, e.g. an interval; may be empty."""
     dashed: bool = False
     marker: str = "circle"
-    """One of MARKERS, or empty for a bare line."""
+    """One of MARKERS, or empty for a line without markers."""
 
 
 @dataclass(frozen=True)
 class Point:
-    """One place in a plane."""
+    """One point of a scatter plot."""
 
     label: str
     x: float
     y: float
     color: str
     marker: str = "circle"
-    within: tuple[tuple[float, float] | None, tuple[float, float] | None] = (None, None)
-    """Intervals along x and along y, where there are any."""
+    intervals: tuple[tuple[float, float] | None, tuple[float, float] | None] = (None, None)
+    """Intervals along x and along y, if any."""
 
 
 @dataclass(frozen=True)
-class Path:
-    """Places that follow each other, joined by a line; each may have a short label of its own."""
+class Trajectory:
+    """Points joined by a dashed line; each may have a short label."""
 
     label: str
     points: tuple[tuple[float, float, str], ...]
-    """(x, y, what it is)."""
+    """(x, y, label)."""
     color: str
     marker: str = "circle"
 
 
-def lines(
+def line_chart(
     title: str,
     series: Sequence[Line],
     x_label: str,
@@ -67,107 +67,107 @@ def lines(
     ticks: Sequence[float] | None = None,
     logarithmic: bool = False,
 ) -> str:
-    """Curves with their bands; `mark` is a dashed horizontal line, `ticks` are places along x that have to be shown.
+    """Return curves with their bands as HTML; `mark` is a dashed horizontal line, `ticks` are the ticks of the x axis.
 
-    `logarithmic` is for an x that is above zero and goes over powers of ten.
+    With `logarithmic`, x has to be positive and the x axis shows powers of ten.
     """
     if logarithmic:
         series = [
             replace(
                 line,
                 points=tuple((math.log10(x), y) for x, y in line.points),
-                band=tuple((math.log10(x), *two) for x, *two in line.band),
+                band=tuple((math.log10(x), low, high) for x, low, high in line.band),
             )
             for line in series
         ]
     xs = [x for line in series for x, _ in line.points]
     ys = [y for line in series for _, y in line.points] + [y for line in series for _, *two in line.band for y in two]
-    across = _powers(xs) if logarithmic else axis(xs, 6) if ticks is None else _exactly(ticks)
+    across = _log_axis(xs) if logarithmic else axis(xs, 6) if ticks is None else _axis_with_ticks(ticks)
     up = axis(ys, 5, () if mark is None else (mark,))
-    inside = _frame(across, up, x_label, y_label)
+    parts = _frame(across, up, x_label, y_label)
     if mark is not None:
-        inside.append(
+        parts.append(
             f'<line x1="{LEFT}" y1="{_y(mark, up):.1f}" x2="{WIDTH - RIGHT}" y2="{_y(mark, up):.1f}" '
             'stroke="currentColor" stroke-dasharray="4 4" opacity=".7"/>'
         )
     for line in series:
         if line.band:
-            there = [f"{_x(x, across):.1f},{_y(high, up):.1f}" for x, _, high in line.band]
-            back = [f"{_x(x, across):.1f},{_y(low, up):.1f}" for x, low, _ in reversed(line.band)]
-            inside.append(f'<polygon points="{" ".join(there + back)}" fill="{line.color}" opacity=".2"/>')
+            upper = [f"{_x(x, across):.1f},{_y(high, up):.1f}" for x, _, high in line.band]
+            lower = [f"{_x(x, across):.1f},{_y(low, up):.1f}" for x, low, _ in reversed(line.band)]
+            parts.append(f'<polygon points="{" ".join(upper + lower)}" fill="{line.color}" opacity=".2"/>')
     for line in series:
-        places = [(_x(x, across), _y(y, up)) for x, y in line.points]
-        inside.append(_polyline(places, line.color, line.dashed))
-        inside += [marker(line.marker, x, y, 3.5, line.color) for x, y in places if line.marker]
-    form, at = precise(up), across.form if logarithmic else precise(across)
-    spoken = "; ".join(_course(line, form, at) for line in series)
-    return drawing(
+        pixels = [(_x(x, across), _y(y, up)) for x, y in line.points]
+        parts.append(_polyline(pixels, line.color, line.dashed))
+        parts += [marker(line.marker, x, y, 3.5, line.color) for x, y in pixels if line.marker]
+    form_y, form_x = precise_format(up), across.form if logarithmic else precise_format(across)
+    curves = "; ".join(_described(line, form_y, form_x) for line in series)
+    return svg_figure(
         title,
         note,
-        f"{title}, {y_label} by {x_label}: {spoken}",
+        f"{title}, {y_label} by {x_label}: {curves}",
         WIDTH,
         HEIGHT,
-        "".join(inside),
+        "".join(parts),
         legend([(line.label, line.color, line.marker, line.dashed) for line in series]),
     )
 
 
-def plane(
-    title: str, points: Sequence[Point], x_label: str, y_label: str, note: str = "", paths: Sequence[Path] = ()
+def scatter_plot(
+    title: str, points: Sequence[Point], x_label: str, y_label: str, note: str = "", paths: Sequence[Trajectory] = ()
 ) -> str:
-    """Points with crosses for their intervals, and paths through the plane."""
-    xs = [p.x for p in points] + [x for p in points for x in p.within[0] or ()]
-    ys = [p.y for p in points] + [y for p in points for y in p.within[1] or ()]
+    """Return points, with crosses for their intervals, and paths as HTML."""
+    xs = [p.x for p in points] + [x for p in points for x in p.intervals[0] or ()]
+    ys = [p.y for p in points] + [y for p in points for y in p.intervals[1] or ()]
     across = axis(xs + [x for path in paths for x, *_ in path.points], 5)
     up = axis(ys + [y for path in paths for _, y, _ in path.points], 5)
-    inside = _frame(across, up, x_label, y_label)
+    parts = _frame(across, up, x_label, y_label)
     taken = [(_x(point.x, across) - 9, _y(point.y, up) - 9, 18.0, 18.0) for point in points]
     for path in paths:
-        places = [(_x(x, across), _y(y, up)) for x, y, _ in path.points]
-        inside.append(_polyline(places, path.color, dashed=True))
-        inside += [marker(path.marker, x, y, 3, path.color) for x, y in places]
-        taken += [(x - 3, y - 3, 6.0, 6.0) for x, y in places]
+        pixels = [(_x(x, across), _y(y, up)) for x, y, _ in path.points]
+        parts.append(_polyline(pixels, path.color, dashed=True))
+        parts += [marker(path.marker, x, y, 3, path.color) for x, y in pixels]
+        taken += [(x - 3, y - 3, 6.0, 6.0) for x, y in pixels]
     for path in paths:
         for x, y, name in path.points:
-            inside.append(_named(name, _x(x, across), _y(y, up), path.color, taken))
+            parts.append(_named(name, _x(x, across), _y(y, up), path.color, taken))
     for point in points:
         x, y = _x(point.x, across), _y(point.y, up)
-        for places, along in zip(point.within, "xy"):
-            if places is not None:
-                a, b = (_x(v, across) if along == "x" else _y(v, up) for v in places)
+        for interval, along in zip(point.intervals, "xy"):
+            if interval is not None:
+                a, b = (_x(v, across) if along == "x" else _y(v, up) for v in interval)
                 ends = (a, y, b, y) if along == "x" else (x, a, x, b)
-                inside.append(
+                parts.append(
                     '<line x1="{:.1f}" y1="{:.1f}" x2="{:.1f}" y2="{:.1f}" '.format(*ends)
                     + f'stroke="{point.color}" stroke-width="2.5" opacity=".55"/>'
                 )
-        inside.append(marker(point.marker, x, y, 7, point.color))
-    one, other = precise(across), precise(up)
-    spoken = "; ".join(
+        parts.append(marker(point.marker, x, y, 7, point.color))
+    form_x, form_y = precise_format(across), precise_format(up)
+    described = "; ".join(
         [
-            *(f"{p.label} at {one(p.x)}, {other(p.y)}" for p in points),
+            *(f"{p.label} at {form_x(p.x)}, {form_y(p.y)}" for p in points),
             *(
-                f"{path.label} from {one(path.points[0][0])}, {other(path.points[0][1])} to {one(path.points[-1][0])}, "
-                f"{other(path.points[-1][1])}"
+                f"{path.label} from {form_x(path.points[0][0])}, {form_y(path.points[0][1])} to "
+                f"{form_x(path.points[-1][0])}, {form_y(path.points[-1][1])}"
                 for path in paths
                 if path.points
             ),
         ]
     )
-    entries = [(p.label, p.color, p.marker, None) for p in points]
+    entries: list[tuple[str, str, str, bool | None]] = [(p.label, p.color, p.marker, None) for p in points]
     entries += [(path.label, path.color, path.marker, True) for path in paths]
-    return drawing(
+    return svg_figure(
         title,
         note,
-        f"{title}, {x_label} across and {y_label} up: {spoken}",
+        f"{title}, {x_label} across and {y_label} up: {described}",
         WIDTH,
         HEIGHT,
-        "".join(inside),
+        "".join(parts),
         legend(entries),
     )
 
 
 def marker(kind: str, x: float, y: float, size: float, color: str) -> str:
-    """A small sign at a place; raises KeyError for a kind that is not in MARKERS."""
+    """Return a marker as SVG; raises KeyError for a kind that is not in MARKERS."""
     s = size * 0.9
     d = size * 1.25
     return {
@@ -180,7 +180,7 @@ def marker(kind: str, x: float, y: float, size: float, color: str) -> str:
 
 
 def legend(entries: Sequence[tuple[str, str, str, bool | None]]) -> str:
-    """(label, color, marker, dashed; None for no line) of everything drawn, as a list below the figure."""
+    """Return the legend as an HTML list; entries are (label, color, marker, dashed or None for no line)."""
     items = []
     for label, color, kind, dashed in entries:
         line = "" if dashed is None else _polyline([(1, 6), (27, 6)], color, dashed)
@@ -190,7 +190,7 @@ def legend(entries: Sequence[tuple[str, str, str, bool | None]]) -> str:
 
 
 def _frame(across: Axis, up: Axis, x_label: str, y_label: str) -> list[str]:
-    """Grid, numbers and the axes' names."""
+    """Return grid, tick labels and axis labels as SVG."""
     floor, middle = HEIGHT - BOTTOM, (TOP + HEIGHT - BOTTOM) / 2
     parts = []
     for tick in across.ticks:
@@ -219,9 +219,9 @@ def _frame(across: Axis, up: Axis, x_label: str, y_label: str) -> list[str]:
 
 
 def _named(name: str, x: float, y: float, color: str, taken: list[tuple[float, float, float, float]]) -> str:
-    """A small label beside a place, where it covers nothing that was there before; empty where there is no room.
+    """Return a small label beside a point where it covers nothing else; empty where there is no room.
 
-    `taken` holds (left, top, width, height) of what is there, and grows.
+    `taken` holds (left, top, width, height) of the occupied boxes; the label is added to it.
     """
     wide = LETTER * len(name)
     for left, top in ((x + 6, y - 15), (x - 6 - wide, y - 15), (x + 6, y + 3), (x - 6 - wide, y + 3)):
@@ -236,34 +236,34 @@ def _named(name: str, x: float, y: float, color: str, taken: list[tuple[float, f
     return ""
 
 
-def _polyline(places: Sequence[tuple[float, float]], color: str, dashed: bool) -> str:
-    points = " ".join(f"{x:.1f},{y:.1f}" for x, y in places)
+def _polyline(pixels: Sequence[tuple[float, float]], color: str, dashed: bool) -> str:
+    points = " ".join(f"{x:.1f},{y:.1f}" for x, y in pixels)
     dash = ' stroke-dasharray="5 4"' if dashed else ""
     return f'<polyline points="{points}" fill="none" stroke="{color}" stroke-width="2"{dash}/>'
 
 
-def _course(line: Line, form: Callable[[float], str], at: Callable[[float], str]) -> str:
-    """A curve in a sentence: where it begins, where it is lowest, where it ends."""
+def _described(line: Line, form_y: Callable[[float], str], form_x: Callable[[float], str]) -> str:
+    """Return a curve as a sentence: its first, lowest and last value."""
     if not line.points:
-        return f"{line.label} has no point"
+        return f"{line.label} has no points"
     if len(line.points) == 1:
-        return f"{line.label}, {form(line.points[0][1])} where {at(line.points[0][0])}"
+        return f"{line.label}, {form_y(line.points[0][1])} at {form_x(line.points[0][0])}"
     first, last, least = line.points[0], line.points[-1], min(line.points, key=lambda point: point[1])
     return (
-        f"{line.label} begins at {form(first[1])}, is lowest at {form(least[1])} where {at(least[0])}, "
-        f"ends at {form(last[1])}"
+        f"{line.label} starts at {form_y(first[1])}, is lowest with {form_y(least[1])} at {form_x(least[0])}, and ends "
+        f"at {form_y(last[1])}"
     )
 
 
-def _exactly(ticks: Sequence[float]) -> Axis:
-    """A scale with these ticks and no others, a little wider than they are."""
-    places = tuple(sorted(ticks))
-    room = (places[-1] - places[0]) * 0.03 or 0.5
-    return Axis(places[0] - room, places[-1] + room, places, "{:g}".format)
+def _axis_with_ticks(ticks: Sequence[float]) -> Axis:
+    """Return a scale with exactly these ticks, a little wider than they are."""
+    ordered = tuple(sorted(ticks))
+    room = (ordered[-1] - ordered[0]) * 0.03 or 0.5
+    return Axis(ordered[0] - room, ordered[-1] + room, ordered, "{:g}".format)
 
 
-def _powers(logarithms: Sequence[float]) -> Axis:
-    """A scale of powers of ten around these logarithms, written as the numbers themselves."""
+def _log_axis(logarithms: Sequence[float]) -> Axis:
+    """Return a scale of powers of ten around these logarithms, labeled with the numbers themselves."""
     low, high = math.floor(min(logarithms, default=0)), math.ceil(max(logarithms, default=1))
     ticks = tuple(range(low, max(high, low + 1) + 1))
     return Axis(ticks[0], ticks[-1], ticks, lambda value: f"{10.0**value:.2g}")

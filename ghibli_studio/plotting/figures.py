@@ -1,6 +1,6 @@
-"""Plots with intervals as inline SVG: they need no script, follow light and dark, and fit into a report.
+"""Charts of values with intervals as inline SVG: without scripts, for light and dark pages and for reports.
 
-Nothing here knows gradio, a file or a model. Figures with two axes are `charts`; colors of all plots are here.
+Knows no gradio, file or model. Charts with two axes are in `charts`; the colors of all plots are here.
 """
 
 from __future__ import annotations
@@ -13,25 +13,25 @@ from dataclasses import dataclass
 WIDTH, LABEL, ROW, FOOT = 460, 166, 30, 34
 LETTERS = 22
 
-# colors of a method's curves; readable on light and on dark ground
+# colors of the methods; readable on light and dark backgrounds
 COLORS = {"lora": "#2f9e63", "ti": "#d0672f", "base": "#7a8794"}
 SPARE_COLORS = ("#6374de", "#b05ab8", "#2497b4", "#bd9318")
 MORE_COLORS = (*SPARE_COLORS, "#c2455b", "#5f9b1f", "#8d6748", "#e08ab0", "#3b62a8", "#8f8a2a", "#5cb0a0", "#a0522d")
-"""For plots of many runs; the spare ones first."""
+"""Colors for plots of many runs; SPARE_COLORS come first."""
 
 
 @dataclass(frozen=True)
 class Axis:
-    """Numbers along one side of a figure."""
+    """The scale of one axis."""
 
     low: float
     high: float
     ticks: tuple[float, ...]
     form: Callable[[float], str]
-    """How a number is written."""
+    """Formats a number of this axis."""
 
     def at(self, value: float) -> float:
-        """Where a value lies between the ends, 0..1 for what is inside."""
+        """Return the position of a value between the ends, 0..1 for values inside."""
         return (value - self.low) / (self.high - self.low)
 
 
@@ -39,12 +39,12 @@ SHARES = Axis(0, 1, (0, 0.25, 0.5, 0.75, 1), "{:.0%}".format)
 
 
 def axis(values: Iterable[float | None], count: int = 4, include: Sequence[float] = ()) -> Axis:
-    """A scale around the values, with about `count` round ticks; `include` are numbers that have to be on it.
+    """Return a scale around the values with about `count` round ticks; it covers the numbers of `include`, too.
 
     Ticks are 1, 2 or 5 times a power of ten apart (Heckbert 1990, "Nice numbers for graph labels", Graphics Gems).
     """
-    known = [value for value in (*values, *include) if value is not None and math.isfinite(value)] or [0.0, 1.0]
-    low, high = min(known), max(known)
+    finite = [value for value in (*values, *include) if value is not None and math.isfinite(value)] or [0.0, 1.0]
+    low, high = min(finite), max(finite)
     if high - low <= 1e-9 * max(abs(high), abs(low)):
         half = abs(high) * 0.05 or 0.5
         low, high = low - half, high + half
@@ -55,17 +55,17 @@ def axis(values: Iterable[float | None], count: int = 4, include: Sequence[float
     digits = max(0, -math.floor(math.log10(step) + 1e-9))
     ticks = tuple(round(number * step, 12) for number in range(first, last + 1))
 
-    return Axis(ticks[0], ticks[-1], ticks, _written(digits))
+    return Axis(ticks[0], ticks[-1], ticks, _formatter(digits))
 
 
-def precise(scale: Axis) -> Callable[[float], str]:
-    """A number with one digit more than the axis has at its ticks, for words and tables."""
+def precise_format(scale: Axis) -> Callable[[float], str]:
+    """Return a formatter with one digit more than the ticks of the axis, for text and tables."""
     step = min((b - a for a, b in zip(scale.ticks, scale.ticks[1:])), default=1.0)
-    return _written(max(0, 1 - math.floor(math.log10(step) + 1e-9)))
+    return _formatter(max(0, 1 - math.floor(math.log10(step) + 1e-9)))
 
 
-def _written(digits: int) -> Callable[[float], str]:
-    """Writes numbers with so many digits, a true minus, and no sign where nothing is left of them."""
+def _formatter(digits: int) -> Callable[[float], str]:
+    """Return a formatter with so many digits, a true minus sign, and no sign for a rounded zero."""
 
     def form(value: float) -> str:
         text = f"{value:,.{digits}f}"
@@ -76,21 +76,23 @@ def _written(digits: int) -> Callable[[float], str]:
 
 @dataclass(frozen=True)
 class Bar:
-    """One row: a value with its interval."""
+    """One row of a chart: a value with its interval."""
 
     label: str
-    """With a line break in it, it is set in two lines."""
+    """A line break in it gives two lines."""
     value: float | None
-    """On the figure's axis, 0..1 for shares; None where nothing can be said."""
+    """A value on the axis, 0..1 for shares; None where it cannot be computed."""
     low: float | None
     high: float | None
     color: str
 
 
-def intervals(title: str, bars: Sequence[Bar], note: str = "", mark: float | None = None, scale: Axis = SHARES) -> str:
-    """Values with their intervals, one below the other; `mark` is a dashed line, e.g. chance or no difference.
+def interval_chart(
+    title: str, bars: Sequence[Bar], note: str = "", mark: float | None = None, scale: Axis = SHARES
+) -> str:
+    """Return values with their intervals as rows of an SVG; `mark` is a dashed line, e.g. chance or no difference.
 
-    Without a `scale` they are shares from 0 to 100 %; else see `axis`.
+    The default `scale` shows shares from 0 to 100 %; `axis` gives others.
     """
     height = ROW * len(bars) + FOOT
     parts = [
@@ -104,11 +106,11 @@ def intervals(title: str, bars: Sequence[Bar], note: str = "", mark: float | Non
             f'<line x1="{_x(mark, scale):.1f}" y1="4" x2="{_x(mark, scale):.1f}" y2="{height - FOOT + 4}" '
             'stroke="currentColor" stroke-dasharray="4 4" opacity=".7"/>'
         )
-    for place, bar in enumerate(bars):
-        y = ROW * place + ROW / 2 + 4
-        parts.append(beside(bar.label, y))
+    for row, bar in enumerate(bars):
+        y = ROW * row + ROW / 2 + 4
+        parts.append(row_label(bar.label, y))
         if bar.value is None:
-            parts.append(f'<text x="{LABEL + 6}" y="{y + 5:.1f}" opacity=".7">cannot be said</text>')
+            parts.append(f'<text x="{LABEL + 6}" y="{y + 5:.1f}" opacity=".7">no data</text>')
             continue
         if bar.low is not None and bar.high is not None:
             parts.append(
@@ -116,22 +118,22 @@ def intervals(title: str, bars: Sequence[Bar], note: str = "", mark: float | Non
                 f'y2="{y:.1f}" stroke="{bar.color}" stroke-width="8" stroke-linecap="round" opacity=".35"/>'
             )
         parts.append(f'<circle cx="{_x(bar.value, scale):.1f}" cy="{y:.1f}" r="6" fill="{bar.color}"/>')
-    form = scale.form if scale is SHARES else precise(scale)
-    spoken = "; ".join(f"{bar.label} {_told(bar, form)}".replace("\n", " ") for bar in bars)
-    return drawing(title, note, f"{title}: {spoken}", WIDTH, height, "".join(parts))
+    form = scale.form if scale is SHARES else precise_format(scale)
+    values = "; ".join(f"{bar.label} {_described(bar, form)}".replace("\n", " ") for bar in bars)
+    return svg_figure(title, note, f"{title}: {values}", WIDTH, height, "".join(parts))
 
 
-def drawing(title: str, note: str, spoken: str, width: float, height: float, inside: str, after: str = "") -> str:
-    """A figure with its caption; `spoken` is what a screen reader says, `after` is HTML below the drawing."""
+def svg_figure(title: str, note: str, alt_text: str, width: float, height: float, svg: str, after: str = "") -> str:
+    """Return an SVG figure with its caption as HTML; `alt_text` is for screen readers, `after` is HTML below it."""
     caption = html.escape(title) + (f"<br><small>{html.escape(note)}</small>" if note else "")
     return (
         f'<figure class="figure"><figcaption>{caption}</figcaption><svg role="img" viewBox="0 0 {width} {height}" '
-        f'font-size="14" fill="currentColor" aria-label="{html.escape(spoken)}">{inside}</svg>{after}</figure>'
+        f'font-size="14" fill="currentColor" aria-label="{html.escape(alt_text)}">{svg}</svg>{after}</figure>'
     )
 
 
 def table(title: str, heads: Sequence[str], rows: Iterable[Sequence[str]], note: str = "", numbers: int = 0) -> str:
-    """A figure that is a table of texts; the first `numbers` columns from the right are set flush right."""
+    """Return a table of texts as an HTML figure; the last `numbers` columns are right-aligned."""
     first = len(heads) - numbers
 
     def cell(tag: str, index: int, text: str) -> str:
@@ -148,19 +150,19 @@ def table(title: str, heads: Sequence[str], rows: Iterable[Sequence[str]], note:
     )
 
 
-def beside(label: str, y: float) -> str:
-    """A row's label; one with a line break in it is set smaller, in two lines."""
+def row_label(label: str, y: float) -> str:
+    """Return the label of a row as SVG; a line break in it gives two smaller lines."""
     size = ' font-size="12"' if "\n" in label else ""
     rows = label.split("\n")[:2]
     return "".join(
         f'<text x="{LABEL - 12}" y="{y + 5 + 14 * (index - (len(rows) - 1) / 2):.1f}" text-anchor="end"{size}>'
-        f"{html.escape(short(row, LETTERS + 4 if size else LETTERS))}</text>"
+        f"{html.escape(shorten(row, LETTERS + 4 if size else LETTERS))}</text>"
         for index, row in enumerate(rows)
     )
 
 
-def short(label: str, letters: int = LETTERS) -> str:
-    """What fits beside a row; the whole label is told in words."""
+def shorten(label: str, letters: int = LETTERS) -> str:
+    """Return the label, cut to what fits beside a row; the alt text has all of it."""
     return label if len(label) <= letters else label[: letters - 1].rstrip() + "…"
 
 
@@ -168,8 +170,8 @@ def _x(value: float, scale: Axis) -> float:
     return LABEL + (WIDTH - LABEL - 30) * scale.at(value)
 
 
-def _told(bar: Bar, form: Callable[[float], str]) -> str:
+def _described(bar: Bar, form: Callable[[float], str]) -> str:
     if bar.value is None:
-        return "cannot be said"
+        return "no data"
     within = f" ({form(bar.low)} to {form(bar.high)})" if bar.low is not None and bar.high is not None else ""
     return f"{form(bar.value)}{within}"

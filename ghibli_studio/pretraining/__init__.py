@@ -1,8 +1,8 @@
-"""The recipe that makes the embedded model: painted landmarks in, a small Stable Diffusion 1.x out.
+"""The training of the embedded model: painted landmarks in, a small Stable Diffusion 1.x out.
 
-One room a stage: `pictures` (what they show) and `painting` (by worker processes, ahead of those who look) ->
-`tokenizer` -> `clip` -> `autoencoder` -> `denoiser` -> `teacher` -> `sheets` -> `measuring` -> `card`. `stages` runs
-them in order and keeps what is finished, `run` knows where it lies, `checkpoints` lets a training loop go on where it
-was cut off, `learning` holds what every loop shares, `comparing` puts other weights beside the result. Run it as
-`python -m ghibli_studio.miniature.pretrain --out FOLDER`; nothing else in the project imports it.
+`data` decides what the images show and paints them in worker processes; `stages` has one module per trained model;
+`evaluation` measures the result, writes contact sheets and the model card, and compares it with other weights.
+`pipeline` runs the stages in order and keeps finished ones, `run` knows their folders, `checkpoint` lets a training
+loop resume, and `loop` has what all loops share. Run it as `python -m ghibli_studio.pretraining --out FOLDER`. Nothing
+else in the project imports it.
 """

@@ -1,4 +1,4 @@
-"""Folders and files that are there whole or not at all."""
+"""Atomic writing of folders and files: complete or not at all."""
 
 from __future__ import annotations
 
@@ -11,8 +11,8 @@ from pathlib import Path
 
 
 @contextmanager
-def whole_folder(target: Path) -> Iterator[Path]:
-    """Give a folder to fill, which takes the target's name, and its place, only when all of it is on disk."""
+def atomic_folder(target: Path) -> Iterator[Path]:
+    """Yield a temporary folder to fill, which replaces the target only when all of it is on disk."""
     partial = target.with_name(f"{target.name}.partial")
     partial.mkdir(parents=True)
     yield partial
@@ -25,13 +25,13 @@ def whole_folder(target: Path) -> Iterator[Path]:
 
 
 def flush_to_disk(path: Path) -> None:
-    """Wait until the file's content would survive a power cut."""
+    """Wait until the file's content is on disk."""
     with path.open("rb") as file:
         os.fsync(file.fileno())
 
 
 def write_text(path: Path, content: str) -> None:
-    """Write the whole file or, if interrupted, leave the old one."""
+    """Write a text file; if interrupted, the old file remains."""
     path.parent.mkdir(parents=True, exist_ok=True)
     partial = path.with_name(f"{path.name}.partial")
     partial.write_text(content, encoding="utf-8")
@@ -40,5 +40,5 @@ def write_text(path: Path, content: str) -> None:
 
 
 def write_json(path: Path, content: object) -> None:
-    """`write_text` of the content as JSON."""
+    """Write the content as JSON; if interrupted, the old file remains."""
     write_text(path, json.dumps(content, indent=2) + "\n")

@@ -1,7 +1,7 @@
-"""A training loop that can be cut off: its state goes to disk every so often, and the next process goes on from there.
+"""A resumable training loop: it saves its state regularly, and the next process continues from there.
 
-One safetensors file a stage, written all or nothing; no pickle. What is random in a step is drawn from the step's own
-seed, so a loop that was cut off ends where an unbroken one would (as long as its budget counts steps, not seconds).
+One safetensors file per stage, written atomically; no pickle. The random numbers of a step depend only on the step's
+own seed, so a resumed loop ends exactly like an uninterrupted one, as long as its budget counts steps, not seconds.
 """
 
 from __future__ import annotations
@@ -22,47 +22,47 @@ if TYPE_CHECKING:
 
 @dataclass
 class Budget:
-    """How long a stage may train: a number of steps, or seconds where they are over first."""
+    """The limit of a stage's training: a number of steps, or of seconds if they run out first."""
 
     steps: int
     seconds: float = 0
-    """Bound in seconds over all processes that share the work; 0 is none."""
+    """Maximum in seconds over all processes of the stage; 0 is unlimited."""
     spent: float = 0
-    """Seconds that earlier processes trained."""
+    """Training seconds of earlier processes."""
     began: float = field(default_factory=time.monotonic)
 
     def elapsed(self) -> float:
-        """Seconds of training so far."""
+        """Return the seconds of training so far."""
         return self.spent + time.monotonic() - self.began
 
     def done(self, step: int) -> float:
-        """How much of the budget is used before this step (0 is the first), 0 to 1."""
-        by_clock = self.elapsed() / self.seconds if self.seconds else 0.0
-        return min(1.0, max(step / self.steps, by_clock))
+        """Return the used share of the budget before this step (0 is the first), 0 to 1."""
+        by_time = self.elapsed() / self.seconds if self.seconds else 0.0
+        return min(1.0, max(step / self.steps, by_time))
 
 
 @dataclass
 class Training:
-    """The state of one stage's loop: tensors in a fixed order, their optimizers, and how far it is."""
+    """The state of one stage's loop: tensors in a fixed order, their optimizers, and the progress."""
 
     file: Path
-    """Where the state is kept; it is not there before the first checkpoint, and may be left when the loop is done."""
+    """File of the state; missing before the first checkpoint, and not deleted at the end of the loop."""
     tensors: dict[str, list[Tensor]]
-    """The parameters by part ('model', 'average', ..); what was saved is copied into them."""
+    """The parameters by part ('model', 'average', ..); saved values are copied into them."""
     optimizers: dict[str, torch.optim.Optimizer]
     budget: Budget
     seed: int
     every: float = 60.0
     """Seconds between checkpoints."""
     first: int = 0
-    """The step that this process begins with."""
+    """The first step of this process."""
 
     def __post_init__(self) -> None:
         if self.file.exists():
             self._read()
 
     def steps(self) -> Iterator[tuple[int, float]]:
-        """Yield each step's number and the used part of the budget, its random numbers seeded; save in between."""
+        """Yield each step's number and the used share of the budget, with its random seed set; saves in between."""
         import torch
 
         step, saved = self.first, time.monotonic()
@@ -79,8 +79,8 @@ class Training:
 
         state = {
             f"{part}/{number}": tensor
-            for part, several in self.tensors.items()
-            for number, tensor in enumerate(several)
+            for part, tensors in self.tensors.items()
+            for number, tensor in enumerate(tensors)
         }
         for name, optimizer in self.optimizers.items():
             for number, moments in optimizer.state_dict()["state"].items():
@@ -99,8 +99,8 @@ class Training:
         with safe_open(self.file, "pt") as file:
             progress = json.loads(file.metadata()["progress"])
             with torch.no_grad():
-                for part, several in self.tensors.items():
-                    for number, tensor in enumerate(several):
+                for part, tensors in self.tensors.items():
+                    for number, tensor in enumerate(tensors):
                         tensor.copy_(file.get_tensor(f"{part}/{number}"))
             names = [name.split("/") for name in file.keys()]  # noqa: SIM118
             for name, optimizer in self.optimizers.items():

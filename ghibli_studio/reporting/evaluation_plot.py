@@ -1,6 +1,6 @@
-"""The figures and tables of an evaluation, for the report and the Evaluate tab: from `result.json` to HTML.
+"""The figures and tables of an evaluation for the report and the Evaluate tab: from `result.json` to HTML.
 
-No number is computed here but where it is drawn. What trainings say is drawn in `training_figures`.
+No number is computed here, except to scale a plot. The figures of training are in `training_plot`.
 """
 
 from __future__ import annotations
@@ -10,175 +10,185 @@ import textwrap
 from collections.abc import Sequence
 from typing import Any
 
+from ghibli_studio.evaluation.metrics import TASKS
 from ghibli_studio.plotting import figures
-from ghibli_studio.plotting.figures import COLORS, Bar
+from ghibli_studio.plotting.figures import COLORS, Axis, Bar
 from ghibli_studio.plotting.formatting import p_value
 from ghibli_studio.reporting.evaluation_result import (
-    COMPARED,
+    COMPARISON_COLUMNS,
     comparison_of,
-    looks,
     mean_of,
-    measures_of,
-    ranked,
+    metrics_of,
+    sorted_comparisons,
     tasks_of,
+    variant_styles,
 )
-from ghibli_studio.reporting.findings import TASKS, is_stand_in, pairs, signed_form, stand_ins, standing
+from ghibli_studio.reporting.findings import classify, compared_pairs, proxy_networks, signed_formatter, uses_proxy
 
-NO_INTERVAL = "Too few landmarks for intervals: what is seen here may be luck."
+NO_INTERVAL = "Too few landmarks for intervals: the differences may be due to chance."
 
 
-def means(result: dict[str, Any], task: str, question: str | None = None) -> list[str]:
-    """One figure a measure: the mean of every variant that is compared, with its interval."""
-    found = []
-    for key in measures_of(result, task, question):
+def mean_plots(result: dict[str, Any], task: str, question: str | None = None) -> list[str]:
+    """Return one figure per metric: the mean of every compared variant, with its interval."""
+    plots = []
+    for key in metrics_of(result, task, question):
         metric, bars = result["metrics"][key], []
-        for name, (color, _) in looks(result["variants"]).items():
-            one = mean_of(result, task, key, name)
-            if one:
-                bars.append(Bar(name, one["mean"], *(one["interval"] or (None, None)), color))
+        for name, (color, _) in variant_styles(result["variants"]).items():
+            mean = mean_of(result, task, key, name)
+            if mean:
+                low, high = mean["interval"] or (None, None)
+                bars.append(Bar(name, mean["mean"], low, high, color))
         if bars:
-            scale = figures.axis([value for bar in bars for value in (bar.value, bar.low, bar.high)])
-            note = f"{metric['better'].capitalize()} is better. {metric['what'].split('; ')[0].rstrip('.')}."
+            note = f"{metric['better'].capitalize()} is better. {metric['description'].split('; ')[0].rstrip('.')}."
             note += "" if any(bar.low is not None for bar in bars) else f" {NO_INTERVAL}"
-            title = f"{capitalized(metric['label'])}, drawn {TASKS[task]}"
-            found.append(figures.intervals(title, bars, note, scale=scale))
-    return found
+            title = f"{capitalize_first(metric['label'])}, {task}"
+            plots.append(figures.interval_chart(title, bars, note, scale=_scale(bars)))
+    return plots
 
 
-def forest(result: dict[str, Any], task: str, pair: tuple[str, str]) -> str:
-    """All measures of one pair on one scale: each difference divided by its spread over landmarks, better to the right.
+def forest_plot(result: dict[str, Any], task: str, pair: tuple[str, str]) -> str:
+    """Return all metrics of one pair on one scale: standardized differences, better to the right.
 
-    Empty where nothing of the pair can be drawn.
+    Empty if there is nothing to plot.
     """
-    colors, bars = looks(result["variants"]), []
-    for key in measures_of(result, task):
-        one = comparison_of(result, task, key, pair)
-        if one is None or not one["effect"] or not one["difference"] or one["interval"] is None:
+    colors, bars = variant_styles(result["variants"]), []
+    for key in metrics_of(result, task):
+        comparison = comparison_of(result, task, key, pair)
+        if comparison is None or comparison["interval"] is None:
+            continue
+        if not comparison["effect_size"] or not comparison["difference"]:
             continue
         sign = 1 if result["metrics"][key]["better"] == "higher" else -1
-        unit = sign * one["effect"] / one["difference"]
-        low, high = sorted(unit * value for value in one["interval"])
-        ahead = one["favors"] if standing(one) == "better" else None
-        color = colors[ahead][0] if ahead in colors else COLORS["base"]
-        bars.append(Bar(_brief(result, key), unit * one["difference"], low, high, color))
+        unit = sign * comparison["effect_size"] / comparison["difference"]
+        low, high = sorted(unit * value for value in comparison["interval"])
+        favors = comparison["favors"] if classify(comparison) == "difference" else None
+        color = colors[favors][0] if favors in colors else COLORS["base"]
+        bars.append(Bar(_short_label(result, key), unit * comparison["difference"], low, high, color))
     if not bars:
         return ""
-    scale = figures.axis([value for bar in bars for value in (bar.value, bar.low, bar.high)], include=(0.0,))
-    return figures.intervals(
-        f"{pair[0]} against {pair[1]}, drawn {TASKS[task]}",
+    return figures.interval_chart(
+        f"{pair[0]} vs. {pair[1]}, {task}",
         bars,
-        f"Right of the line {pair[0]} is better, left of it {pair[1]}. Each difference is divided by its spread over "
-        f"landmarks, so that all share one scale; gray: no evidence of a difference.{_stars(result, bars)}",
+        f"{pair[0]} is better to the right of the line, {pair[1]} to the left. Each difference is divided by its "
+        f"spread over landmarks to share one scale; gray: no evidence of a difference.{_proxy_note(result, bars)}",
         mark=0.0,
-        scale=scale,
+        scale=_scale(bars, include=(0.0,)),
     )
 
 
-def forests(result: dict[str, Any]) -> list[str]:
-    """The forests of all pairs of adapters (of all pairs where there are none), for every task."""
-    own, with_base = pairs(result)
-    drawn = (forest(result, task, pair) for pair in (own or with_base)[:6] for task in tasks_of(result))
-    return [one for one in drawn if one]
+def forest_plots(result: dict[str, Any]) -> list[str]:
+    """Return the forest plots of all pairs of adapters (of all pairs if there are none), for every task."""
+    adapter_pairs, with_base = compared_pairs(result)
+    pairs = (adapter_pairs or with_base)[:6]
+    plots = (forest_plot(result, task, pair) for pair in pairs for task in tasks_of(result))
+    return [plot for plot in plots if plot]
 
 
-def compared_rows(result: dict[str, Any]) -> list[list[str]]:
-    """Rows under COMPARED: every comparison as texts, in the order of `ranked`."""
+def comparison_rows(result: dict[str, Any]) -> list[list[str]]:
+    """Return every comparison as a row of texts under COMPARISON_COLUMNS, in the order of `sorted_comparisons`."""
     rows = []
-    for one in ranked(result):
-        form = signed_form(one)
-        said = {"better": f"{one['favors']} better", "none": "no evidence of a difference"}.get(
-            standing(one), one["verdict"]
-        )
+    for comparison in sorted_comparisons(result):
+        form, interval, effect_size = signed_formatter(comparison), comparison["interval"], comparison["effect_size"]
+        verdicts = {"difference": f"{comparison['favors']} better", "no_difference": "no evidence of a difference"}
+        p = comparison["p_holm"]
         rows.append(
             [
-                result["metrics"][one["metric"]]["label"],
-                TASKS[one["task"]],
-                f"{one['a']} − {one['b']}",
-                form(one["difference"]),
-                f"{form(one['interval'][0])} to {form(one['interval'][1])}" if one["interval"] else "none",
-                "none" if one["p_holm"] is None else p_value(one["p_holm"]).removeprefix("p = ").removeprefix("p "),
-                "none" if one["effect"] is None else f"{one['effect']:+.2f}".replace("-", "−"),
-                said,
+                result["metrics"][comparison["metric"]]["label"],
+                comparison["task"],
+                f"{comparison['a']} − {comparison['b']}",
+                form(comparison["difference"]),
+                f"{form(interval[0])} to {form(interval[1])}" if interval else "none",
+                "none" if p is None else p_value(p).removeprefix("p = ").removeprefix("p "),
+                "none" if effect_size is None else f"{effect_size:+.2f}".replace("-", "−"),
+                verdicts.get(classify(comparison), comparison["verdict"]),
             ]
         )
     return rows
 
 
-def comparisons(result: dict[str, Any]) -> str:
-    """Every comparison in one table."""
+def comparison_table(result: dict[str, Any]) -> str:
+    """Return every comparison in one table."""
     return figures.table(
         "All comparisons",
-        COMPARED,
-        compared_rows(result),
-        "The difference is the first minus the second. Effect: divided by its spread over landmarks.",
+        COMPARISON_COLUMNS,
+        comparison_rows(result),
+        "The difference is the first minus the second. Effect size: the difference divided by its spread over "
+        "landmarks.",
     )
 
 
-def sets(result: dict[str, Any]) -> list[str]:
-    """A figure for each measure of whole sets that has an interval, and one table of all of them."""
-    colors, found = looks(result["variants"]), []
+def distribution_plots(result: dict[str, Any]) -> list[str]:
+    """Return a figure for each distribution metric that has an interval, and one table of all of them."""
+    colors, plots = variant_styles(result["variants"]), []
     for task in tasks_of(result):
-        for name in dict.fromkeys(one["metric"] for one in result["sets"]):
-            told = [
-                one
-                for one in result["sets"]
-                if (one["task"], one["metric"]) == (task, name) and one["variant"] in colors
+        for name in dict.fromkeys(entry["metric"] for entry in result["sets"]):
+            entries = [
+                entry
+                for entry in result["sets"]
+                if (entry["task"], entry["metric"]) == (task, name) and entry["variant"] in colors
             ]
-            if told and any(one["interval"] for one in told):
-                bars = [
-                    Bar(one["variant"], one["value"], *(one["interval"] or (None, None)), colors[one["variant"]][0])
-                    for one in told
-                ]
-                scale = figures.axis([value for bar in bars for value in (bar.value, bar.low, bar.high)])
-                higher = "Higher is more varied" if name == "diversity" else "Lower is nearer to the originals"
-                found.append(
-                    figures.intervals(
-                        f"{capitalized(told[0]['label'])}, drawn {TASKS[task]}",
+            if any(entry["interval"] for entry in entries):
+                bars = []
+                for entry in entries:
+                    low, high = entry["interval"] or (None, None)
+                    bars.append(Bar(entry["variant"], entry["value"], low, high, colors[entry["variant"]][0]))
+                direction = "Higher is more varied" if name == "diversity" else "Lower is closer to the originals"
+                plots.append(
+                    figures.interval_chart(
+                        f"{capitalize_first(entries[0]['label'])}, {task}",
                         bars,
-                        f"{higher}; {told[0]['pictures']} pictures a set.",
-                        scale=scale,
+                        f"{direction}; {entries[0]['images']} images per set.",
+                        scale=_scale(bars),
                     )
                 )
     if result["sets"]:
-        kinds = list(dict.fromkeys(one["metric"] for one in result["sets"]))
-        told = sorted(result["sets"], key=lambda one: (list(TASKS).index(one["task"]), kinds.index(one["metric"])))
-        rows = [
-            [
-                one["label"],
-                TASKS[one["task"]],
-                one["variant"],
-                _number(one["value"]),
-                f"{_number(one['interval'][0])} to {_number(one['interval'][1])}" if one["interval"] else "none",
-                str(one["pictures"]),
-                one["warning"] or "",
-            ]
-            for one in told
+        plots.append(_distribution_table(result))
+    return plots
+
+
+def _distribution_table(result: dict[str, Any]) -> str:
+    metrics = list(dict.fromkeys(entry["metric"] for entry in result["sets"]))
+    entries = sorted(result["sets"], key=lambda entry: (TASKS.index(entry["task"]), metrics.index(entry["metric"])))
+    rows = [
+        [
+            entry["label"],
+            entry["task"],
+            entry["variant"],
+            _number(entry["value"]),
+            f"{_number(entry['interval'][0])} to {_number(entry['interval'][1])}" if entry["interval"] else "none",
+            str(entry["images"]),
+            entry["warning"] or "",
         ]
-        heads = ["Measure", "Drawn", "Set", "Value", "95 % interval", "Pictures", "Warning"]
-        found.append(figures.table("Whole sets against the originals", heads, rows))
-    return found
+        for entry in entries
+    ]
+    heads = ["Metric", "Task", "Variant", "Value", "95 % interval", "Images", "Warning"]
+    return figures.table("Sets of images vs. the originals", heads, rows)
 
 
-def _brief(result: dict[str, Any], key: str) -> str:
-    """A measure's label for a narrow place, in two lines if need be; a star stands for the name of a stand-in."""
-    name = re.sub(r"\s*\([^)]*\)|,? a stand-in|\s*stand-in", "", result["metrics"][key]["label"])
-    name += " *" if is_stand_in(result, key) else ""
+def _scale(bars: Sequence[Bar], include: Sequence[float] = ()) -> Axis:
+    return figures.axis([value for bar in bars for value in (bar.value, bar.low, bar.high)], include=include)
+
+
+def _short_label(result: dict[str, Any], key: str) -> str:
+    """Return a metric's label for a narrow place, in two lines if needed; a star marks a proxy."""
+    name = re.sub(r"\s*\([^)]*\)|,? a proxy|\s*proxy", "", result["metrics"][key]["label"])
+    name += " *" if uses_proxy(result, key) else ""
     if len(name) <= figures.LETTERS:
         return name
-    rows = textwrap.wrap(name, figures.LETTERS)
-    return "\n".join(rows if len(rows) < 3 else textwrap.wrap(name, figures.LETTERS + 4)[:2])
+    lines = textwrap.wrap(name, figures.LETTERS)
+    return "\n".join(lines if len(lines) < 3 else textwrap.wrap(name, figures.LETTERS + 4)[:2])
 
 
-def _stars(result: dict[str, Any], bars: Sequence[Bar]) -> str:
-    """What the star means, where there is one."""
+def _proxy_note(result: dict[str, Any], bars: Sequence[Bar]) -> str:
+    """Return the meaning of the star, if there is one."""
     starred = any(bar.label.endswith("*") for bar in bars)
-    return f" * rests on a stand-in network ({', '.join(stand_ins(result))})." if starred else ""
+    return f" * computed with a proxy network ({', '.join(proxy_networks(result))})." if starred else ""
 
 
 def _number(value: float | None) -> str:
     return "none" if value is None else f"{value:#.3g}".rstrip(".").replace("-", "−")
 
 
-def capitalized(text: str) -> str:
-    """The text with a capital first letter."""
+def capitalize_first(text: str) -> str:
+    """Return the text with a capital first letter."""
     return text[0].upper() + text[1:]

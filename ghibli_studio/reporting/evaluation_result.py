@@ -1,67 +1,77 @@
-"""Reads `result.json` of an evaluation: variants, tasks, measures, comparisons, and their colors."""
+"""Read `result.json` of an evaluation: variants, tasks, metrics, comparisons, and the colors of the variants."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from typing import Any
 
+from ghibli_studio.evaluation.metrics import TASKS
 from ghibli_studio.plotting.figures import COLORS, SPARE_COLORS
-from ghibli_studio.reporting.findings import QUESTIONS, TASKS, pairs
+from ghibli_studio.reporting.findings import QUESTIONS, compared_pairs
 
-MARKS = {"base": "diamond", "lora": "circle", "ti": "square"}
-STYLE, LANDMARK = "style_similarity", "landmark_similarity"
-COMPARED = ["Measure", "Drawn", "Pair", "Difference", "95 % interval", "p after Holm", "Effect", "What may be said"]
+MARKERS = {"base": "diamond", "lora": "circle", "ti": "square"}
+STYLE_METRIC, LANDMARK_METRIC = "style_similarity", "landmark_similarity"
+COMPARISON_COLUMNS = ["Metric", "Task", "Pair", "Difference", "95 % interval", "p (Holm)", "Effect size", "Verdict"]
 
 
-def looks(variants: Sequence[dict[str, Any]]) -> dict[str, tuple[str, str]]:
-    """(color, marker) of each variant that is compared: its method's, a spare one where a method comes again."""
-    found, used, spare = {}, set(), iter(SPARE_COLORS * (len(variants) + 1))
-    for one in variants:
-        if one["group"] != "compare":
-            continue
-        method = one["method"]
+def variant_styles(variants: Sequence[dict[str, Any]]) -> dict[str, tuple[str, str]]:
+    """Return (color, marker) of each compared variant; a second variant of a method gets a spare color."""
+    compared = [variant for variant in variants if variant["group"] == "compare"]
+    return {variant["name"]: style for variant, style in zip(compared, method_styles(compared))}
+
+
+def method_styles(entries: Sequence[dict[str, Any]]) -> list[tuple[str, str]]:
+    """Return (color, marker) of each entry by its `method`; a second entry of a method gets a spare color."""
+    styles: list[tuple[str, str]] = []
+    used: set[str] = set()
+    spare = iter(SPARE_COLORS * (len(entries) + 1))
+    for entry in entries:
+        method = entry["method"]
         color = next(spare) if method in used or method not in COLORS else COLORS[method]
         used.add(method)
-        found[one["name"]] = (color, MARKS.get(method, "triangle"))
-    return found
+        styles.append((color, MARKERS.get(method, "triangle")))
+    return styles
 
 
 def tasks_of(result: dict[str, Any]) -> list[str]:
-    """The tasks that were drawn, in the order of TASKS."""
-    return [task for task in TASKS if any(one["task"] == task for one in result["means"])]
+    """Return the evaluated tasks, in the order of TASKS."""
+    return [task for task in TASKS if any(mean["task"] == task for mean in result["means"])]
 
 
-def measures_of(result: dict[str, Any], task: str, question: str | None = None) -> list[str]:
-    """Keys of the measures of a task, of one question if given, in the order of the questions."""
+def metrics_of(result: dict[str, Any], task: str, question: str | None = None) -> list[str]:
+    """Return the keys of the metrics of a task (of one question, if given), in the order of the questions."""
     keys = [key for name, (_, _, keys) in QUESTIONS.items() if question in (None, name) for key in keys]
     keys += [key for key in result["metrics"] if key not in keys and question is None]
-    there = {one["metric"] for one in result["means"] if one["task"] == task}
-    return [key for key in keys if key in there]
+    computed = {mean["metric"] for mean in result["means"] if mean["task"] == task}
+    return [key for key in keys if key in computed]
 
 
-def ranked(result: dict[str, Any]) -> list[dict[str, Any]]:
-    """All comparisons: pairs of adapters first, then by task, then in the order of the questions."""
-    own, with_base = pairs(result)
-    order = [key for task in TASKS for key in measures_of(result, task)]
+def sorted_comparisons(result: dict[str, Any]) -> list[dict[str, Any]]:
+    """Return all comparisons: pairs of adapters first, then by task, then in the order of the questions."""
+    adapter_pairs, with_base = compared_pairs(result)
+    pairs = [*adapter_pairs, *with_base]
+    order = [key for task in TASKS for key in metrics_of(result, task)]
     return sorted(
         result["comparisons"],
-        key=lambda one: (
-            [*own, *with_base].index((one["a"], one["b"])),
-            list(TASKS).index(one["task"]),
-            order.index(one["metric"]),
+        key=lambda comparison: (
+            pairs.index((comparison["a"], comparison["b"])),
+            TASKS.index(comparison["task"]),
+            order.index(comparison["metric"]),
         ),
     )
 
 
 def mean_of(result: dict[str, Any], task: str, key: str, variant: str) -> dict[str, Any] | None:
-    """The mean of a measure for one variant and task; None if it was not computed."""
-    wanted = (task, key, variant)
-    return next((one for one in result["means"] if (one["task"], one["metric"], one["variant"]) == wanted), None)
+    """Return the mean of a metric for one variant and task; None if it was not computed."""
+    for mean in result["means"]:
+        if (mean["task"], mean["metric"], mean["variant"]) == (task, key, variant):
+            return mean
+    return None
 
 
 def comparison_of(result: dict[str, Any], task: str, key: str, pair: tuple[str, str]) -> dict[str, Any] | None:
-    """The comparison of a pair by one measure and task; None if it was not computed."""
-    wanted = (task, key, *pair)
-    return next(
-        (one for one in result["comparisons"] if (one["task"], one["metric"], one["a"], one["b"]) == wanted), None
-    )
+    """Return the comparison of a pair by one metric and task; None if it was not computed."""
+    for comparison in result["comparisons"]:
+        if (comparison["task"], comparison["metric"], comparison["a"], comparison["b"]) == (task, key, *pair):
+            return comparison
+    return None

@@ -1,4 +1,4 @@
-"""Which pictures of an evaluation are shown, and how they get into a page that is one file."""
+"""Selection of an evaluation's images for the report, and their embedding into the page."""
 
 from __future__ import annotations
 
@@ -12,26 +12,25 @@ from PIL import Image
 
 from adapters.settings import StudioError
 from ghibli_studio.data import dataset as datasets
-from ghibli_studio.reporting.evaluation_result import STYLE, looks, measures_of, tasks_of
-from ghibli_studio.reporting.findings import TASKS
+from ghibli_studio.reporting.evaluation_result import STYLE_METRIC, metrics_of, tasks_of, variant_styles
 from ghibli_studio.workspace.project import Project
 
 SIDE, QUALITY = 256, 82
 LANDMARKS, EXTREMES = 5, 4
 Cell = dict[str, str]
-"""`src` (a data URI, empty where the file is gone), `alt`, and `caption`."""
+"""`src` (a data URI, empty if the file is missing), `alt`, and `caption`."""
 
 
 def data_uri(path: Path, side: int = SIDE) -> str:
-    """A picture as a WebP of at most side x side px inside the page; empty where it is gone or damaged."""
+    """Return an image as a WebP data URI of at most side x side px; empty if it is missing or damaged."""
     try:
-        return _encoded(path, path.stat().st_mtime_ns, side)
+        return _encode(path, path.stat().st_mtime_ns, side)
     except (OSError, SyntaxError, ValueError):
         return ""
 
 
-@lru_cache(maxsize=512)  # 10 KB each; a report is often made again after a small change
-def _encoded(path: Path, modified: int, side: int) -> str:
+@lru_cache(maxsize=512)  # 10 KB each; a report is often created again after a small change
+def _encode(path: Path, modified: int, side: int) -> str:
     with Image.open(path) as opened:
         image = opened.convert("RGB")
     image.thumbnail((side, side), Image.Resampling.LANCZOS)
@@ -40,45 +39,48 @@ def _encoded(path: Path, modified: int, side: int) -> str:
     return "data:image/webp;base64," + base64.b64encode(buffer.getvalue()).decode()
 
 
-def file_of(folder: Path, row: dict[str, Any]) -> Path:
-    """The picture of a row of an evaluation; a name without a folder lies in `pictures`."""
+def image_file(folder: Path, row: dict[str, Any]) -> Path:
+    """Return the image file of an evaluation's row; a bare file name is in `images`."""
     name = Path(row["file"])
-    return folder / (name if len(name.parts) > 1 else Path("pictures") / name)
+    return folder / (name if len(name.parts) > 1 else Path("images") / name)
 
 
-def truths(project: Project, result: dict[str, Any]) -> dict[str, tuple[Path | None, Path | None]]:
-    """(photograph, true styled picture) of each landmark, as far as the data set still has them."""
+def reference_images(project: Project, result: dict[str, Any]) -> dict[str, tuple[Path | None, Path | None]]:
+    """Return (photo, ground-truth image) of each landmark; None if the dataset no longer has it."""
     try:
         items = {item.id: item for item in datasets.load(project).items}
     except StudioError:
         items = {}
-    found = {}
+    references: dict[str, tuple[Path | None, Path | None]] = {}
     for subject in result["subjects"]:
         item = items.get(subject["item"])
         if item is None or item.landmark != subject["landmark"]:
-            found[subject["landmark"]] = (None, None)
+            references[subject["landmark"]] = (None, None)
         else:
-            photograph = project.sources / item.source if item.source else None
-            found[subject["landmark"]] = (photograph, project.dataset / f"{item.id}.png")
-    return found
+            photo = project.sources / item.source if item.source else None
+            references[subject["landmark"]] = (photo, project.dataset / f"{item.id}.png")
+    return references
 
 
 def side_by_side(result: dict[str, Any], task: str, count: int = LANDMARKS) -> list[tuple[str, dict[str, Any]]]:
-    """(landmark, rows by variant) of the first landmarks in the data set's order, with the first seed."""
-    shown = looks(result["variants"])
+    """Return (landmark, rows by variant) of the first landmarks in the dataset's order, with the first seed."""
+    variants = variant_styles(result["variants"])
     landmarks = [subject["landmark"] for subject in result["subjects"]]
-    found = []
+    selected = []
     for landmark in landmarks[:count]:
         rows = [row for row in result["rows"] if (row["task"], row["landmark"]) == (task, landmark)]
         first = min((row["seed"] for row in rows), default=None)
-        chosen = {row["variant"]: row for row in rows if row["seed"] == first and row["variant"] in shown}
-        if chosen:
-            found.append((landmark, chosen))
-    return found
+        by_variant = {row["variant"]: row for row in rows if row["seed"] == first and row["variant"] in variants}
+        if by_variant:
+            selected.append((landmark, by_variant))
+    return selected
 
 
 def extremes(result: dict[str, Any], task: str, variant: str, key: str, count: int = EXTREMES) -> tuple[list, list]:
-    """(best, worst) rows of a variant by one measure, from the ends inwards; none is in both, one alone is the best."""
+    """Return (best, worst) rows of a variant by one metric, most extreme first.
+
+    No row is in both; a single row is the best.
+    """
     rows = [
         row
         for row in result["rows"]
@@ -89,46 +91,50 @@ def extremes(result: dict[str, Any], task: str, variant: str, key: str, count: i
     return ranked[: min(count, len(ranked) - half)], ranked[::-1][: min(count, half)]
 
 
-def pages(project: Project, folder: Path, result: dict[str, Any]) -> list[dict[str, Any]]:
-    """For each task {title, heads, rows, key, extremes}: what stands side by side, and the best and the worst."""
-    known, colors = truths(project, result), looks(result["variants"])
-    found = []
+def image_sections(project: Project, folder: Path, result: dict[str, Any]) -> list[dict[str, Any]]:
+    """Return {task, rows, strips, heads, metric} for each task: images side by side, and the best and the worst."""
+    references, styles = reference_images(project, result), variant_styles(result["variants"])
+    sections = []
     for task in tasks_of(result):
         rows = []
-        for landmark, chosen in side_by_side(result, task):
-            photograph, styled = known[landmark]
-            cells = [_cell(photograph, landmark, "photograph"), _cell(styled, landmark, "true styled picture")]
-            cells += [
-                _cell(file_of(folder, chosen[name]), landmark, name) if name in chosen else _cell(None, landmark, name)
-                for name in colors
-            ]
+        for landmark, by_variant in side_by_side(result, task):
+            photo, ground_truth = references[landmark]
+            cells = [_cell(photo, landmark, "photo"), _cell(ground_truth, landmark, "ground truth")]
+            for name in styles:
+                file = image_file(folder, by_variant[name]) if name in by_variant else None
+                cells.append(_cell(file, landmark, name))
             rows.append({"landmark": landmark, "cells": cells})
-        key = STYLE if STYLE in measures_of(result, task) else next(iter(measures_of(result, task)), None)
+        keys = metrics_of(result, task)
+        key = STYLE_METRIC if STYLE_METRIC in keys else keys[0] if keys else None
         strips = []
-        for name in colors if key else ():
-            best, worst = ([_scored(folder, row, key) for row in part] for part in extremes(result, task, name, key))
-            if best:
-                strips.append({"variant": name, "best": best, "worst": worst})
-        found.append(
+        if key is not None:
+            for name in styles:
+                best, worst = extremes(result, task, name, key)
+                if best:
+                    ends = {"best": best, "worst": worst}
+                    strip = {
+                        end: [_scored_cell(folder, row, key) for row in end_rows] for end, end_rows in ends.items()
+                    }
+                    strips.append({"variant": name, **strip})
+        sections.append(
             {
                 "task": task,
-                "title": f"Drawn {TASKS[task]}",
                 "rows": rows,
                 "strips": strips,
-                "heads": ["Photograph", "True styled picture", *colors],
-                "measure": result["metrics"][key] if key else None,
+                "heads": ["photo", "ground truth", *styles],
+                "metric": result["metrics"][key] if key else None,
             }
         )
-    return found
+    return sections
 
 
 def _cell(path: Path | None, landmark: str, what: str) -> Cell:
     return {"src": data_uri(path) if path else "", "alt": f"{landmark}, {what}", "caption": what}
 
 
-def _scored(folder: Path, row: dict[str, Any], key: str) -> Cell:
+def _scored_cell(folder: Path, row: dict[str, Any], key: str) -> Cell:
     return {
-        "src": data_uri(file_of(folder, row)),
+        "src": data_uri(image_file(folder, row)),
         "alt": f"{row['landmark']}, {row['variant']}",
         "caption": f"{row['landmark']}: {row['scores'][key]:.3g}",
     }

@@ -1,7 +1,7 @@
-"""The report of a project: what was evaluated, trained and asked, as values, as findings in words, and as one page.
+"""The report of a project: its evaluation, training and study as values, as findings in words, and as one page.
 
-`build` gathers and says, `write` puts `report.json` and `report.html` on the disk. The words are `findings` and
-`findings_training`, the page is `report_page`; no number is computed here.
+`build` collects the values, `write` writes `report.json` and `report.html`. The sentences are in `findings` and
+`training_findings`, the page is in `html_page`; no number is computed here.
 """
 
 from __future__ import annotations
@@ -21,117 +21,117 @@ from adapters.settings import StudioError
 from ghibli_studio.data import dataset as datasets
 from ghibli_studio.evaluation import blind_study
 from ghibli_studio.reporting import training_findings
-from ghibli_studio.reporting.findings import Finding, of_pictures
+from ghibli_studio.reporting.findings import Finding, image_findings
 from ghibli_studio.runtime import environment
 from ghibli_studio.workspace.files import read_json, write_atomic
 from ghibli_studio.workspace.project import Project
 from ghibli_studio.workspace.run import Run
 
 SCHEMA = 1
-RESULT = "result.json"
-MODELS = ("base_model", "clip_model")  # values that may be a folder of this machine
+RESULT_FILE = "result.json"
+MODEL_KEYS = ("base_model", "clip_model")  # values that may be a folder of this machine
 
 
 def build(project: Project, evaluation: Path | None = None) -> dict[str, Any]:
-    """Everything that is known of a project as JSON values; `evaluation` is a finished one's folder.
+    """Return all results of a project as JSON values; `evaluation` is the folder of a finished one.
 
     Keys: `schema`, `project`, `created`, `findings` (see `findings.Finding`), `evaluation` (its `result.json` with its
-    `folder`; None without), `efficiency`, `dynamics`, `study` (None unless closed), `runs`, `dataset`, `versions`,
-    `machine`. Raises StudioError for an evaluation that is not finished, or damaged.
+    `folder`; None without one), `training_cost`, `training_dynamics`, `study` (None unless closed), `runs`, `dataset`,
+    `versions`, `machine`. Raises StudioError for an evaluation that is unfinished or damaged.
     """
-    result = None if evaluation is None else {**result_of(evaluation), "folder": evaluation.name}
-    for one in result["variants"] if result else ():
-        one.pop("file", None)  # its hash tells which it is
+    result = None if evaluation is None else {**load_result(evaluation), "folder": evaluation.name}
+    for variant in result["variants"] if result else ():
+        variant.pop("file", None)  # the hash identifies it
     runs = runs_of(project, result)
     report: dict[str, Any] = {
         "schema": SCHEMA,
         "project": project.name,
         "created": datetime.now().astimezone().isoformat(timespec="seconds"),
         "evaluation": result,
-        **trainings(runs),
-        "study": blind_study.closed_outcome(project),
-        "runs": [_described(run) for run in runs],
-        "dataset": _dataset(project),
+        **training_summaries(runs),
+        "study": blind_study.closed_study_result(project),
+        "runs": [_run_summary(run) for run in runs],
+        "dataset": _dataset_summary(project),
         "versions": environment.versions(),
         "machine": _machine(),
     }
-    report["findings"] = [asdict(one) for one in findings(report)]
+    report["findings"] = [asdict(finding) for finding in findings(report)]
     return _without_paths(report)
 
 
 def findings(report: dict[str, Any]) -> list[Finding]:
-    """One finding a question, in the order of the report."""
+    """Return one finding per question, in the order of the report."""
     return [
-        *of_pictures(report["evaluation"]),
-        training_findings.speed(report["efficiency"]),
-        training_findings.overfitting(report["dynamics"]),
-        training_findings.people(report["study"]),
-        training_findings.limits(report),
+        *image_findings(report["evaluation"]),
+        training_findings.training_cost_finding(report["training_cost"]),
+        training_findings.overfitting_finding(report["training_dynamics"]),
+        training_findings.participants_finding(report["study"]),
+        training_findings.limitations_finding(report),
     ]
 
 
 def write(project: Project, evaluation: Path | None = None, folder: Path | None = None) -> Path:
-    """Write `report.json`, then `report.html`, each all or nothing, into a folder (the project's if none is given).
+    """Write `report.json`, then `report.html`, each atomically, into a folder (by default the project's).
 
-    Returns the page; raises StudioError where the disk refuses.
+    Returns the page; raises StudioError if the files cannot be written.
     """
-    from ghibli_studio.reporting.html_page import page
+    from ghibli_studio.reporting.html_page import render_page
 
     report = build(project, evaluation)
-    place = project.report_file if folder is None else folder / project.report_file.name
+    page = project.report_file if folder is None else folder / project.report_file.name
     values = json.dumps(report, indent=1, ensure_ascii=False, allow_nan=False) + "\n"
-    write_atomic(place.with_suffix(".json"), values)
-    write_atomic(place, page(report, project, evaluation))
-    return place
+    write_atomic(page.with_suffix(".json"), values)
+    write_atomic(page, render_page(report, project, evaluation))
+    return page
 
 
-def result_of(evaluation: Path) -> dict[str, Any]:
-    """What came out of an evaluation; StudioError where it is not finished, or damaged."""
-    if not (evaluation / RESULT).exists():
-        raise StudioError(f"the evaluation {evaluation.name} is not finished (it has no {RESULT}); go on with it first")
-    return _finite(read_json(evaluation / RESULT))
+def load_result(evaluation: Path) -> dict[str, Any]:
+    """Return the result of an evaluation; raises StudioError if it is unfinished or damaged."""
+    if not (evaluation / RESULT_FILE).exists():
+        raise StudioError(f"evaluation {evaluation.name} is not finished (it has no {RESULT_FILE}); resume it first")
+    return _finite(read_json(evaluation / RESULT_FILE))
 
 
 def runs_of(project: Project, result: dict[str, Any] | None) -> list[Run]:
-    """The runs that a report is about: those evaluated (else the newest of each method), and their repetitions.
+    """Return the runs of a report: the evaluated ones (else the newest of each method), and their repetitions.
 
-    A repetition has every setting alike but for the seed. Only runs that finished an epoch count.
+    A repetition differs only in the seed. Only runs that finished an epoch count.
     """
     usable = [run for run in project.runs() if run.metrics()]
-    named = {one["run"] for one in result["variants"]} if result else set()
+    named = {variant["run"] for variant in result["variants"]} if result else set()
     chosen = [run for run in usable if run.id in named]
     if not chosen:
         chosen = list({run.config().method: run for run in usable}.values())
-    alike = [_without_seed(run) for run in chosen]
-    return [run for run in usable if _without_seed(run) in alike]
+    settings = [_without_seed(run) for run in chosen]
+    return [run for run in usable if _without_seed(run) in settings]
 
 
-def trainings(runs: Sequence[Run]) -> dict[str, Any]:
-    """`efficiency` and `dynamics` of runs; None each without a run."""
+def training_summaries(runs: Sequence[Run]) -> dict[str, Any]:
+    """Return `training_cost` and `training_dynamics` of runs; both None without runs."""
     if not runs:
-        return {"efficiency": None, "dynamics": None}
-    from ghibli_studio.evaluation import efficiency, training_dynamics
+        return {"training_cost": None, "training_dynamics": None}
+    from ghibli_studio.evaluation import training_cost, training_dynamics
 
-    return {"efficiency": efficiency.describe(runs), "dynamics": training_dynamics.describe(runs)}
+    return {"training_cost": training_cost.describe(runs), "training_dynamics": training_dynamics.describe(runs)}
 
 
 def _finite(value: Any) -> Any:
-    """The same with None for numbers that JSON has no word for."""
+    """Return the value with None for numbers that JSON cannot represent."""
     if isinstance(value, dict):
-        return {key: _finite(one) for key, one in value.items()}
+        return {key: _finite(entry) for key, entry in value.items()}
     if isinstance(value, list):
-        return [_finite(one) for one in value]
+        return [_finite(entry) for entry in value]
     return None if isinstance(value, float) and not math.isfinite(value) else value
 
 
 def _without_paths(value: Any) -> Any:
-    """The same with a model's folder called by its name: where it lies on this machine is nobody's business."""
+    """Return the value with a model's folder reduced to its name: the path on this machine is private."""
     if isinstance(value, dict):
         return {
-            key: Path(one).name if key in MODELS and Path(str(one)).is_absolute() else _without_paths(one)
-            for key, one in value.items()
+            key: Path(entry).name if key in MODEL_KEYS and Path(str(entry)).is_absolute() else _without_paths(entry)
+            for key, entry in value.items()
         }
-    return [_without_paths(one) for one in value] if isinstance(value, list) else value
+    return [_without_paths(entry) for entry in value] if isinstance(value, list) else value
 
 
 def _without_seed(run: Run) -> dict[str, Any]:
@@ -140,8 +140,8 @@ def _without_seed(run: Run) -> dict[str, Any]:
     return settings
 
 
-def _described(run: Run) -> dict[str, Any]:
-    """A run with its settings and its adapter's hash."""
+def _run_summary(run: Run) -> dict[str, Any]:
+    """Return a run with its settings and its adapter's hash."""
     config, file = run.config(), run.adapter_file
     return {
         "run": run.id,
@@ -151,22 +151,22 @@ def _described(run: Run) -> dict[str, Any]:
     }
 
 
-def _dataset(project: Project) -> dict[str, Any] | None:
-    """The data set as it is now, which may be another than the evaluation's; None without one."""
+def _dataset_summary(project: Project) -> dict[str, Any] | None:
+    """Return the current dataset, which may differ from the evaluation's; None without one."""
     if not datasets.exists(project):
         return None
-    made = datasets.load(project)
+    dataset = datasets.load(project)
     return {
-        "digest": datasets.digest(made),
-        "train": len(made.part("train")),
-        "validation": len(made.part("validation")),
-        "resolution": made.resolution,
-        "base_model": made.base_model,
+        "digest": datasets.digest(dataset),
+        "train": len(dataset.part("train")),
+        "validation": len(dataset.part("validation")),
+        "resolution": dataset.resolution,
+        "base_model": dataset.base_model,
     }
 
 
 def _machine() -> dict[str, Any]:
-    """The machine that made the report; what a run was made on is in `efficiency`."""
+    """Return the machine that created the report; each run's machine is in `training_cost`."""
     import psutil
 
     return {

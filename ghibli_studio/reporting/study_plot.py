@@ -1,4 +1,4 @@
-"""The plots of a closed study, for the Study tab and the report. No number is computed here."""
+"""The plots of a closed study for the Study tab and the report. No number is computed here."""
 
 from __future__ import annotations
 
@@ -21,78 +21,85 @@ METHODS = ("lora", "ti")
 COLORS = {**figures.COLORS, "original": figures.SPARE_COLORS[0]}
 
 
-def plots(result: dict[str, Any]) -> str:
-    """All plots of a result of `study.analysis.analyze`, as HTML."""
-    return f'<div class="figures">{"".join(_figures(result, result["all"]))}</div>'
+def study_plots(result: dict[str, Any]) -> str:
+    """Return all plots of a result of `study.analysis.preregistered.analyze` as HTML."""
+    return f'<div class="figures">{"".join(_figures(result["all"]))}</div>'
 
 
-def _figures(result: dict[str, Any], everybody: dict[str, Any]) -> Iterator[str]:
-    for name, told in everybody["questions"].items():
-        only = " only" if "both" in told["shares"] else ""
-        yield figures.intervals(
+def _figures(answers: dict[str, Any]) -> Iterator[str]:
+    questions = answers["questions"]
+    for name, question in questions.items():
+        only = " only" if "both" in question["shares"] else ""
+        yield figures.interval_chart(
             TITLES[name],
-            [_share(key, one, only) for key, one in told["shares"].items()],
-            f"{told['people']} people; share of their answers with its 95 % interval",
+            [_share_bar(key, share, only) for key, share in question["shares"].items()],
+            f"{question['participants']} participants; share of their answers with its 95 % interval",
         )
-    for name, told in everybody["questions"].items():
-        if "landmarks" in told:
-            yield from _by_landmark(name, told["landmarks"])
-    guess = everybody["guess"]
-    if guess["people"]:
-        right = guess["right"]
-        bar = Bar("right", right["mean"], *(right["interval"] or (None, None)), COLORS["original"])
-        yield figures.intervals(
-            "Guessed which was LoRA's", [bar], f"{guess['people']} people; at 50 % the study was blind", mark=0.5
+    for name, question in questions.items():
+        if "by_landmark" in question:
+            yield from _by_landmark(name, question["by_landmark"])
+    check = answers["blinding_check"]
+    if check and check["participants"]:
+        correct = check["correct"]
+        low, high = correct["interval"] or (None, None)
+        yield figures.interval_chart(
+            "Blinding check: guessed which image was LoRA's",
+            [Bar("correct", correct["mean"], low, high, COLORS["original"])],
+            f"{check['participants']} participants; 50 % means that the study was blind",
+            mark=0.5,
         )
-    heads = ["question", "repeats answered alike", "picked by position 1, 2, ...", "median seconds"]
-    yield figures.table("Quality of the answers", heads, _quality(everybody["questions"]))
-    yield from _people(everybody["questions"])
+    heads = ["question", "same answer in the retest", "choices by position 1, 2, ...", "median seconds"]
+    yield figures.table("Quality of the answers", heads, _quality_rows(questions))
+    yield from _participant_tables(questions)
 
 
-def _share(key: str, told: dict[str, Any], only: str) -> Bar:
-    value = told["mean"] if "mean" in told else told["share"]
-    interval = (told["interval"] if "mean" in told else told["wilson"]) or (None, None)
-    return Bar(NAMES[key] + (only if key in METHODS else ""), value, *interval, COLORS.get(key, COLORS["base"]))
+def _share_bar(key: str, share: dict[str, Any], only: str) -> Bar:
+    value = share["mean"] if "mean" in share else share["share"]
+    low, high = (share["interval"] if "mean" in share else share["wilson"]) or (None, None)
+    return Bar(NAMES[key] + (only if key in METHODS else ""), value, low, high, COLORS.get(key, COLORS["base"]))
 
 
 def _by_landmark(name: str, landmarks: dict[str, Any]) -> Iterator[str]:
     for method in METHODS:
         bars = []
-        for landmark, told in landmarks.items():
-            share = told.get("recognizable", told["shares"])[method]
-            bars.append(Bar(landmark, share["share"], *(share["wilson"] or (None, None)), COLORS[method]))
-        yield figures.intervals(f"{TITLES[name]}: {NAMES[method]}{_or_both(name)}, by landmark", bars)
+        for landmark, answers in landmarks.items():
+            share = answers.get("recognizable", answers["shares"])[method]
+            low, high = share["wilson"] or (None, None)
+            bars.append(Bar(landmark, share["share"], low, high, COLORS[method]))
+        yield figures.interval_chart(f"{TITLES[name]}: {NAMES[method]}{_or_both(name)}, by landmark", bars)
 
 
 def _or_both(name: str) -> str:
-    """Whoever sees the landmark in both pictures sees it in each."""
+    """Return " or both" for the landmark question: the answer "both" names each of the two images."""
     return " or both" if name == "landmark" else ""
 
 
-def _quality(questions: dict[str, Any]) -> Iterator[list[str]]:
-    for name, told in questions.items():
-        repeats, positions, seconds = told.get("repeats"), told["positions"], told["seconds"]["client"]
-        agreed = repeats and repeats["agreed"]
+def _quality_rows(questions: dict[str, Any]) -> Iterator[list[str]]:
+    for name, question in questions.items():
+        retest, positions, seconds = question.get("retest"), question["positions"], question["seconds"]["client"]
+        agreed = retest and retest["agreed"]
         counts = positions["counts"]
-        shown = ", ".join(str(count) for count in (counts.values() if isinstance(counts, dict) else counts))
+        choices = ", ".join(str(count) for count in (counts.values() if isinstance(counts, dict) else counts))
         yield [
             TITLES[name],
-            f"{agreed['count']} of {agreed['of']}" if agreed and agreed["of"] else "none asked",
-            shown + (f" (p = {positions['p']:.2g})" if positions["p"] is not None else ""),
-            "not told" if seconds["median"] is None else f"{seconds['median']:.1f}",
+            f"{agreed['count']} of {agreed['n']}" if agreed and agreed["n"] else "no retest",
+            choices + (f" (p = {positions['p']:.2g})" if positions["p"] is not None else ""),
+            "unknown" if seconds["median"] is None else f"{seconds['median']:.1f}",
         ]
 
 
-def _people(questions: dict[str, Any]) -> Iterator[str]:
-    """For each question how many people chose LoRA how often, as a row of counts."""
-    for name, told in questions.items():
-        people = told.get("participants")
-        if not people:
+def _participant_tables(questions: dict[str, Any]) -> Iterator[str]:
+    """Yield for each question how many participants chose LoRA how often, as a row of counts."""
+    for name, question in questions.items():
+        participants = question.get("by_participant")
+        if not participants:
             continue
-        most = max((one["answers"] for one in people), default=0)
-        counts = [sum(one["lora"]["count"] == times for one in people) for times in range(most + 1)]
+        most = max((participant["answers"] for participant in participants), default=0)
+        counts = [
+            sum(participant["lora"]["count"] == times for participant in participants) for times in range(most + 1)
+        ]
         yield figures.table(
-            f"{TITLES[name]}: how many people chose LoRA{_or_both(name)} so often, of {most} times",
+            f"{TITLES[name]}: number of participants by how often they chose LoRA{_or_both(name)}, of {most} times",
             [str(times) for times in range(most + 1)],
             [[str(count) for count in counts]],
         )

@@ -1,4 +1,4 @@
-"""The figures of trainings, for the report and the Evaluate tab: from `efficiency` and `dynamics` to HTML."""
+"""The figures of training for the report and the Evaluate tab: from training cost and dynamics to HTML."""
 
 from __future__ import annotations
 
@@ -7,41 +7,31 @@ from typing import Any
 
 from ghibli_studio.plotting import charts, figures
 from ghibli_studio.plotting.charts import Line
-from ghibli_studio.plotting.figures import COLORS, SPARE_COLORS
 from ghibli_studio.plotting.formatting import duration, size
-from ghibli_studio.reporting.evaluation_result import MARKS
-from ghibli_studio.reporting.training_findings import by_name, full_name
+from ghibli_studio.reporting.evaluation_result import method_styles
+from ghibli_studio.reporting.training_findings import full_name, runs_by_name
 
 
-def training(efficiency: dict[str, Any] | None, dynamics: Sequence[dict[str, Any]] | None) -> list[str]:
-    """Validation curves with bands, the change by time step, and what the runs cost."""
-    return [*_curves(dynamics or []), *_costs(efficiency)]
+def training_plots(
+    training_cost: dict[str, Any] | None, training_dynamics: Sequence[dict[str, Any]] | None
+) -> list[str]:
+    """Return validation curves with bands, the change by timestep, and a table of the runs' costs."""
+    return [*_loss_curves(training_dynamics or []), *_cost_table(training_cost)]
 
 
-def looks(dynamics: Sequence[dict[str, Any]]) -> list[tuple[str, str]]:
-    """(color, marker) of each entry: its method's, a spare color where a method comes again with other settings."""
-    found, used, spare = [], set(), iter(SPARE_COLORS * (len(dynamics) + 1))
-    for one in dynamics:
-        method = one["method"]
-        color = next(spare) if method in used or method not in COLORS else COLORS[method]
-        used.add(method)
-        found.append((color, MARKS.get(method, "triangle")))
-    return found
-
-
-def _curves(dynamics: Sequence[dict[str, Any]]) -> Iterator[str]:
-    if not dynamics:
+def _loss_curves(training_dynamics: Sequence[dict[str, Any]]) -> Iterator[str]:
+    if not training_dynamics:
         return
     losses, changes = [], []
-    for one, (color, mark) in zip(dynamics, looks(dynamics)):
-        band = tuple(zip(one["epochs"], one["low"], one["high"])) if one["low"] else ()
-        losses.append(Line(full_name(one), tuple(zip(one["epochs"], one["loss"])), color, band, marker=mark))
-        profile = one["per_timestep"]
-        changes.append(Line(full_name(one), tuple(zip(profile["timesteps"], profile["change"])), color, marker=mark))
-    bands = "; ".join(f"{full_name(one)}: {one['band']}" for one in dynamics if one["band"])
-    bare = {round(one["base_loss"], 6) for one in dynamics}
-    base, note = (bare.pop(), "; dashed: the base model") if len(bare) == 1 else (None, "")
-    yield charts.lines(
+    for entry, (color, marker) in zip(training_dynamics, method_styles(training_dynamics)):
+        name, profile = full_name(entry), entry["per_timestep"]
+        band = tuple(zip(entry["epochs"], entry["low"], entry["high"])) if entry["low"] else ()
+        losses.append(Line(name, tuple(zip(entry["epochs"], entry["loss"])), color, band, marker=marker))
+        changes.append(Line(name, tuple(zip(profile["timesteps"], profile["change"])), color, marker=marker))
+    bands = "; ".join(f"{full_name(entry)}: {entry['band']}" for entry in training_dynamics if entry["band"])
+    base_losses = {round(entry["base_loss"], 6) for entry in training_dynamics}
+    base, note = (base_losses.pop(), "; dashed: the base model") if len(base_losses) == 1 else (None, "")
+    yield charts.line_chart(
         "Validation loss by epoch",
         losses,
         "epoch",
@@ -49,58 +39,58 @@ def _curves(dynamics: Sequence[dict[str, Any]]) -> Iterator[str]:
         f"Fixed noise, held-out landmarks{note}." + (f" Bands: {bands}." if bands else ""),
         mark=base,
     )
-    yield charts.lines(
-        "Change of the loss by time step, best epoch",
+    yield charts.line_chart(
+        "Change of the loss by timestep, best epoch",
         changes,
-        "time step",
-        "% against the base model",
-        "Below zero is better. Left are nearly clean pictures, right pure noise, where the style is decided.",
+        "timestep",
+        "% vs. the base model",
+        "Below zero is better. Left: nearly clean images; right: pure noise, where the style is decided.",
         mark=0.0,
     )
 
 
-def _costs(efficiency: dict[str, Any] | None) -> Iterator[str]:
-    if not efficiency or not efficiency["runs"]:
+def _cost_table(training_cost: dict[str, Any] | None) -> Iterator[str]:
+    if not training_cost or not training_cost["runs"]:
         return
 
-    def told(value: Any, form: Callable[[Any], str]) -> str:
-        return "not known" if value is None else form(value)
+    def text(value: Any, form: Callable[[Any], str]) -> str:
+        return "unknown" if value is None else form(value)
 
     rows = [
         [
             name,
             run["run"],
-            told(run["seconds_per_step"], "{:.3f} s".format),
-            told(run["seconds_per_epoch"], duration),
-            told(run["images_per_second"], "{:.1f}".format),
+            text(run["seconds_per_step"], "{:.3f} s".format),
+            text(run["seconds_per_epoch"], duration),
+            text(run["images_per_second"], "{:.1f}".format),
             "not reached"
             if run["seconds_to_target"] is None
             else f"{duration(run['seconds_to_target'])}, {run['steps_to_target']:,.0f} steps",
-            told(run["seconds"], duration),
-            told(run["peak_memory_bytes"], size),
-            told(run["trainable_parameters"], "{:,}".format),
-            told(run["adapter_bytes"], size),
-            told(run["energy_wh"], "{:.2g} Wh".format) + (f" ({run['energy_source']})" if run["energy_source"] else ""),
+            text(run["seconds"], duration),
+            text(run["peak_memory_bytes"], size),
+            text(run["trainable_parameters"], "{:,}".format),
+            text(run["adapter_bytes"], size),
+            text(run["energy_wh"], "{:.2g} Wh".format) + (f" ({run['energy_source']})" if run["energy_source"] else ""),
         ]
-        for name, runs in by_name(efficiency["runs"]).items()
+        for name, runs in runs_by_name(training_cost["runs"]).items()
         for run in runs
     ]
-    target = efficiency["target"]
+    target = training_cost["target"]
     aim = "the common loss" if target is None else f"loss {target:.4f}"
-    note = "" if target is None else f"{aim[0].upper()}{aim[1:]} is {efficiency['target_words']}."
+    note = "" if target is None else f"{aim[0].upper()}{aim[1:]} is {training_cost['target_description']}."
     yield figures.table(
-        "What a run takes",
+        "Training cost by run",
         [
             "Method",
             "Run",
-            "A step",
-            "An epoch",
-            "Pictures a second",
-            f"Until {aim}",
-            "In all",
-            "Memory",
-            "Trained numbers",
-            "File",
+            "Per step",
+            "Per epoch",
+            "Images per second",
+            f"Time to {aim}",
+            "Total time",
+            "Peak memory",
+            "Trainable parameters",
+            "File size",
             "Energy",
         ],
         rows,

@@ -6,14 +6,15 @@ import os
 from typing import NamedTuple
 
 
-class Place(NamedTuple):
-    """One process of several."""
+class ProcessRank(NamedTuple):
+    """One process of a distributed run."""
 
-    number: int
+    rank: int
     """Counted from 0."""
-    count: int
+    world_size: int
+    """Number of processes."""
 
 
-def place() -> Place:
-    """This process, as torchrun tells it through the environment; alone it is number 0 of 1."""
-    return Place(int(os.environ.get("RANK", "0")), int(os.environ.get("WORLD_SIZE", "1")))
+def process_rank() -> ProcessRank:
+    """Return this process's rank and world size from torchrun's environment variables; a lone process is 0 of 1."""
+    return ProcessRank(int(os.environ.get("RANK", "0")), int(os.environ.get("WORLD_SIZE", "1")))

@@ -1,7 +1,7 @@
-"""What a computation costs in joules, where the device has a counter for it; else nothing, and never a guess.
+"""The energy of a computation in joules, where the device has a counter for it; never an estimate.
 
-A GPU's counter is of its whole board, the processor's of whole packages with all that runs on them: both count other
-programs too, so that a fair comparison wants a quiet machine.
+A GPU counter covers the whole board, a CPU counter whole packages with everything that runs on them. Both include
+other programs, so a fair comparison needs an otherwise idle machine.
 """
 
 from __future__ import annotations
@@ -20,16 +20,18 @@ JOULES_PER_WATT_HOUR = 3600.0
 
 
 class Counter(Protocol):
-    """Counts up, and begins again at 0 after `wraps_at` joules (None: never)."""
+    """An energy counter that counts up and restarts at 0 after `wraps_at` joules (None: never)."""
 
-    wraps_at: float | None
+    @property
+    def wraps_at(self) -> float | None:
+        """Joules after which the counter restarts."""
 
     def read(self) -> float:
-        """Joules since some time in the past; raises any error where the counter is gone."""
+        """Return joules since some time in the past; raises any error where the counter is gone."""
 
 
 class Meter:
-    """Joules since it was made; read it now and then, since a processor's counter begins again within the hour."""
+    """Joules since it was created; read it now and then, since a processor's counter restarts within the hour."""
 
     def __init__(self, source: str, counters: Sequence[Counter]):
         self.source, self.counters = source, counters
@@ -37,12 +39,12 @@ class Meter:
         self.last = [counter.read() for counter in counters]
 
     def joules(self) -> float | None:
-        """Spent so far by all counters; None from the first time on that one cannot be read."""
+        """Return the energy used so far, over all counters; None once a counter cannot be read."""
         if self.spent is None:
             return None
         try:
             now = [counter.read() for counter in self.counters]
-        except Exception:  # whatever a driver throws: a run must not end because its energy cannot be known
+        except Exception:  # whatever a driver raises: a run must not fail because its energy is unknown
             self.spent = None
             return None
         for counter, before, after in zip(self.counters, self.last, now):
@@ -52,7 +54,7 @@ class Meter:
 
 
 def meter(device: torch.device) -> Meter | None:
-    """The meter of the device that computes: NVML for a CUDA GPU, Intel's RAPL for a processor; None without one."""
+    """Return the meter of a device: NVML for a CUDA GPU, Intel RAPL for a CPU; None where there is no counter."""
     if device.type == "cuda":
         return _of_gpu(device)
     return _of_processor() if device.type == "cpu" else None
@@ -60,11 +62,11 @@ def meter(device: torch.device) -> Meter | None:
 
 @dataclass(frozen=True)
 class _Board:
-    """A GPU's counter since its driver was loaded, millijoules (Volta and later)."""
+    """The counter of a GPU board since its driver was loaded, millijoules (Volta and later)."""
 
     nvml: Any
     handle: Any
-    wraps_at: None = None
+    wraps_at: float | None = None
 
     def read(self) -> float:
         return self.nvml.nvmlDeviceGetTotalEnergyConsumption(self.handle) / 1000
@@ -78,14 +80,14 @@ def _of_gpu(device: torch.device) -> Meter | None:
         pynvml.nvmlInit()
         uuid = str(torch.cuda.get_device_properties(device).uuid)
         board = pynvml.nvmlDeviceGetHandleByUUID(uuid if uuid.startswith("GPU-") else f"GPU-{uuid}")
-        return Meter("NVML, the GPU's board", [_Board(pynvml, board)])
-    except Exception:  # no library, no driver, no permission, an older GPU, a slice of one: no meter
+        return Meter("NVML, GPU board", [_Board(pynvml, board)])
+    except Exception:  # no library, no driver, no permission, an older GPU, a MIG slice: no meter
         return None
 
 
 @dataclass(frozen=True)
 class _Package:
-    """A processor package's counter, microjoules (Linux powercap; AMD's has the same name)."""
+    """The counter of a CPU package, microjoules (Linux powercap; the name is the same on AMD)."""
 
     folder: Path
     wraps_at: float
@@ -95,13 +97,13 @@ class _Package:
 
 
 def _of_processor(root: Path | None = None) -> Meter | None:
-    """All packages; their parts (cores, memory), which have a second colon in their name, are inside."""
+    """Return the meter of all packages; they include their parts, whose names have a second colon."""
     try:
         packages = [
             _Package(folder, int((folder / "max_energy_range_uj").read_text()) / 1e6)
             for folder in sorted((root or POWERCAP).glob("intel-rapl:*"))
             if folder.name.count(":") == 1
         ]
-        return Meter("RAPL, the processor's packages", packages) if packages else None
-    except (OSError, ValueError):  # mostly readable by root alone
+        return Meter("RAPL, CPU packages", packages) if packages else None
+    except (OSError, ValueError):  # usually readable by root only
         return None

@@ -1,6 +1,7 @@
 """Where the studio runs, and what that means for its files: this machine, or a Hugging Face Space.
 
-A Space restarts when it is rebuilt, and goes to sleep when nobody looks; what is not on lasting storage is gone then.
+A Space restarts when it is rebuilt and goes to sleep when nobody uses it; files outside persistent storage are then
+lost.
 """
 
 from __future__ import annotations
@@ -12,58 +13,58 @@ from importlib.metadata import version
 from importlib.util import find_spec
 from pathlib import Path
 
-LASTING = Path("/data")
-"""Where a Space has storage that outlives a restart, if it has any."""
+PERSISTENT_STORAGE = Path("/data")
+"""Mount point of a Space's persistent storage, if it has any."""
 BASE_MODEL_VARIABLE = "GHIBLI_BASE_MODEL"
 WORKSPACE_VARIABLE = "GHIBLI_WORKSPACE"
 PASSWORD_VARIABLE = "GHIBLI_PASSWORD"
 
 
 def on_space() -> bool:
-    """True inside a Space of the Hub."""
+    """Report whether the program runs in a Hugging Face Space."""
     return "SPACE_ID" in os.environ
 
 
-def zero_gpu() -> bool:
-    """True on a Space whose GPU is lent for a minute or so at a time, if the package that lends it is there."""
-    lent = os.environ.get("SPACES_ZERO_GPU", "").lower() in ("1", "true", "t", "yes")
-    return on_space() and lent and find_spec("spaces") is not None
+def on_zero_gpu() -> bool:
+    """Report whether the program runs on a ZeroGPU Space with the package `spaces` installed."""
+    enabled = os.environ.get("SPACES_ZERO_GPU", "").lower() in ("1", "true", "t", "yes")
+    return on_space() and enabled and find_spec("spaces") is not None
 
 
-def lasting() -> bool:
-    """True if there is lasting storage that can be written."""
-    return LASTING.is_dir() and os.access(LASTING, os.W_OK)
+def has_persistent_storage() -> bool:
+    """Report whether there is writable persistent storage."""
+    return PERSISTENT_STORAGE.is_dir() and os.access(PERSISTENT_STORAGE, os.W_OK)
 
 
 def default_root() -> Path:
-    """The workspace unless a person names one: `$GHIBLI_WORKSPACE`, a Space's lasting storage, else `workspace`."""
+    """Return the default workspace: `$GHIBLI_WORKSPACE`, else a Space's persistent storage, else `workspace`."""
     if chosen := os.environ.get(WORKSPACE_VARIABLE):
         return Path(chosen)
-    return LASTING / "workspace" if on_space() and lasting() else Path("workspace")
+    return PERSISTENT_STORAGE / "workspace" if on_space() and has_persistent_storage() else Path("workspace")
 
 
 def default_base_model() -> str:
-    """The base model of a new project: `$GHIBLI_BASE_MODEL`, else the embedded one."""
+    """Return the base model of a new project: `$GHIBLI_BASE_MODEL`, else the embedded miniature."""
     return os.environ.get(BASE_MODEL_VARIABLE, "").strip() or "miniature"
 
 
-def forgets(root: Path) -> str | None:
-    """Why what lies there will be gone, and the way out; None where it stays."""
-    if not on_space() or root.absolute().is_relative_to(LASTING):
+def storage_warning(root: Path) -> str | None:
+    """Return a warning where files below `root` are lost at a restart, with the way out; None where they persist."""
+    if not on_space() or root.absolute().is_relative_to(PERSISTENT_STORAGE):
         return None
-    if lasting():
+    if has_persistent_storage():
         return (
-            f"{root} is forgotten at every restart of this Space; leave {WORKSPACE_VARIABLE} out, or set it below "
-            f"{LASTING}"
+            f"{root} is lost at every restart of this Space; unset {WORKSPACE_VARIABLE}, or set it to a folder below "
+            f"{PERSISTENT_STORAGE}"
         )
     return (
-        "This Space forgets all projects when it restarts or falls asleep; give it persistent storage (Settings, "
-        "Storage), and download what you want to keep"
+        "This Space loses all projects when it restarts or goes to sleep; add persistent storage (Settings, Storage), "
+        "and download what you want to keep"
     )
 
 
 @cache
 def versions() -> dict[str, str]:
-    """Versions of everything that computes."""
+    """Return the versions of Python and of the libraries that compute."""
     names = ("torch", "diffusers", "transformers", "peft", "safetensors")
     return {"python": platform.python_version(), **{name: version(name) for name in names}}

@@ -1,4 +1,4 @@
-"""The one type that says how far long work has got."""
+"""The one type that reports the progress of long work."""
 
 from __future__ import annotations
 
@@ -7,8 +7,11 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True)
 class Progress:
-    """One unit of work is done."""
+    """One more unit of work is done."""
 
     done: int
+    """Finished units."""
     total: int
+    """All units."""
     what: str
+    """The current unit, in a few words."""

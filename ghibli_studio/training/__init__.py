@@ -1,1 +1,1 @@
-"""The one training loop, and one run of it from settings to files."""
+"""The training loop, and one run of it from its settings to its files."""

@@ -1,4 +1,4 @@
-"""The state of a run after a finished epoch, as one safetensors file: no pickle, all or nothing."""
+"""A run's checkpoint: the state after a finished epoch in one safetensors file, written atomically, without pickle."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from torch import Tensor
 
 
-ADAPTER, OPTIMIZER = "adapter/", "optimizer/"  # name spaces of the file's tensors
+ADAPTER, OPTIMIZER = "adapter/", "optimizer/"  # prefixes of the tensors' names in the file
 
 
 @dataclass(frozen=True)
@@ -29,7 +29,7 @@ class Checkpoint:
 
 
 def write_checkpoint(run: Run, checkpoint: Checkpoint) -> None:
-    """Replace the run's checkpoint, all or nothing."""
+    """Replace the run's checkpoint atomically."""
     from safetensors.torch import save
 
     tensors = {ADAPTER + name: tensor for name, tensor in checkpoint.adapter.items()}
@@ -40,7 +40,7 @@ def write_checkpoint(run: Run, checkpoint: Checkpoint) -> None:
 
 
 def read_checkpoint(run: Run) -> Checkpoint | None:
-    """The last finished epoch's state; None before the first."""
+    """Return the state after the last finished epoch, or None before the first; StudioError if the file is damaged."""
     if not run.checkpoint_file.exists():
         return None
     from safetensors import SafetensorError, safe_open
@@ -50,8 +50,8 @@ def read_checkpoint(run: Run) -> Checkpoint | None:
             header, tensors = file.metadata(), {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
     except SafetensorError as error:
         raise StudioError(f"{run.checkpoint_file} is damaged ({error}); start a new run") from error
-    parts = [
-        {name.removeprefix(space): tensor for name, tensor in tensors.items() if name.startswith(space)}
-        for space in (ADAPTER, OPTIMIZER)
-    ]
-    return Checkpoint(int(header["epoch"]), *parts, json.loads(header["event"]))
+    adapter, optimizer = (
+        {name.removeprefix(prefix): tensor for name, tensor in tensors.items() if name.startswith(prefix)}
+        for prefix in (ADAPTER, OPTIMIZER)
+    )
+    return Checkpoint(int(header["epoch"]), adapter, optimizer, json.loads(header["event"]))

@@ -1,4 +1,4 @@
-"""What a run's events say over time, as plain rows for a plot. No plotting and no files in here."""
+"""Learning curves: rows for a plot from a run's events. No plotting and no files here."""
 
 from __future__ import annotations
 
@@ -10,16 +10,16 @@ MAX_POINTS = 400
 
 
 def smoothed(values: Iterable[float], weight: float = SMOOTHING) -> list[float]:
-    """Exponential moving average without the start's bias (Kingma & Ba 2014, arXiv:1412.6980, sec. 3)."""
-    result, average, seen = [], 0.0, 0.0
+    """Return the exponential moving average with bias correction (Kingma & Ba 2014, arXiv:1412.6980, sec. 3)."""
+    result, average, total_weight = [], 0.0, 0.0
     for value in values:
-        average, seen = weight * average + (1 - weight) * value, weight * seen + (1 - weight)
-        result.append(average / seen)
+        average, total_weight = weight * average + (1 - weight) * value, weight * total_weight + (1 - weight)
+        result.append(average / total_weight)
     return result
 
 
 def training_curve(events: Sequence[dict[str, Any]], name: str) -> list[dict[str, Any]]:
-    """Rows (epoch, loss, series) of the training loss, raw and smoothed; long runs are thinned to 400 steps."""
+    """Return rows (epoch, loss, series) of the training loss, raw and smoothed; long runs are thinned to 400 steps."""
     steps = [event for event in events if event["event"] == "step"]
     if not steps:
         return []
@@ -33,13 +33,13 @@ def training_curve(events: Sequence[dict[str, Any]], name: str) -> list[dict[str
 
 
 def validation_curve(events: Sequence[dict[str, Any]], name: str) -> list[dict[str, Any]]:
-    """Rows (epoch, loss, series) of the fixed validation, epoch 0 before training."""
+    """Return rows (epoch, loss, series) of the validation loss; epoch 0 is before training."""
     epochs = [event for event in events if event["event"] == "epoch"]
     return [{"epoch": e["epoch"], "loss": e["validation_loss"], "series": name} for e in epochs]
 
 
-def base_line(runs: Sequence[Sequence[dict[str, Any]]], name: str = "Base model") -> list[dict[str, Any]]:
-    """Two rows: the bare model's own validation loss, across all epochs of the given runs' events."""
+def base_model_curve(runs: Sequence[Sequence[dict[str, Any]]], name: str = "Base model") -> list[dict[str, Any]]:
+    """Return two rows, the base model's validation loss at the first and the last epoch of the given runs' events."""
     epochs = [event for events in runs for event in events if event["event"] == "epoch"]
     if not epochs:
         return []
@@ -48,7 +48,7 @@ def base_line(runs: Sequence[Sequence[dict[str, Any]]], name: str = "Base model"
 
 
 def timestep_profile(metrics: dict[str, Any], name: str) -> list[dict[str, Any]]:
-    """Rows (timestep, change, series): how much lower the best epoch's loss is than the bare model's, in percent."""
+    """Return rows (timestep, change, series): the best epoch's loss relative to the base model's, in percent."""
     if not metrics:
         return []
     columns = zip(metrics["validation_timesteps"], metrics["best_per_timestep"], metrics["base_per_timestep"])

@@ -1,6 +1,7 @@
-"""What the loop keeps beside the adapter: AdamW's moments, the running average, and how several processes agree.
+"""The optimizer: AdamW, the optional moving average (EMA) of the weights, and gradient sums over processes.
 
-All of it fits into one flat dictionary of tensors, so that a run goes on from a safetensors file bit for bit.
+The state fits into one flat dictionary of tensors, so that a run resumes bit for bit from a safetensors file. The
+learning rate schedule is here too; gradients and losses are in `loop`.
 """
 
 from __future__ import annotations
@@ -20,14 +21,14 @@ if TYPE_CHECKING:
     from torch import Tensor, nn
 
 
-AVERAGE, RAW = "average.", "raw."
+EMA, RAW = "ema.", "raw."
 
 
 class Optimizer:
-    """AdamW over an adapter's parameters, with a running average of them if it is wanted.
+    """AdamW over an adapter's parameters, with an optional moving average of them.
 
-    The average (Polyak and Juditsky 1992; decay as in Song et al. 2020, arXiv:2011.13456) is what is validated and
-    saved; training goes on from the parameters themselves.
+    The average (Polyak and Juditsky 1992; decay as in Song et al. 2020, arXiv:2011.13456) is validated and saved;
+    training continues from the raw parameters.
     """
 
     def __init__(
@@ -46,17 +47,17 @@ class Optimizer:
             )
         )
         self.raw: Sequence[Tensor] = self.parameters
-        """The parameters that training goes on from, also while the average stands in their place."""
+        """The parameters that training continues from, also while the average replaces them."""
         decay = self.settings.ema_decay
-        self.average = None if decay is None else EMAModel(self.parameters, decay=decay)
+        self.ema = None if decay is None else EMAModel(self.parameters, decay=decay)
 
-    def step(self, learning_rate: float) -> float:
-        """One step with the gradients of all processes; returns their norm before clipping."""
+    def step(self, learning_rate: float) -> Tensor | float:
+        """Take one step with the gradients of all processes; return their norm before clipping."""
         if self.accelerator.num_processes > 1:
             import torch
 
             for parameter in self.parameters:
-                # none where this process had no picture of the step
+                # a process that had no image in this step has no gradient
                 own = torch.zeros_like(parameter) if parameter.grad is None else parameter.grad
                 parameter.grad = self.accelerator.reduce(own, reduction="sum")
         for group in self.adamw.param_groups:
@@ -64,18 +65,18 @@ class Optimizer:
         norm = self.accelerator.clip_grad_norm_(self.parameters, self.settings.max_grad_norm)
         self.adamw.step()
         self.adamw.zero_grad()
-        if self.average is not None:
-            self.average.step(self.parameters)
+        if self.ema is not None:
+            self.ema.step(self.parameters)
         return norm
 
     @contextmanager
-    def averaged(self) -> Iterator[None]:
-        """The averaged parameters are in the adapter's place; without an average nothing changes."""
-        if self.average is None:
+    def ema_weights(self) -> Iterator[None]:
+        """Put the averaged parameters into the adapter inside the context; without an average, do nothing."""
+        if self.ema is None:
             yield
             return
         self.raw = [parameter.detach().clone() for parameter in self.parameters]
-        self.average.copy_to(self.parameters)
+        self.ema.copy_to(self.parameters)
         try:
             yield
         finally:
@@ -84,7 +85,7 @@ class Optimizer:
             self.raw = self.parameters
 
     def state(self) -> dict[str, Tensor]:
-        """Everything to go on from, by flat names."""
+        """Return everything that a resumed run needs, by flat names."""
         import torch
 
         flat = {
@@ -92,14 +93,14 @@ class Optimizer:
             for index, state in self.adamw.optimizer.state_dict()["state"].items()
             for name, value in state.items()
         }
-        if self.average is not None:
-            flat |= {f"{RAW}{index}": one.detach().clone() for index, one in enumerate(self.raw)}
-            flat |= {f"{AVERAGE}{index}": one.clone() for index, one in enumerate(self.average.shadow_params)}
-            flat[f"{AVERAGE}steps"] = torch.tensor(self.average.optimization_step)
+        if self.ema is not None:
+            flat |= {f"{RAW}{index}": tensor.detach().clone() for index, tensor in enumerate(self.raw)}
+            flat |= {f"{EMA}{index}": tensor.clone() for index, tensor in enumerate(self.ema.shadow_params)}
+            flat[f"{EMA}steps"] = torch.tensor(self.ema.optimization_step)
         return flat
 
     def load(self, flat: dict[str, Tensor]) -> None:
-        """Take over what `state` gave; the parameters too where an average stood in their place."""
+        """Restore what `state` returned, including the raw parameters if there is an average."""
         state: dict[int, dict[str, Tensor]] = {}
         for key, value in flat.items():
             index, name = key.split(".", 1)
@@ -107,27 +108,27 @@ class Optimizer:
                 state.setdefault(int(index), {})[name] = value
         optimizer: torch.optim.Optimizer = self.adamw.optimizer
         optimizer.load_state_dict({**optimizer.state_dict(), "state": state})
-        if self.average is not None:
-            self.average.optimization_step = int(flat[f"{AVERAGE}steps"])
-            for index, (raw, shadow) in enumerate(zip(self.parameters, self.average.shadow_params)):
-                raw.data.copy_(flat[f"{RAW}{index}"])
-                shadow.copy_(flat[f"{AVERAGE}{index}"])
+        if self.ema is not None:
+            self.ema.optimization_step = int(flat[f"{EMA}steps"])
+            for number, (raw, shadow) in enumerate(zip(self.parameters, self.ema.shadow_params)):
+                raw.data.copy_(flat[f"{RAW}{number}"])
+                shadow.copy_(flat[f"{EMA}{number}"])
 
 
 def accelerator_for(base: BaseModel) -> Accelerator:
-    """Accelerate for the device and precision that the base model was loaded for, and for all processes."""
+    """Return an Accelerator for the base model's device and precision, and for all processes."""
     import torch
     from accelerate import Accelerator
     from accelerate.state import AcceleratorState
 
-    # It keeps one precision for the whole process; another base model may be loaded in another one.
+    # accelerate keeps one precision per process; another base model may use another precision
     AcceleratorState._reset_state(reset_partial_state=True)
     half = {torch.float16: "fp16", torch.bfloat16: "bf16"}.get(base.dtype, "no")
     return Accelerator(mixed_precision=half, cpu=base.device.type == "cpu")
 
 
 def learning_rate_at(step: int, total: int, settings: AdapterSettings) -> float:
-    """The learning rate of a step (counted from 0) of `total`: linear warm-up, then constant or half a cosine."""
+    """Return the learning rate of a step, counted from 0: linear warm-up, then constant or half a cosine."""
     warmup = settings.lr_warmup_steps
     if step < warmup:
         return settings.learning_rate * (step + 1) / (warmup + 1)

@@ -1,4 +1,4 @@
-"""The fixed validation, the same noise and time steps for every method and run, and early stopping by it."""
+"""Validation on fixed noise and timesteps, the same for every method and run, and early stopping."""
 
 from __future__ import annotations
 
@@ -11,69 +11,72 @@ from ghibli_studio.config.training import TrainingSettings
 from ghibli_studio.models.base_model import BaseModel
 from ghibli_studio.models.text_encoder import text_states, token_ids
 from ghibli_studio.training.batches import Examples
-from ghibli_studio.training.diffusion import add_noise, generator, noise_levels, prediction_target
+from ghibli_studio.training.diffusion import add_noise, alphas_cumprod, generator, prediction_target
 
 if TYPE_CHECKING:
     from accelerate import Accelerator
     from torch import Tensor
 
 
-ALPHA = 0.05
-BEST, WAITED = "patience.best", "patience.waited"
+SIGNIFICANCE_LEVEL = 0.05
+BEST, EPOCHS_WITHOUT_GAIN = "early_stopping.best", "early_stopping.epochs_without_gain"
 
 
-class Patience:
-    """Counts the epochs in a row that were not better, by a paired test over the validation pictures.
+class EarlyStopping:
+    """Counts the epochs in a row that did not improve, by a paired test over the validation images.
 
-    The same pictures on the same noise are measured after every epoch, so their differences tell a small gain from
-    luck where the means could not (one-sided paired t-test; Student 1908).
+    Every epoch is measured on the same images with the same noise, so the paired differences can separate a small
+    gain from chance where the means cannot (one-sided paired t-test; Student 1908).
     """
 
     def __init__(self, patience: int | None):
-        self.patience, self.waited = patience, 0
+        self.patience, self.epochs_without_gain = patience, 0
         self.best: tuple[float, ...] | None = None
 
     @property
-    def over(self) -> bool:
-        """Whether to stop."""
-        return self.patience is not None and self.waited >= self.patience
+    def should_stop(self) -> bool:
+        """Whether `patience` epochs in a row did not improve."""
+        return self.patience is not None and self.epochs_without_gain >= self.patience
 
-    def saw(self, validation: Validation) -> None:
+    def update(self, validation: Validation) -> None:
         """Count an epoch."""
         if self.patience is None:
             return
-        if self.best is None or better(validation.per_picture, self.best):
-            self.best, self.waited = validation.per_picture, 0
+        if self.best is None or is_improvement(validation.per_image, self.best):
+            self.best, self.epochs_without_gain = validation.per_image, 0
         else:
-            self.waited += 1
+            self.epochs_without_gain += 1
 
     def state(self) -> dict[str, Tensor]:
-        """What a resumed run has to know; nothing without patience."""
+        """Return what a resumed run needs; empty without patience."""
         import torch
 
         if self.patience is None or self.best is None:
             return {}
-        return {BEST: torch.tensor(self.best, dtype=torch.float64), WAITED: torch.tensor(self.waited)}
+        return {
+            BEST: torch.tensor(self.best, dtype=torch.float64),
+            EPOCHS_WITHOUT_GAIN: torch.tensor(self.epochs_without_gain),
+        }
 
     def load(self, flat: dict[str, Tensor]) -> None:
-        """Take over what `state` gave."""
+        """Restore what `state` returned."""
         if BEST in flat:
-            self.best, self.waited = tuple(flat[BEST].tolist()), int(flat[WAITED])
+            self.best, self.epochs_without_gain = tuple(flat[BEST].tolist()), int(flat[EPOCHS_WITHOUT_GAIN])
 
 
-def better(losses: tuple[float, ...], before: tuple[float, ...]) -> bool:
-    """Whether the losses of the same pictures are lower, beyond chance; a single picture is taken at its word."""
+def is_improvement(losses: tuple[float, ...], before: tuple[float, ...]) -> bool:
+    """Return whether the losses of the same images are significantly lower; a single image needs no test."""
     from scipy.stats import ttest_1samp
 
     differences = [new - old for new, old in zip(losses, before)]
     if len(set(differences)) == 1:  # no spread, no test
         return differences[0] < 0
-    return bool(ttest_1samp(differences, 0, alternative="less").pvalue < ALPHA)
+    return bool(ttest_1samp(differences, 0, alternative="less").pvalue < SIGNIFICANCE_LEVEL)
 
 
 @dataclass(frozen=True)
-class Validating:
-    """One validation picture is measured; only a sign of life."""
+class ValidationProgress:
+    """One more validation image was measured."""
 
     done: int
     total: int
@@ -81,54 +84,55 @@ class Validating:
 
 @dataclass(frozen=True)
 class Validation:
-    """The fixed validation: every picture on the same noise and the same ladder of time steps."""
+    """The losses of a validation: every image with the same noise at the same validation timesteps."""
 
     timesteps: tuple[int, ...]
     losses: tuple[tuple[float, ...], ...]
-    """(pictures, timesteps): mean squared error of the predicted noise."""
+    """(images, timesteps): mean squared error of the predicted noise."""
 
     @property
     def loss(self) -> float:
-        """Mean over pictures and time steps."""
+        """Mean over images and timesteps."""
         return sum(map(sum, self.losses)) / (len(self.losses) * len(self.timesteps))
 
     @property
     def per_timestep(self) -> tuple[float, ...]:
-        """Mean over pictures."""
+        """Mean over images."""
         return tuple(sum(column) / len(self.losses) for column in zip(*self.losses))
 
     @property
-    def per_picture(self) -> tuple[float, ...]:
-        """Mean over time steps."""
+    def per_image(self) -> tuple[float, ...]:
+        """Mean over timesteps."""
         return tuple(sum(row) / len(self.timesteps) for row in self.losses)
 
 
 def validate(
     base: BaseModel, examples: Examples, settings: TrainingSettings, accelerator: Accelerator | None = None
-) -> Iterator[Validating | Validation]:
-    """Measure every picture on fixed noise and the fixed ladder; the last event is the result.
+) -> Iterator[ValidationProgress | Validation]:
+    """Measure every image with fixed noise at the validation timesteps; the last event is the result.
 
-    The noise of a picture depends on its place alone, so it is the same for every method, epoch and run. Several
-    processes (those of `accelerator`) share the pictures among them, and each has the whole result.
+    The noise of an image depends only on its index, so it is the same for every method, epoch and run. Several
+    processes (those of `accelerator`) share the images, and each gets the complete result. Raises StudioError if a
+    validation timestep is beyond the base model's last one.
     """
     import torch
 
     timesteps = torch.tensor(settings.validation_timesteps, device=base.device)
-    levels = noise_levels(base)
-    if settings.validation_timesteps[-1] >= len(levels):
+    alpha_bars = alphas_cumprod(base)
+    if settings.validation_timesteps[-1] >= len(alpha_bars):
         raise StudioError(
-            f"validation_timesteps ends at {settings.validation_timesteps[-1]}; the base model has time steps up to "
-            f"{len(levels) - 1}"
+            f"validation_timesteps ends at {settings.validation_timesteps[-1]}; the base model's last timestep is "
+            f"{len(alpha_bars) - 1}, so choose timesteps up to that"
         )
-    alpha_bar = levels[timesteps].view(-1, 1, 1, 1)
-    kind = base.scheduler_config.get("prediction_type", "epsilon")
+    alpha_bar = alpha_bars[timesteps].view(-1, 1, 1, 1)
+    prediction_type = base.scheduler_config.get("prediction_type", "epsilon")
     unet = base.host.unet
     training = unet.training
     unet.eval()
     states = text_states(base, token_ids(base.host, examples.captions, base.description.token_limit))
-    place, places = (accelerator.process_index, accelerator.num_processes) if accelerator else (0, 1)
+    rank, world_size = (accelerator.process_index, accelerator.num_processes) if accelerator else (0, 1)
     rows: dict[int, tuple[float, ...]] = {}
-    for index in range(place, len(examples.latents), places):
+    for index in range(rank, len(examples.latents), world_size):
         latents = examples.latents[index]
         noise = torch.randn((len(timesteps), *latents.shape), generator=generator(0, "validation", index))
         noise, latents = noise.to(base.device), latents.to(base.device)
@@ -139,11 +143,11 @@ def validate(
                 states[index].expand(len(timesteps), -1, -1),
                 return_dict=False,
             )[0].float()
-        error = prediction - prediction_target(latents, noise, alpha_bar, kind)
+        error = prediction - prediction_target(latents, noise, alpha_bar, prediction_type)
         rows[index] = tuple(error.pow(2).mean((1, 2, 3)).tolist())
-        yield Validating(min(len(rows) * places, len(examples.latents)), len(examples.latents))
+        yield ValidationProgress(min(len(rows) * world_size, len(examples.latents)), len(examples.latents))
     unet.train(training)
-    if places > 1:
+    if world_size > 1:
         from accelerate.utils import gather_object
 
         rows = dict(gather_object(list(rows.items())))

@@ -1,1 +1,1 @@
-"""Choosing hyperparameters: sweeps, learning rate finder, batch size finder."""
+"""Choosing hyperparameters: sweeps, the learning rate finder, the batch size finder."""

@@ -1,6 +1,6 @@
-"""The one way to read and write a file that matters: all or nothing, with one sentence when the disk refuses.
+"""Reads and writes every file that matters: all or nothing, with one sentence when the disk refuses.
 
-Which file it is, `workspace` knows.
+The paths are in `project`, `run` and `paths`.
 """
 
 from __future__ import annotations
@@ -20,26 +20,26 @@ from adapters.settings import StudioError
 
 
 def explain_os_error(error: OSError, path: Path) -> StudioError:
-    """One sentence for what the file system refused, with the way out."""
+    """Return one sentence on what the file system refused, with the way out."""
     where = Path(error.filename or path)
     if error.errno in (errno.ENOSPC, errno.EDQUOT):
         free = shutil.disk_usage(_existing(where)).free / 2**20
         return StudioError(
-            f"the disk is full ({free:.0f} MB free where {where} was to be written); free some space or choose another "
-            "--workspace. What was finished before is kept"
+            f"the disk is full ({free:.0f} MB free, cannot write {where}); free some space or choose another "
+            "--workspace. Finished work is kept"
         )
     if error.errno in (errno.EACCES, errno.EPERM, errno.EROFS):
-        return StudioError(f"{where} may not be written here; choose another folder with --workspace")
+        return StudioError(f"no permission to write {where}; choose another folder with --workspace")
     return StudioError(f"{where} cannot be used ({error.strerror or error}); choose another folder with --workspace")
 
 
 def _existing(path: Path) -> Path:
-    """The nearest folder above that exists."""
+    """Return the nearest parent folder that exists."""
     return next(folder for folder in (path, *path.absolute().parents) if folder.exists())
 
 
 def make_folder(path: Path) -> Path:
-    """Create a folder and those above it; raises StudioError where that is refused."""
+    """Create a folder and its parents; raises StudioError where that is refused."""
     try:
         path.mkdir(parents=True, exist_ok=True)
     except OSError as error:
@@ -48,7 +48,7 @@ def make_folder(path: Path) -> Path:
 
 
 def new_folder(parent: Path, suffix: str) -> Path:
-    """Create `<date>-<time><suffix>`, numbered where one second sees several."""
+    """Create `<date>-<time><suffix>`, numbered if one second creates several."""
     stamp = datetime.now().strftime("%Y%m%d-%H%M%S")
     make_folder(parent)
     for number in range(1, 1000):
@@ -60,11 +60,11 @@ def new_folder(parent: Path, suffix: str) -> Path:
             continue
         except OSError as error:
             raise explain_os_error(error, folder) from error
-    raise StudioError(f"{parent} already has 999 folders of this second; wait a moment and try again")
+    raise StudioError(f"{parent} already has 999 folders with this second in their name; wait a moment and try again")
 
 
 def write_atomic(path: Path, data: bytes | str) -> None:
-    """Write all or nothing: temporary name, fsync, rename. Raises StudioError for a full or read-only disk."""
+    """Write all or nothing: temporary name, fsync, rename; raises StudioError for a full or read-only disk."""
     make_folder(path.parent)
     temporary = path.with_name(f".{path.name}.{uuid4().hex}")
     try:
@@ -97,17 +97,17 @@ def read_json(path: Path) -> Any:
 
 
 def append_line(path: Path, value: dict[str, Any]) -> None:
-    """Add one JSON line; a reader may see it at once. A line cut short by a kill stays on a line of its own."""
+    """Append one JSON line, visible to readers at once; a line truncated by a kill stays a line of its own."""
     try:
         with path.open("ab+") as file:
-            whole = file.tell() == 0 or (file.seek(-1, os.SEEK_END) >= 0 and file.read(1) == b"\n")
-            file.write((b"" if whole else b"\n") + json.dumps(value).encode() + b"\n")
+            line_ended = file.tell() == 0 or (file.seek(-1, os.SEEK_END) >= 0 and file.read(1) == b"\n")
+            file.write((b"" if line_ended else b"\n") + json.dumps(value).encode() + b"\n")
     except OSError as error:
         raise explain_os_error(error, path) from error
 
 
 def read_lines(path: Path) -> list[dict[str, Any]]:
-    """All whole JSON lines; a last line cut short by a kill is left out, a missing file is empty."""
+    """Return all complete JSON lines; skips a line truncated by a kill, and a missing file is empty."""
     try:
         stat = path.stat()
     except FileNotFoundError:
@@ -115,7 +115,7 @@ def read_lines(path: Path) -> list[dict[str, Any]]:
     return list(_parsed(path, stat.st_size, stat.st_mtime_ns))
 
 
-@lru_cache(maxsize=16)  # a page asks every second for what mostly has not changed
+@lru_cache(maxsize=16)  # a page asks every second, and mostly nothing has changed
 def _parsed(path: Path, size: int, modified: int) -> tuple[dict[str, Any], ...]:
     lines = []
     for line in path.read_bytes().splitlines():
@@ -127,7 +127,7 @@ def _parsed(path: Path, size: int, modified: int) -> tuple[dict[str, Any], ...]:
 
 
 def sha256_of(path: Path) -> str:
-    """Of a file's bytes; read once while it does not change."""
+    """Return the SHA-256 of a file; an unchanged file is read once."""
     stat = path.stat()
     return _sha256(path, stat.st_size, stat.st_mtime_ns)
 
@@ -139,7 +139,7 @@ def _sha256(path: Path, size: int, modified: int) -> str:
 
 
 def write_plain(path: Path, data: bytes) -> None:
-    """Write a file that does not count before the manifest names it."""
+    """Write a file without fsync and rename; for files that do not count before a manifest lists them."""
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_bytes(data)

@@ -1,4 +1,4 @@
-"""Where the files of one training run lie; `workspace.Project.run` is one of these."""
+"""Paths of one training run; `Project.run` returns one."""
 
 from __future__ import annotations
 
@@ -23,42 +23,42 @@ class Run:
 
     @property
     def config_file(self) -> Path:
-        """The run's settings."""
+        """The settings."""
         return self.folder / "config.json"
 
     @property
     def job_file(self) -> Path:
-        """Which process works on it, and since when it waits."""
+        """The process that works on the run, and since when it is queued."""
         return self.folder / "job.json"
 
     @property
     def reserve_file(self) -> Path:
-        """Room on the disk that is given back so that the last word can be written on a full one."""
+        """Reserved disk space, freed so that the final state can be written on a full disk."""
         return self.folder / "reserve.bin"
 
     @property
     def cancel_file(self) -> Path:
-        """Its presence asks the process to stop."""
+        """The file whose presence asks the process to stop."""
         return self.folder / "cancel"
 
     @property
     def progress_file(self) -> Path:
-        """One line an event: steps, validations, samples."""
+        """One line per event: steps, validations, samples."""
         return self.folder / "progress.jsonl"
 
     @property
     def log_file(self) -> Path:
-        """What the process printed."""
+        """The output of the process."""
         return self.folder / "log.txt"
 
     @property
     def checkpoints(self) -> Path:
-        """Where resuming starts from."""
+        """The folder of checkpoints to resume from."""
         return self.folder / "checkpoints"
 
     @property
     def checkpoint_file(self) -> Path:
-        """State after the last finished epoch."""
+        """The state after the last finished epoch."""
         return self.checkpoints / "last.safetensors"
 
     @property
@@ -67,40 +67,40 @@ class Run:
         return self.folder / "adapter.safetensors"
 
     def epoch_adapter_file(self, epoch: int) -> Path:
-        """The adapter after an epoch, counted from 1."""
+        """Return the path of the adapter after an epoch, counted from 1."""
         return self.folder / "epochs" / f"epoch-{epoch:03d}.safetensors"
 
     def epoch_adapter_files(self) -> dict[int, Path]:
-        """Epoch -> adapter, of all finished epochs in order."""
+        """Return epoch -> adapter file of all finished epochs, in order."""
         files = sorted((self.folder / "epochs").glob("epoch-*.safetensors"))
         return {int(path.stem.partition("-")[2]): path for path in files}
 
     @property
     def metrics_file(self) -> Path:
-        """The run's figures, written after every epoch."""
+        """Metrics and metadata of the run, written after every epoch."""
         return self.folder / "metrics.json"
 
     @property
     def done_file(self) -> Path:
-        """Written last: how the run ended."""
+        """The outcome of the run, written last."""
         return self.folder / "done.json"
 
     def sample_file(self, epoch: int) -> Path:
-        """The sample picture after an epoch; 0 is before training."""
+        """Return the path of the sample image after an epoch; 0 is before training."""
         return self.folder / "samples" / f"epoch-{epoch:03d}.png"
 
     def samples(self) -> list[Path]:
-        """All sample pictures in the order of epochs."""
+        """Return the paths of all sample images in the order of epochs."""
         return sorted((self.folder / "samples").glob("epoch-*.png"))
 
     def config(self) -> RunConfig:
-        """The run's settings, checked."""
+        """Return the settings, validated."""
         return RunConfig.checked(read_json(self.config_file))
 
     def progress(self) -> list[dict[str, Any]]:
-        """All events so far."""
+        """Return all events so far."""
         return read_lines(self.progress_file)
 
     def metrics(self) -> dict[str, Any]:
-        """The figures so far; empty before the first validation."""
+        """Return the metrics so far; empty before the first validation."""
         return read_json(self.metrics_file) if self.metrics_file.exists() else {}

@@ -1,1 +1,1 @@
-"""Preregistered analysis: rows to numbers to sentences. Fixed when the study is locked."""
+"""The preregistered analysis: from answers to numbers to sentences. Its code is fixed when the study is locked."""

@@ -1,6 +1,6 @@
 """The result in plain words: for each question the sentence that may be claimed and the one that may not.
 
-No number is computed here; they come from `analysis`.
+No number is computed here; the numbers come from `preregistered`.
 """
 
 from __future__ import annotations
@@ -11,21 +11,22 @@ from typing import Any
 
 from study import QUESTIONS
 
-VERDICTS = ("lora", "ti", "none", "unsaid", "depends")
-"""LoRA ahead; TI ahead; no difference found; cannot be said; only with or only without the excluded people."""
-NAMES = {"lora": "LoRA", "ti": "Textual Inversion"}
+VERDICTS = ("lora", "ti", "no_difference", "inconclusive", "depends_on_exclusions")
+"""LoRA ahead; TI ahead; no difference found; too few answers for a test; differs with and without the exclusions."""
+METHOD_NAMES = {"lora": "LoRA", "ti": "Textual Inversion"}
 TITLES = {"buy": "Would be bought as artwork", "landmark": "Landmark recognized", "style": "Closer in style"}
-DEEDS = {
-    "buy": "People would buy {ahead} pictures as artwork more often than {behind} pictures",
-    "landmark": "People recognize the landmark in {ahead} pictures more often than in {behind} pictures",
-    "style": "People call {ahead} pictures closer in style to the originals more often than {behind} pictures",
+BLINDING_TITLE = "Blinding check"
+CLAIMS = {
+    "buy": "Participants would buy {ahead} images as artwork more often than {behind} images",
+    "landmark": "Participants recognize the landmark in {ahead} images more often than in {behind} images",
+    "style": "Participants call {ahead} images closer in style to the originals more often than {behind} images",
 }
-BOARD_DEEDS = {
-    **DEEDS,
-    "landmark": "People name a {ahead} picture as the best preserved landmark more often than a {behind} picture",
+BOARD_CLAIMS = {
+    **CLAIMS,
+    "landmark": "Participants name a {ahead} image as the best preserved landmark more often than a {behind} image",
 }
-LIMITS = {
-    "buy": "that anybody would pay for it: the question was asked, nothing was sold",
+CAVEATS = {
+    "buy": "that anybody would pay for it: the question was asked, but nothing was sold",
     "landmark": "that the landmarks are well preserved: only the two methods were compared",
     "style": "that the style was learned well: only the two methods were compared",
 }
@@ -33,180 +34,189 @@ LIMITS = {
 
 @dataclass(frozen=True)
 class Finding:
-    """What one question allows to say."""
+    """What the answers to one question support."""
 
     question: str
-    """buy | landmark | style | guess."""
+    """buy | landmark | style | blinding_check."""
     verdict: str
-    """One of VERDICTS; of guess: "told", "none" or "unsaid"."""
-    may: str
+    """One of VERDICTS; of the blinding check: "unblinded", "no_difference" or "inconclusive"."""
+    claim: str
     """The sentence that may be claimed."""
-    may_not: str
-    """The sentence that may not, though it lies near."""
+    not_claimed: str
+    """A tempting sentence that may not be claimed."""
 
 
-def verdict(told: dict[str, Any], alpha: float) -> str:
-    """lora | ti | none | unsaid, of one question of one part of the result."""
-    if told["p_holm"] is None or told["smallest_p"] > alpha:
-        return "unsaid"
-    if told["p_holm"] > alpha:
-        return "none"
-    return "lora" if _ahead(told) > 0 else "ti"
+def verdict(question: dict[str, Any], alpha: float) -> str:
+    """Return lora | ti | no_difference | inconclusive for one question of one part of the result."""
+    if question["p_holm"] is None or question["min_attainable_p"] > alpha:
+        return "inconclusive"
+    if question["p_holm"] > alpha:
+        return "no_difference"
+    return "lora" if _lead(question) > 0 else "ti"
 
 
 def findings(result: dict[str, Any]) -> tuple[Finding, ...]:
-    """One finding a question, and one on how blind the study was where people were asked."""
+    """Return one finding per question, and one for the blinding check if the study had one."""
     found = [_finding(result, question) for question in QUESTIONS]
-    guess = result["all"]["guess"]
-    return tuple(found) if guess is None else (*found, _blindness(guess, result["alpha"]))
+    check = result["all"]["blinding_check"]
+    return tuple(found) if check is None else (*found, _blinding(check, result["alpha"]))
 
 
-def page(result: dict[str, Any]) -> str:
-    """All findings, who was left out and what was fixed beforehand, as Markdown."""
+def to_markdown(result: dict[str, Any]) -> str:
+    """Return all findings, the exclusions and how to read them, as Markdown."""
     return "\n".join(_lines(result))
 
 
 def _lines(result: dict[str, Any]) -> Iterator[str]:
-    people, left = result["all"]["people"], result["excluded"]
-    yield "# What may be said\n"
-    yield f"{people} {_people(people)} answered; the unit of every test is the person, not the answer.\n"
+    count, excluded = result["all"]["participants"], result["excluded"]
+    yield "# What may be claimed\n"
+    yield f"{_participants(count)} answered. The unit of every test is the participant, not the answer.\n"
     for finding in findings(result):
-        yield f"## {TITLES.get(finding.question, 'How blind it was')}\n"
-        yield f"**May be claimed:** {finding.may}\n"
-        yield f"**May not be claimed:** {finding.may_not}\n"
+        yield f"## {TITLES.get(finding.question, BLINDING_TITLE)}\n"
+        yield f"**May be claimed:** {finding.claim}\n"
+        yield f"**May not be claimed:** {finding.not_claimed}\n"
         if finding.question == "buy":
-            yield from _originals(result["all"]["questions"]["buy"])
-    yield "## Who was left out\n"
-    if not left:
-        yield "Nobody: the rules that were fixed before the first answer exclude no one.\n"
+            yield from _against_originals(result["all"]["questions"]["buy"])
+    yield "## Exclusions\n"
+    if not excluded:
+        yield "None: the rules that were fixed before the first answer exclude nobody.\n"
     else:
         yield (
-            f"{len(left)} of {people}, by rules fixed before the first answer. A difference is claimed only if it is "
-            "found with and without them.\n"
+            f"{len(excluded)} of {count}, by rules fixed before the first answer. A difference is claimed only if it "
+            "is found with and without them.\n"
         )
-        for one in left:
-            yield f"- {one['participant']}: {'; '.join(one['why'])}"
+        for entry in excluded:
+            yield f"- {entry['participant']}: {'; '.join(entry['reasons'])}"
         yield ""
-    yield "## How to read it\n"
+    yield "## How to read this\n"
     yield (
-        "The three questions are one family: their p values are adjusted after Holm, and the level is "
-        f"{result['alpha']:g}. Intervals are 95%, each by itself. Every other p value is not adjusted: it describes "
-        "and supports no claim."
+        "The three questions are one family: their p values are corrected by Holm's method, at the level "
+        f"{result['alpha']:g}. Each interval is a 95% interval by itself. Every other p value is uncorrected: it "
+        "describes the data and supports no claim."
     )
 
 
-def _originals(told: dict[str, Any]) -> Iterator[str]:
-    """Both methods against the original, which takes part in this question of the `triad`."""
-    for method, name in NAMES.items():
-        against = told.get(f"{method}_minus_original")
-        if against and against["p"] is not None:
-            yield f"Beside it, {name} minus the original: {_points(against)}, {_p(against['p'])}, not adjusted.\n"
+def _against_originals(question: dict[str, Any]) -> Iterator[str]:
+    """Compare both methods with the original, which is an option of this question in the `triad`."""
+    for method, name in METHOD_NAMES.items():
+        difference = question.get(f"{method}_minus_original")
+        if difference and difference["p"] is not None:
+            yield f"In addition, {name} minus original: {_points(difference)}, {_p(difference['p'])}, uncorrected.\n"
 
 
-def _finding(result: dict[str, Any], question: str) -> Finding:
-    alpha, told = result["alpha"], result["all"]["questions"][question]
-    kept = result["kept"]["questions"][question]
-    whole, part = verdict(told, alpha), verdict(kept, alpha)
-    if whole == "unsaid":
-        may, may_not = _unsaid(told), "That there is a difference, or that there is none."
-    elif whole != part:
-        whole = "depends"
-        left = len(result["excluded"])
-        may = (
-            f"The result depends on {left} excluded {_people(left)}: with everybody {_numbers(told)}; "
-            f"without them {_numbers(kept)}."
+def _finding(result: dict[str, Any], name: str) -> Finding:
+    alpha, everyone = result["alpha"], result["all"]["questions"][name]
+    remaining = result["after_exclusions"]["questions"][name]
+    overall, after_exclusions = verdict(everyone, alpha), verdict(remaining, alpha)
+    if overall == "inconclusive":
+        claim, not_claimed = _inconclusive(everyone), "That there is a difference, or that there is none."
+    elif overall != after_exclusions:
+        overall = "depends_on_exclusions"
+        claim = (
+            f"The result depends on {_participants(len(result['excluded']), 'excluded ')}: with all participants "
+            f"{_numbers(everyone)}; after the exclusions {_numbers(remaining)}."
         )
-        may_not = "That one method is ahead, or that there is no difference: a result has to stand both ways."
-    elif whole == "none":
-        may = f"No difference between LoRA and Textual Inversion was found: {_numbers(told)}."
-        may_not = f"That the two are equally good: what was not found is not shown to be absent{_chance(result)}."
+        not_claimed = "That one method is ahead, or that there is no difference: a result has to hold both ways."
+    elif overall == "no_difference":
+        claim = f"No difference between LoRA and Textual Inversion was found: {_numbers(everyone)}."
+        not_claimed = (
+            f"That the two are equally good: no evidence of a difference is not evidence of none{_power(result)}."
+        )
     else:
-        other = "ti" if whole == "lora" else "lora"
-        deeds = BOARD_DEEDS if result["instrument"] == "paper" else DEEDS
-        may = f"{deeds[question].format(ahead=NAMES[whole], behind=NAMES[other])}: {_numbers(told)}."
-        may_not = _too_much(told, question, whole, result)
-    return Finding(question, whole, may, may_not)
+        other = "ti" if overall == "lora" else "lora"
+        claims = BOARD_CLAIMS if result["instrument"] == "paper" else CLAIMS
+        sentence = claims[name].format(ahead=METHOD_NAMES[overall], behind=METHOD_NAMES[other])
+        claim = f"{sentence}: {_numbers(everyone)}."
+        not_claimed = _overclaims(everyone, name, overall, result)
+    return Finding(name, overall, claim, not_claimed)
 
 
-def _unsaid(told: dict[str, Any]) -> str:
-    """Why nothing can be said."""
-    if not told["people"]:
+def _inconclusive(question: dict[str, Any]) -> str:
+    """Say why the answers support no statement."""
+    if not question["participants"]:
         return "Nothing: nobody answered this question."
-    if told["p"] is None:
-        return f"Nothing: none of {told['people']} {_people(told['people'])} preferred one of the two methods."
-    opinions = told["either"] if "either" in told else told["lora_minus_ti"]["opinions"]
+    if question["p"] is None:
+        return f"Nothing: none of {_participants(question['participants'])} preferred either method."
+    nonzero = question["chose_either"] if "chose_either" in question else question["lora_minus_ti"]["nonzero"]
     return (
-        f"Nothing: only {opinions} {_people(opinions)} preferred one of the two methods, and even if all were of one "
-        f"mind the smallest p would be {_p(told['smallest_p'])[4:]}."
+        f"Nothing: only {_participants(nonzero)} preferred one of the two methods; even if all agreed, the smallest "
+        f"possible p would be {_p(question['min_attainable_p'])[4:]}."
     )
 
 
-def _too_much(told: dict[str, Any], question: str, ahead: str, result: dict[str, Any]) -> str:
-    """What a difference does not show."""
-    name, behind = NAMES[ahead], "ti" if ahead == "lora" else "lora"
-    parts = [f"That {name} is better in general: only these pictures of these five landmarks were shown"]
-    if "either" in told:
-        against, of = told["counts"][behind], f"of the {told['either']} chose {NAMES[behind]}"
+def _overclaims(question: dict[str, Any], name: str, ahead: str, result: dict[str, Any]) -> str:
+    """Say what a difference does not show."""
+    method, behind = METHOD_NAMES[ahead], "ti" if ahead == "lora" else "lora"
+    parts = [f"That {method} is better in general: only these images of these five landmarks were shown"]
+    if "chose_either" in question:
+        against = question["counts"][behind]
+        described = f"of the {question['chose_either']} chose {METHOD_NAMES[behind]}"
     else:
-        leaning = told["lora_minus_ti"]["leaning"]
-        against, of = leaning["second" if ahead == "lora" else "first"], f"of {told['people']} leaned the other way"
+        against = question["lora_minus_ti"]["sign_test"]["negative" if ahead == "lora" else "positive"]
+        described = f"of {question['participants']} leaned the other way"
     if against:
-        parts.append(f"that everybody thinks so: {against} {of}")
-    none, chosen = told["counts"].get("none", 0), told["counts"][ahead]
-    if "either" in told and none and (chosen <= none or told[f"{ahead}_vs_none"]["p"] > result["alpha"]):
-        p = _p(told[f"{ahead}_vs_none"]["p"])
-        parts.append(f"that more people chose {name} than neither: {chosen} against {none}, {p}")
-    parts.append(LIMITS[question])
-    guess = result["all"]["guess"]
-    if guess and guess["p"] is not None and guess["p"] <= result["alpha"]:
-        parts.append("that nobody knew which picture was whose: people could tell them apart")
+        parts.append(f"that everybody thinks so: {against} {described}")
+    none, chosen = question["counts"].get("none", 0), question["counts"][ahead]
+    if "chose_either" in question and none and (chosen <= none or question[f"{ahead}_vs_none"]["p"] > result["alpha"]):
+        p = _p(question[f"{ahead}_vs_none"]["p"])
+        parts.append(f"that more participants chose {method} than neither: {chosen} against {none}, {p}")
+    parts.append(CAVEATS[name])
+    check = result["all"]["blinding_check"]
+    if check and check["p"] is not None and check["p"] <= result["alpha"]:
+        parts.append("that participants were blind to the method: they could tell the methods apart")
     return "; ".join(parts) + "."
 
 
-def _blindness(guess: dict[str, Any], alpha: float) -> Finding:
-    mean = guess["right"]["mean"]
-    if guess["p"] is None or guess["smallest_p"] > alpha:
-        leaned = f"{guess['opinions']} {_people(guess['opinions'])} leaned to right or wrong guesses"
-        may = f"Nothing: {leaned}, too few for a test."
-        return Finding("guess", "unsaid", may, "That the study was blind, or that it was not.")
+def _blinding(check: dict[str, Any], alpha: float) -> Finding:
+    mean = check["correct"]["mean"]
+    if check["p"] is None or check["min_attainable_p"] > alpha:
+        claim = f"Nothing: {_participants(check['nonzero'])} guessed more right or more wrong, too few for a test."
+        return Finding("blinding_check", "inconclusive", claim, "That the study was blind, or that it was not.")
     numbers = (
-        f"of the guesses that named a picture {mean:.0%} were right{_interval(guess['right']['interval'])}, "
-        f"chance is 50%, {_p(guess['p'])}, {guess['people']} {_people(guess['people'])}"
+        f"of the guesses that named an image {mean:.0%} were correct{_interval(check['correct']['interval'])}, "
+        f"chance is 50%, {_p(check['p'])}, {_participants(check['participants'])}"
     )
-    if guess["p"] > alpha:
+    if check["p"] > alpha:
         return Finding(
-            "guess",
-            "none",
-            f"Nothing shows that people knew which picture was LoRA's: {numbers}.",
-            "That nobody knew it, or that nobody saw a difference.",
+            "blinding_check",
+            "no_difference",
+            f"No evidence that participants knew which image was LoRA's: {numbers}.",
+            "That nobody knew, or that nobody saw a difference.",
         )
-    right, wrong = "knew which picture was LoRA's", "told the methods apart, but took one for the other,"
+    right, wrong = "knew which image was LoRA's", "told the methods apart, but mistook one for the other,"
     return Finding(
-        "guess",
-        "told",
-        f"People {right if mean > 0.5 else wrong} more often than by chance: {numbers}.",
-        "That the choices were made without any idea of the methods.",
+        "blinding_check",
+        "unblinded",
+        f"Participants {right if mean > 0.5 else wrong} more often than by chance: {numbers}.",
+        "That the participants had no idea of the methods when they chose.",
     )
 
 
-def _ahead(told: dict[str, Any]) -> float:
-    """Above zero if LoRA is ahead of TI."""
-    return told["lora"]["share"] - 0.5 if "either" in told else told["lora_minus_ti"]["mean"]
+def _lead(question: dict[str, Any]) -> float:
+    """Return LoRA's lead over TI: above zero if LoRA is ahead."""
+    if "chose_either" in question:
+        return question["lora"]["share"] - 0.5
+    return question["lora_minus_ti"]["mean"]
 
 
-def _numbers(told: dict[str, Any]) -> str:
-    """The numbers of one question, for the middle of a sentence."""
-    if told["p_holm"] is None:
+def _numbers(question: dict[str, Any]) -> str:
+    """Return the numbers of one question as a part of a sentence."""
+    if question["p_holm"] is None:
         return "nobody preferred one of the two"
-    p = f"{_p(told['p_holm'])} after Holm"
-    if "either" in told:
-        lora = told["lora"]
+    p = f"{_p(question['p_holm'])} after Holm's correction"
+    if "chose_either" in question:
+        lora = question["lora"]
         interval = _interval(lora["clopper_pearson"])
-        return f"LoRA {lora['count']} of the {told['either']} who chose either{interval}, {p}, {told['people']} asked"
-    difference, shares = told["lora_minus_ti"], told.get("recognizable", told["shares"])
+        return (
+            f"LoRA {lora['count']} of the {question['chose_either']} who chose either{interval}, {p}, "
+            f"{question['participants']} asked"
+        )
+    difference, shares = question["lora_minus_ti"], question.get("recognizable", question["shares"])
     lora, ti = (f"{shares[name]['mean']:.0%}" for name in ("lora", "ti"))
-    people = f"{told['people']} {_people(told['people'])}"
-    return f"LoRA {lora}, Textual Inversion {ti} of a person's answers, difference {_points(difference)}, {p}, {people}"
+    return (
+        f"LoRA {lora}, Textual Inversion {ti} of a participant's answers, difference {_points(difference)}, {p}, "
+        f"{_participants(question['participants'])}"
+    )
 
 
 def _points(difference: dict[str, Any]) -> str:
@@ -214,18 +224,18 @@ def _points(difference: dict[str, Any]) -> str:
 
 
 def _signed(share: float) -> str:
-    return f"{round(100 * share):+d}"  # an integer knows no minus zero
+    return f"{round(100 * share):+d}"  # an integer has no minus zero
 
 
-def _chance(result: dict[str, Any]) -> str:
-    """The power that the study had, where it is known."""
-    reached = result.get("power", {}).get("reached")
-    return f" (so many people find 70:30 with a chance of {reached['70:30']:.0%})" if reached else ""
+def _power(result: dict[str, Any]) -> str:
+    """Return the power that the study had, where it is known."""
+    achieved = result.get("power", {}).get("achieved")
+    return f" (the power to find 70:30 with this many participants is {achieved['70:30']:.0%})" if achieved else ""
 
 
 def _interval(interval: list[float] | None, form: Callable[[float], str] = "{:.0%}".format) -> str:
     if interval is None:
-        return " (no interval: too few people, or all alike)"
+        return " (no interval: too few participants, or all alike)"
     low, high = map(form, interval)
     return f" (95% interval {low} to {high})"
 
@@ -236,5 +246,5 @@ def _p(value: float) -> str:
     return f"p = {value:.3f}".replace("0.", ".")
 
 
-def _people(count: int) -> str:
-    return "person" if count == 1 else "people"
+def _participants(count: int, adjective: str = "") -> str:
+    return f"{count} {adjective}{'participant' if count == 1 else 'participants'}"

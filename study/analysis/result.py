@@ -1,6 +1,6 @@
-"""A closed study's result: its answers analyzed, in words and as JSON, and whether it is what was locked.
+"""The result of a closed study: its answers analyzed, as words and as JSON, and whether the locked analysis made it.
 
-The numbers are `analysis`, the words `findings`, the answers come from `store`.
+The numbers are in `preregistered`, the words in `findings`; the answers come from `study.store`.
 """
 
 from __future__ import annotations
@@ -13,35 +13,35 @@ from typing import Any
 
 from study import StudyError
 from study.analysis.answers import Row
-from study.analysis.findings import page
+from study.analysis.findings import to_markdown
 from study.analysis.preregistered import analysis_sha256, analyze
 from study.store import Store
 
-INVENTED = "All answers are simulated: the program invented them, and they say nothing about any picture."
+SIMULATED_NOTE = "All answers are simulated: a program made them up, and they say nothing about any image."
 
 
 @dataclass(frozen=True)
 class Result:
-    """What came out."""
+    """The result of a study."""
 
     values: dict[str, Any]
-    """`analysis.analyze`, with `simulated`, `analysis_sha256` and `analysis_as_locked` before it."""
+    """`preregistered.analyze`, with `simulated`, `analysis_sha256` and `analysis_as_locked` before it."""
     notes: tuple[str, ...]
-    """What a reader has to know first, one sentence each."""
+    """Warnings that a reader needs first, one sentence each."""
 
     def files(self) -> dict[str, str]:
-        """Name -> text of the files that are kept of a result."""
+        """Return the files of a result, name -> text."""
         return {
             "results.json": json.dumps(self.values, ensure_ascii=False, indent=2, allow_nan=False) + "\n",
             "findings.md": self.text(),
         }
 
     def text(self) -> str:
-        """The findings as Markdown, the notes before them."""
-        return "".join(f"> {note}\n\n" for note in self.notes) + page(self.values) + "\n"
+        """Return the notes and the findings as Markdown."""
+        return "".join(f"> {note}\n\n" for note in self.notes) + to_markdown(self.values) + "\n"
 
     def write(self, folder: Path) -> list[Path]:
-        """Write the files into a folder, over older ones; StudyError where that is not possible."""
+        """Write the files into a folder and overwrite older ones; StudyError where that is not possible."""
         try:
             folder.mkdir(parents=True, exist_ok=True)
             for name, text in self.files().items():
@@ -51,23 +51,23 @@ class Result:
         return [folder / name for name in self.files()]
 
 
-def result(store: Store) -> Result:
-    """Analyze a closed study; the opening of its key is in its audit. StudyError if it is not closed."""
-    rows = [Row(**one) for one in store.export_rows()]
-    status, now = store.status(), analysis_sha256()
-    told = {
+def study_result(store: Store) -> Result:
+    """Analyze a closed study; StudyError if it is not closed. The audit records that the key was opened."""
+    rows = [Row(**values) for values in store.export_rows()]
+    status, current = store.status(), analysis_sha256()
+    origin = {
         "simulated": "simulated" in status.counts,
-        "analysis_sha256": now,
-        "analysis_as_locked": now == status.analysis_sha256,
+        "analysis_sha256": current,
+        "analysis_as_locked": current == status.analysis_sha256,
     }
-    return Result(told | analyze(store.definition(), rows), tuple(_notes(told)))
+    return Result(origin | analyze(store.definition(), rows), tuple(_notes(origin)))
 
 
-def _notes(told: dict[str, Any]) -> Iterator[str]:
-    if told["simulated"]:
-        yield INVENTED
-    if not told["analysis_as_locked"]:
+def _notes(origin: dict[str, Any]) -> Iterator[str]:
+    if origin["simulated"]:
+        yield SIMULATED_NOTE
+    if not origin["analysis_as_locked"]:
         yield (
-            "The program of the analysis is not the one that was locked with this study, so this result is "
-            "exploratory; analyze with the version that locked it."
+            "The analysis code is not the one that was locked with this study, so this result is exploratory; "
+            "analyze with the version that locked it."
         )

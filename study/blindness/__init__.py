@@ -1,1 +1,1 @@
-"""Audit of the served study: does anything reveal an image's origin?"""
+"""The blindness audit: does anything that a study serves, besides the pixels, reveal an image's origin?"""

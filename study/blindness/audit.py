@@ -1,8 +1,8 @@
-"""The blindness audit: whether anything that a study serves, beside the pixels, tells where a picture comes from.
+"""The blindness audit: does anything that a study serves, besides the pixels, reveal where an image comes from?
 
-It takes part over HTTP as people do and compares all that it gets between the origins. It is made before a study goes
-live, on a copy: the key of a live study stays shut, and an auditor's answers have no place among people's. What is
-compared is `blindness_pictures`, `blindness_pages` and `blindness_chance`, how it is got `blindness_walk`.
+The audit takes part over HTTP as participants do and compares everything it gets between the origins. It runs before a
+study goes live, on a copy: the key of a live study stays closed, and an auditor's answers must not count. The
+comparisons are in `images`, `pages` and `rank_test`; `walker` collects what is compared.
 """
 
 from __future__ import annotations
@@ -20,20 +20,21 @@ from contextlib import contextmanager
 from pathlib import Path
 from random import Random
 from secrets import token_urlsafe
+from typing import cast
 from urllib.parse import urlsplit
 
 from study import StudyError
-from study.blindness.images import codec, pictures, pixel_size, stream
+from study.blindness.images import codec, image_leaks, pixel_size, pixel_stream
 from study.blindness.leak import KINDS, Leak
-from study.blindness.pages import hashes_of, named, pages
-from study.blindness.rank_test import proven, tests
+from study.blindness.pages import key_facts, origin_words, page_leaks
+from study.blindness.rank_test import rank_tests, significant
 from study.blindness.visit import UNKNOWN, Visit
 from study.blindness.walker import Browser, leave, visit
-from study.design.blind_image import blind
-from study.design.spec import Picture
+from study.design.blind_image import blind_copies
+from study.design.spec import StimulusImage
 from study.store import Store
 
-__all__ = ["KINDS", "Leak", "audit", "audit_draft", "known", "repository"]
+__all__ = ["KINDS", "Leak", "audit", "audit_draft", "audit_repository", "images_by_sha256"]
 
 HIDDEN_PAGES = (
     "config",
@@ -68,7 +69,7 @@ HIDDEN_PAGES = (
     "study/docs",
     "study/config",
 )
-EXPERIMENTERS_PAGES = (
+EXPERIMENTER_PAGES = (
     "admin",
     "studio",
     "login",
@@ -84,168 +85,176 @@ EXPERIMENTERS_PAGES = (
     "study/p",
     "study-img",
 )
-DOORS = ("", "study/")
-"""Ways to the consent for those who shorten an address."""
-SERVER_STARTS = 60.0
-"""Seconds within which it does."""
+SHORT_ADDRESSES = ("", "study/")
+"""Shortened addresses that lead to the consent."""
+SERVER_START_SECONDS = 60.0
+"""Seconds that a server gets to start."""
 ROOT = Path(__file__).parents[2]
+LOG = "the server's log"
 
 
 def audit(
-    address: str, key: Path | Mapping[str, Picture], people: int = 2, alone: bool = True, log: Path | None = None
+    address: str,
+    key: Path | Mapping[str, StimulusImage],
+    participants: int = 2,
+    study_only: bool = True,
+    log: Path | None = None,
 ) -> list[Leak]:
-    """Take part as some people, withdraw, and tell every leak; an empty list is a blind study.
+    """Take part several times, withdraw, and return every leak; an empty list is a blind study.
 
-    `address` is the consent's, of a copy that serves pilot or simulated people. `key` is the picture behind the sha256
-    of every blind copy, or the folder of a draft, in whose audit the opening of the key then is. Unless the server is
-    there for the study `alone`, it may have other pages that name neither an origin nor a picture. `log` is the
-    server's log. StudyError if nobody can take part there.
+    `address` is the consent page of a copy that serves pilot or simulated participants. `key` is the image behind the
+    sha256 of every blind copy, or the folder of a draft, whose audit log then records that its key was opened. Unless
+    the server is `study_only`, it may have other pages that name neither an origin nor an image. `log` is the server's
+    log. StudyError if nobody can take part there.
     """
-    if people < 1:
-        raise StudyError(f"the number of people is {people}; it takes at least one, and two find more")
-    behind = key if isinstance(key, Mapping) else known(Store(key))
+    if participants < 1:
+        raise StudyError(f"the number of participants is {participants}; use at least one, and two find more")
+    images = key if isinstance(key, Mapping) else images_by_sha256(Store(key))
     visits: list[Visit] = []
     try:
-        for number in range(people):
-            visits.append(visit(address, behind, Random(number)))
+        for number in range(participants):
+            visits.append(visit(address, images, Random(number)))
     finally:
-        for one in visits:  # not before all have come, or the next one would get the same place
-            leave(address, one)
-    if all(view.label == UNKNOWN for one in visits for view in one.views):
+        for finished in visits:  # not before all have joined, or the next one would get the same slot
+            leave(address, finished)
+    if all(view.label == UNKNOWN for visited in visits for view in visited.views):
         raise StudyError(
-            f"no picture served at {address} is one of the study's; give the key of the study that is "
-            "served there, and let nothing on the way change pictures"
+            f"no image served at {address} is one of the study's; give the key of the study that is served there, and "
+            "make sure that no proxy changes images"
         )
-    hashes, landmarks = hashes_of(behind), {picture.landmark for picture in behind.values()}
-    found = {
-        *pictures(visits, {*landmarks, *hashes, "original", "lora", "textual inversion"}),
-        *pages(visits, landmarks, hashes),
-        *_other_pages(address, alone, hashes),
-        *([] if log is None else _log(log, visits, hashes)),
-        *(Leak(test.kind, test.what, test.detail) for test in proven(tests(visits))),
+    facts, landmarks = key_facts(images), {image.landmark for image in images.values()}
+    leaks = {
+        *image_leaks(visits, {*landmarks, *facts, "original", "lora", "textual inversion"}),
+        *page_leaks(visits, landmarks, facts),
+        *_other_pages(address, study_only, facts),
+        *([] if log is None else _log_leaks(log, visits, facts)),
+        *(Leak(test.kind, test.what, test.detail) for test in significant(rank_tests(visits))),
     }
-    return sorted(found, key=lambda leak: (list(KINDS).index(leak.kind), leak.what, leak.detail))
+    return sorted(leaks, key=lambda leak: (list(KINDS).index(leak.kind), leak.what, leak.detail))
 
 
-def audit_draft(store: Store, people: int = 2) -> list[Leak]:
-    """Lock and serve a copy of a draft, audit that with its log, and throw it away; the draft stays a draft.
+def audit_draft(store: Store, participants: int = 2) -> list[Leak]:
+    """Lock and serve a copy of a draft, audit it with its log, and delete it; the draft stays a draft.
 
-    The opening of the key is in the draft's own audit. StudyError for a study that is live or closed.
+    The draft's audit log records that the key was opened. StudyError for a study that is live or closed.
     """
     if (state := store.status().state) not in ("draft", "pilot"):
         raise StudyError(
-            f"the study is {state}, and its blindness is audited before it is locked; audit a draft that "
-            "was created from the same pictures"
+            f"the study is {state}, and blindness is audited before the lock; audit a draft that was created from the "
+            "same images"
         )
-    behind = known(store)
-    with tempfile.TemporaryDirectory(prefix="blindness-") as place:
-        folder, log = Path(place) / "study", Path(place) / "log"
+    images = images_by_sha256(store)
+    with tempfile.TemporaryDirectory(prefix="blindness-") as temporary:
+        folder, log = Path(temporary) / "study", Path(temporary) / "log"
         folder.mkdir()
-        store.backup(folder / "study.db")  # the very bytes: to create it anew could mend them
+        store.backup(folder / "study.db")  # the same bytes: creating it anew could repair them
         shutil.copyfile(store.folder / "key.db", folder / "key.db")
-        stage = Store(folder)
-        stage.clear_pilot()
-        stage.lock("0" * 64)  # nobody analyzes it
+        copy = Store(folder)
+        copy.clear_pilot()
+        copy.lock("0" * 64)  # nobody analyzes it
         with _served(folder, log) as address:
-            return audit(address, behind, people, log=log)
+            return audit(address, images, participants, log=log)
 
 
-def known(store: Store) -> dict[str, Picture]:
-    """The pictures of a draft by the sha256 of their bytes; StudyError for a live study."""
-    return {hashlib.sha256(picture.data).hexdigest(): picture for picture in store.pictures("blindness audit")}
+def images_by_sha256(store: Store) -> dict[str, StimulusImage]:
+    """Return the images of a draft by the sha256 of their bytes; StudyError for a live study."""
+    return {
+        hashlib.sha256(cast(bytes, image.data)).hexdigest(): image for image in store.stimulus_images("blindness audit")
+    }
 
 
-def repository(folder: Path, key: Mapping[str, Picture] | None = None) -> list[Leak]:
-    """What a public repository, such as a Space's, would show of a study: databases, tables, and with `key` pictures.
+def audit_repository(folder: Path, key: Mapping[str, StimulusImage] | None = None) -> list[Leak]:
+    """Return what a public repository, such as a Space's, would publish: databases, tables, and with `key` images.
 
-    Of a git repository the tracked files count, and of databases and tables the names in its history; else all files.
+    In a git repository only tracked files count, and the names of databases and tables in its history; elsewhere all
+    files.
     """
     tracked = _git(folder, "ls-files", "-z")
     if tracked is None:
         tracked = {path.relative_to(folder).as_posix() for path in folder.rglob("*") if path.is_file()}
     past = _git(folder, "log", "--all", "--relative", "--pretty=format:", "--name-only", "-z") or set()
-    found = [Leak("repository", name, "is in the history") for name in sorted(past - tracked) if _of_study(name)]
-    streams = {stream(picture.data) for picture in (key or {}).values()}
+    leaks = [Leak("repository", name, "is in the history") for name in sorted(past - tracked) if _is_study_file(name)]
+    copies = [cast(bytes, image.data) for image in (key or {}).values()]
+    streams = {pixel_stream(data) for data in copies}
     for name in sorted(tracked):
         file = folder / name
         data = file.read_bytes() if file.is_file() else b""
-        if _of_study(name) or data.startswith(b"SQLite format 3\0"):
-            found.append(Leak("repository", name, "is a database or a table of a study"))
-        elif key and _copied(data, next(iter(key.values())).data) in streams:
-            found.append(Leak("repository", name, "is a picture of the study"))
-    return found
+        if _is_study_file(name) or data.startswith(b"SQLite format 3\0"):
+            leaks.append(Leak("repository", name, "is a database or a table of a study"))
+        elif copies and _blind_stream(data, copies[0]) in streams:
+            leaks.append(Leak("repository", name, "is an image of the study"))
+    return leaks
 
 
 def _git(folder: Path, *arguments: str) -> set[str] | None:
-    """Names that git tells; None where there is no repository, or no git."""
+    """Return the names that git prints; None without a repository or without git."""
     try:
-        told = subprocess.run(["git", "-C", str(folder), *arguments], capture_output=True, check=True, text=True)
+        output = subprocess.run(["git", "-C", str(folder), *arguments], capture_output=True, check=True, text=True)
     except (OSError, subprocess.CalledProcessError):
         return None
-    return {name.strip() for name in told.stdout.split("\0") if name.strip()}
+    return {name.strip() for name in output.stdout.split("\0") if name.strip()}
 
 
-def _of_study(name: str) -> bool:
+def _is_study_file(name: str) -> bool:
     return Path(name).name.startswith(("study.db", "key.db", "stimuli.csv", "responses.csv", "participants.csv"))
 
 
-def _copied(data: bytes, like: bytes) -> bytes | None:
-    """The pixels of a file as a blind copy of the size of another would have them; None for what is no picture."""
+def _blind_stream(data: bytes, like: bytes) -> bytes | None:
+    """Return the pixels of a file as a blind copy of the size of `like` has them; None if it is not an image."""
     if codec(data) == "unknown" or (size := pixel_size(like)) is None:
         return None
     try:
-        return stream(blind([data], size[0])[0].data)
+        return pixel_stream(blind_copies([data], size[0])[0].data)
     except StudyError:
         return None
 
 
-def _other_pages(address: str, alone: bool, hashes: Collection[str]) -> Iterator[Leak]:
-    """Nothing is served that no participant needs, or at least nothing that names an origin or a picture."""
+def _other_pages(address: str, study_only: bool, facts: Collection[str]) -> Iterator[Leak]:
+    """Yield pages that no participant needs, or unless `study_only` those that name an origin or an image."""
     with Browser(address) as browser:
-        nothing = browser.send("GET", f"{browser.root}/{token_urlsafe(8)}")
-        home = () if alone else ("",)
-        for kind, paths in (("hidden page", HIDDEN_PAGES), ("experimenter's page", (*home, *EXPERIMENTERS_PAGES))):
+        missing = browser.send("GET", f"{browser.root}/{token_urlsafe(8)}")
+        home = () if study_only else ("",)
+        for kind, paths in (("hidden page", HIDDEN_PAGES), ("experimenter's page", (*home, *EXPERIMENTER_PAGES))):
             for path in paths:
                 reply = browser.send("GET", f"{browser.root}/{path}")
-                told = {word for word in ("study-img", *hashes) if word in reply.text}
-                if alone and (reply.status != nothing.status or reply.body not in (b"", nothing.body)):
-                    yield Leak(kind, f"/{path}", f"answers {reply.status}, and not as an address that is none")
-                elif not alone and reply.status < 400 and (told or named(reply.text)):
-                    yield Leak(kind, f"/{path}", f"answers {reply.status} and names an origin or a picture")
-        for door in DOORS if alone else ():
-            reply = browser.send("GET", f"{browser.root}/{door}")
+                reveals = any(word in reply.text for word in ("study-img", *facts)) or origin_words(reply.text)
+                if study_only and (reply.status != missing.status or reply.body not in (b"", missing.body)):
+                    yield Leak(kind, f"/{path}", f"answers {reply.status}, unlike an address that does not exist")
+                elif not study_only and reply.status < 400 and reveals:
+                    yield Leak(kind, f"/{path}", f"answers {reply.status} and names an origin or an image")
+        for path in SHORT_ADDRESSES if study_only else ():
+            reply = browser.send("GET", f"{browser.root}/{path}")
             if reply.body or not urlsplit(reply.header("location")).path.endswith("/study"):
-                yield Leak("experimenter's page", f"/{door}", f"answers {reply.status} and does not lead to the study")
+                yield Leak("experimenter's page", f"/{path}", f"answers {reply.status} and does not lead to the study")
             if "no-store" not in reply.header("cache-control"):
-                yield Leak("browser cache", f"/{door}", "has no Cache-Control: no-store")
+                yield Leak("browser cache", f"/{path}", "has no Cache-Control: no-store")
 
 
-def _log(log: Path, visits: Sequence[Visit], hashes: Collection[str]) -> Iterator[Leak]:
+def _log_leaks(log: Path, visits: Sequence[Visit], facts: Collection[str]) -> Iterator[Leak]:
     try:
         text = log.read_text(encoding="utf-8", errors="replace")
     except OSError as error:
         raise StudyError(f"{log} cannot be read ({error.strerror}); name the server's log") from error
-    where = "the server's log"
     if any(secret in text for visit in visits for secret in visit.secrets):
-        yield Leak("log", where, "has personal links, ids of trials or addresses of pictures")
-    if any(one in text for one in hashes):
-        yield Leak("log", where, "has a hash or another fact of the key")
-    if words := named(text):
-        yield Leak("log", where, f"has {', '.join(sorted(words))}")
+        yield Leak("log", LOG, "has personal links, ids of trials or addresses of images")
+    if any(fact in text for fact in facts):
+        yield Leak("log", LOG, "has a hash or another fact of the key")
+    if words := origin_words(text):
+        yield Leak("log", LOG, f"has {', '.join(sorted(words))}")
 
 
 @contextmanager
 def _served(folder: Path, log: Path) -> Iterator[str]:
-    """The study on a server of its own that writes all it says into a file; yields the address of the consent."""
+    """Serve the study on its own server, which writes all output to `log`; yields the address of the consent page."""
     path = os.pathsep.join(filter(None, (str(ROOT), os.environ.get("PYTHONPATH"))))
     command = [sys.executable, "-m", "study", "serve", str(folder), "--port", "0", "--mode", "simulated"]
-    with log.open("wb") as written:
-        server = subprocess.Popen(command, stdout=written, stderr=written, env=os.environ | {"PYTHONPATH": path})
+    with log.open("wb") as output:
+        server = subprocess.Popen(command, stdout=output, stderr=output, env=os.environ | {"PYTHONPATH": path})
     try:
-        until = time.monotonic() + SERVER_STARTS
-        while not (links := re.findall(r"^for participants: (\S+)$", log.read_text(), re.MULTILINE)):
+        until = time.monotonic() + SERVER_START_SECONDS
+        while not (links := re.findall(r"(http\S+/study)$", log.read_text(), re.MULTILINE)):
             if server.poll() is not None or time.monotonic() > until:
-                raise StudyError(f"the server did not begin ({log.read_text()[-500:].strip()})")
+                raise StudyError(f"the server did not start ({log.read_text()[-500:].strip()})")
             time.sleep(0.05)
         yield links[0]
     finally:

@@ -1,6 +1,6 @@
-"""What comes with a picture beside its pixels: address, headers, metadata, encoder, length. All must be alike for all.
+"""What comes with an image besides its pixels: address, headers, metadata, encoder, length. All must be equal.
 
-Addresses are compared as they are here, and as random numbers in `blindness_chance`.
+Addresses are compared as texts here, and as random numbers in `rank_test`.
 """
 
 from __future__ import annotations
@@ -20,10 +20,10 @@ from urllib.parse import unquote, urlsplit
 from PIL import Image
 
 from study import StudyError
-from study.blindness.leak import Leak, unlike
-from study.blindness.rank_test import changing
-from study.blindness.visit import UNKNOWN, View, Visit
-from study.design.blind_image import FORMATS, blind
+from study.blindness.leak import Leak, leak_if_different
+from study.blindness.rank_test import varying_headers
+from study.blindness.visit import UNKNOWN, ImageView, Visit
+from study.design.blind_image import FORMATS, blind_copies
 
 HEADERS = {
     "content-disposition": "Content-Disposition",
@@ -35,9 +35,9 @@ HEADERS = {
     "set-cookie": "cookie",
 }
 FORBIDDEN = ("content-disposition", "last-modified", "etag")
-WHERE = "pictures"
+WHERE = "images"
 MAGIC = {b"\x89PNG\r\n\x1a\n": "PNG", b"\xff\xd8\xff": "JPEG", b"RIFF": "WebP", b"GIF8": "GIF", b"BM": "BMP"}
-# by the name of the PNG chunk; what other formats carry is found by what every such block begins with
+# by the name of the PNG chunk; other formats are searched for the start of such a block
 CHUNKS = {
     b"eXIf": "EXIF",
     b"iCCP": "ICC",
@@ -50,128 +50,134 @@ XMP = (b"<x:xmpmeta", b"XML:com.adobe.xmp", b"http://ns.adobe.com/xap/")
 C2PA = b"jumdc2pa"  # the description box of a C2PA manifest store (C2PA 2.1, 11.1)
 
 
-def pictures(visits: Sequence[Visit], names: Collection[str]) -> Iterator[Leak]:
-    """All leaks of what comes with pictures; `names` must not be in an address."""
+def image_leaks(visits: Sequence[Visit], names: Collection[str]) -> Iterator[Leak]:
+    """Yield all leaks of what comes with images; `names` must not be in an address."""
     views = [view for visit in visits for view in visit.views]
     yield from _addresses(views, names)
-    yield from _headers(views, changing(visits))
+    yield from _headers(views, varying_headers(visits))
     yield from _bytes(views)
 
 
-def stream(png: bytes) -> bytes:
-    """The compressed pixels of a PNG."""
+def pixel_stream(png: bytes) -> bytes:
+    """Return the compressed pixels of a PNG."""
     return b"".join(content for name, content in chunks(png) if name == b"IDAT")
 
 
-def shape(token: str) -> str:
-    """Length and alphabet of a random id: all that may be said of it."""
+def id_format(token: str) -> str:
+    """Return length and alphabet of a random id, which are the only things it may show."""
     hexadecimal = re.fullmatch(r"[0-9a-f]+", token)
     return f"{len(token)} {'hexadecimal digits' if hexadecimal else 'letters'}"
 
 
-def _addresses(views: Sequence[View], names: Collection[str]) -> Iterator[Leak]:
+def _addresses(views: Sequence[ImageView], names: Collection[str]) -> Iterator[Leak]:
     parts = [urlsplit(view.reply.path) for view in views]
-    yield from unlike(
+    yield from leak_if_different(
         "cache folder",
-        "addresses of pictures",
+        "addresses of images",
         ((view.label, part.path.rpartition("/")[0]) for view, part in zip(views, parts)),
     )
-    yield from unlike(
-        "address", "the form of addresses", ((view.label, shape(view.token)) for view in views if "." not in view.token)
+    yield from leak_if_different(
+        "address",
+        "the format of addresses",
+        ((view.label, id_format(view.token)) for view in views if "." not in view.token),
     )
-    wanted = [letters for letters in map(_letters, names) if len(letters) > 3]
-    named = {view.label for view in views if "." in view.token or _in(_letters(unquote(view.reply.path)), wanted)}
+    words = [letters for letters in map(_letters, names) if len(letters) > 3]
+    named = {view.label for view in views if "." in view.token or _has_any(_letters(unquote(view.reply.path)), words)}
     if named:
-        yield Leak("file name", "addresses of pictures", f"have a name in them ({', '.join(sorted(named))})")
+        yield Leak("file name", "addresses of images", f"contain a name ({', '.join(sorted(named))})")
     if queried := {view.label for view, part in zip(views, parts) if part.query}:
-        yield Leak("address", "addresses of pictures", f"have a query ({', '.join(sorted(queried))})")
-    again = {view.label for view, count in zip(views, _counts(views)) if count > 1}
-    if again:
-        yield Leak("address", "addresses of pictures", f"come back ({', '.join(sorted(again))})")
+        yield Leak("address", "addresses of images", f"have a query ({', '.join(sorted(queried))})")
+    repeated = {view.label for view, count in zip(views, _counts(views)) if count > 1}
+    if repeated:
+        yield Leak("address", "addresses of images", f"are used twice ({', '.join(sorted(repeated))})")
 
 
-def _in(path: str, names: Iterable[str]) -> bool:
-    return any(name in path for name in names)
+def _has_any(text: str, words: Iterable[str]) -> bool:
+    return any(word in text for word in words)
 
 
 def _letters(text: str) -> str:
     return re.sub(r"[\W_]+", "", text.casefold())
 
 
-def _counts(views: Sequence[View]) -> list[int]:
+def _counts(views: Sequence[ImageView]) -> list[int]:
     counts = Counter(view.reply.path for view in views)
     return [counts[view.reply.path] for view in views]
 
 
-def _headers(views: Sequence[View], changing: Collection[str]) -> Iterator[Leak]:
+def _headers(views: Sequence[ImageView], varying: Collection[str]) -> Iterator[Leak]:
     names = {name for view in views for name, _ in view.reply.headers}
     for name in sorted(names):
-        kind, what = HEADERS.get(name, "header"), f"the header {name} of pictures"
-        told = list(unlike(kind, what, ((view.label, view.reply.header(name)) for view in views)))
-        if name in FORBIDDEN and not told:
-            told = [Leak(kind, what, "is there, though the same for all")]
-        if name not in changing or name in FORBIDDEN:
-            yield from told
-    everywhere = [(view.label, tuple(sorted({name for name, _ in view.reply.headers}))) for view in views]
-    if len({headers for _, headers in everywhere}) == 1:  # else told above
-        yield from unlike(
+        kind, what = HEADERS.get(name, "header"), f"the header {name} of images"
+        leaks = list(leak_if_different(kind, what, ((view.label, view.reply.header(name)) for view in views)))
+        if name in FORBIDDEN and not leaks:
+            leaks = [Leak(kind, what, "is sent, though equal for all images")]
+        if name not in varying or name in FORBIDDEN:
+            yield from leaks
+    header_sets = {frozenset(name for name, _ in view.reply.headers) for view in views}
+    if len(header_sets) == 1:  # else yielded above
+        yield from leak_if_different(
             "header",
             "the order of headers",
             ((view.label, tuple(name for name, _ in view.reply.headers)) for view in views),
         )
 
 
-def _bytes(views: Sequence[View]) -> Iterator[Leak]:
-    strange = sum(view.label == UNKNOWN for view in views)
-    if strange:
-        yield Leak("alteration", WHERE, f"{strange} of {len(views)} are not the bytes of any picture of the study")
-    every = {hashlib.sha256(view.reply.body).digest(): (view.label, view.reply.body) for view in views}.values()
-    found = {(kind, label) for label, data in every for kind in carried(data)}
-    for kind in {kind for kind, _ in found}:
-        yield Leak(kind, WHERE, f"have it ({', '.join(sorted(label for of, label in found if of == kind))})")
-    yield from unlike("codec", WHERE, ((label, codec(data)) for label, data in every))
-    yield from unlike("pixel size", WHERE, ((label, pixel_size(data)) for label, data in every))
-    yield from unlike("byte length", WHERE, ((label, len(data)) for label, data in every))
-    yield from unlike("byte length", "pictures on the line", ((view.label, view.reply.length) for view in views))
-    for name in sorted({codec(data) for _, data in every}):
-        yield from unlike(
-            "encoder", f"{name} pictures", ((label, encoder(data)) for label, data in every if codec(data) == name)
+def _bytes(views: Sequence[ImageView]) -> Iterator[Leak]:
+    unknown = sum(view.label == UNKNOWN for view in views)
+    if unknown:
+        yield Leak("alteration", WHERE, f"{unknown} of {len(views)} are not the bytes of any image of the study")
+    files = {hashlib.sha256(view.reply.body).digest(): (view.label, view.reply.body) for view in views}.values()
+    metadata = {(kind, label) for label, data in files for kind in metadata_kinds(data)}
+    for kind in {kind for kind, _ in metadata}:
+        yield Leak(kind, WHERE, f"contain it ({', '.join(sorted(label for own, label in metadata if own == kind))})")
+    yield from leak_if_different("codec", WHERE, ((label, codec(data)) for label, data in files))
+    yield from leak_if_different("pixel size", WHERE, ((label, pixel_size(data)) for label, data in files))
+    yield from leak_if_different("byte length", WHERE, ((label, len(data)) for label, data in files))
+    yield from leak_if_different(
+        "byte length", "images on the wire", ((view.label, view.reply.length) for view in views)
+    )
+    for name in sorted({codec(data) for _, data in files}):
+        yield from leak_if_different(
+            "encoder", f"{name} images", ((label, encoder(data)) for label, data in files if codec(data) == name)
         )
-    buffers = ((label, _buffer(data)) for label, data in every)
-    yield from unlike("encoder", "the buffer of the encoder", ((label, size) for label, size in buffers if size))
+    buffers = ((label, _buffer(data)) for label, data in files)
+    yield from leak_if_different(
+        "encoder", "the buffer of the encoder", ((label, size) for label, size in buffers if size)
+    )
 
 
-def carried(data: bytes) -> set[str]:
-    """Kinds of metadata in a picture: EXIF, XMP, ICC, PNG text, C2PA."""
-    found = set()
+def metadata_kinds(data: bytes) -> set[str]:
+    """Return the kinds of metadata in an image: EXIF, XMP, ICC, PNG text, C2PA."""
+    kinds = set()
     if any(mark in data for mark in XMP):
-        found.add("XMP")
+        kinds.add("XMP")
     if C2PA in data:
-        found.add("C2PA")
+        kinds.add("C2PA")
     for name, content in chunks(data):
         if name in CHUNKS and not content.startswith(XMP):
-            found.add(CHUNKS[name])
+            kinds.add(CHUNKS[name])
     info = _opened(data)[1]
     if "exif" in info:
-        found.add("EXIF")
+        kinds.add("EXIF")
     if "icc_profile" in info:
-        found.add("ICC")
-    return found
+        kinds.add("ICC")
+    return kinds
 
 
 def codec(data: bytes) -> str:
-    """The format by its first bytes."""
+    """Return the format by the first bytes."""
     return next((name for magic, name in MAGIC.items() if data.startswith(magic)), "unknown")
 
 
 def pixel_size(data: bytes) -> tuple[int, int] | None:
-    """(width, height); None for what is no picture."""
+    """Return (width, height); None if it is not an image."""
     image = _opened(data)[0]
-    return image and image.size
+    return image.size if image else None
 
 
 def encoder(data: bytes) -> tuple[Any, ...]:
-    """Everything that an encoder was told and that does not depend on the pixels."""
+    """Return the settings of an encoder, as far as they do not depend on the pixels."""
     if codec(data) == "PNG":
         return _png(data)
     image, info = _opened(data)
@@ -183,7 +189,7 @@ def encoder(data: bytes) -> tuple[Any, ...]:
 
 
 def chunks(png: bytes) -> Iterator[tuple[bytes, bytes]]:
-    """(name, content) of the chunks of a PNG; what follows them, or cannot be read, under an empty name."""
+    """Yield (name, content) of the chunks of a PNG; trailing or unreadable bytes have an empty name."""
     if codec(png) != "PNG":
         return
     at, name = 8, b""
@@ -201,18 +207,18 @@ def _png(data: bytes) -> tuple[Any, ...]:
     header = next((content for name, content in parts if name == b"IHDR"), b"")
     packed = [content for name, content in parts if name == b"IDAT"]
     order = tuple(name.decode("latin-1") for name, _ in groupby(name for name, _ in parts))
-    whole = b"".join(packed)
-    return (tuple(header[8:]), order, whole[:2].hex(), _filtered(header, whole), _own(data, header, whole))
+    joined = b"".join(packed)
+    return (tuple(header[8:]), order, joined[:2].hex(), _filtered(header, joined), _own_encoder(data, header, joined))
 
 
 def _buffer(data: bytes) -> int | None:
-    """What a stream in several chunks shows of the buffer that it went through; None of a stream in one."""
+    """Return the encoder's buffer size, as the length of the first of several chunks; None for a single chunk."""
     packed = [content for name, content in chunks(data) if name == b"IDAT"]
     return len(packed[0]) if len(packed) > 1 else None
 
 
 def _filtered(header: bytes, packed: bytes) -> bool | None:
-    """True if any row is filtered, as an encoder does that may; None if the rows cannot be told apart."""
+    """Return whether any row is filtered, as an encoder with filters does; None if the rows cannot be separated."""
     if len(header) < 13 or header[12] or header[8] != 8 or header[9] not in (2, 6):
         return None
     width, height = struct.unpack(">II", header[:8])
@@ -223,8 +229,8 @@ def _filtered(header: bytes, packed: bytes) -> bool | None:
         return None
 
 
-def _own(data: bytes, header: bytes, packed: bytes) -> bool | None:
-    """True if the encoder of `images` makes the same stream of the same pixels."""
+def _own_encoder(data: bytes, header: bytes, packed: bytes) -> bool | None:
+    """Return whether the encoder of `blind_image` makes the same stream from the same pixels."""
     bare = b"\x89PNG\r\n\x1a\n" + b"".join(
         struct.pack(">I", len(content)) + name + content + struct.pack(">I", zlib.crc32(name + content))
         for name, content in ((b"IHDR", header), (b"IDAT", packed), (b"IEND", b""))
@@ -233,14 +239,14 @@ def _own(data: bytes, header: bytes, packed: bytes) -> bool | None:
     if size is None or size[0] != size[1]:
         return None
     try:
-        (again,) = blind([bare], size[0])
+        (again,) = blind_copies([bare], size[0])
     except StudyError:
         return None
-    return stream(again.data) == packed
+    return pixel_stream(again.data) == packed
 
 
-def _opened(data: bytes) -> tuple[Image.Image | None, dict[str, Any]]:
-    """The decoded picture and what lay with it."""
+def _opened(data: bytes) -> tuple[Image.Image | None, dict[Any, Any]]:
+    """Return the decoded image and its metadata; (None, {}) if it cannot be decoded."""
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")

@@ -1,6 +1,6 @@
-"""What the blindness audit can find: kinds of leaks, and how a difference between origins is told.
+"""The kinds of leaks that the blindness audit can find, and the leak for a difference between origins.
 
-What is compared is `blindness` and the rooms that it names.
+The comparisons are in `images`, `pages` and `rank_test`.
 """
 
 from __future__ import annotations
@@ -11,66 +11,66 @@ from dataclasses import dataclass
 from typing import Any
 
 KINDS = {
-    "file name": "the address of a picture has a file name in it",
-    "address": "addresses of pictures are not random, or come back",
-    "cache folder": "pictures lie in different folders",
-    "orig_name": "Gradio's name of an uploaded file",
+    "file name": "the address of an image contains a file name",
+    "address": "addresses of images are not random, or are used twice",
+    "cache folder": "images have different folders in their addresses",
+    "orig_name": "Gradio's key for the name of an uploaded file",
     "Content-Disposition": "a header with a file name",
     "Last-Modified": "a header with the time of a file",
-    "ETag": "a header with a fingerprint of the content",
+    "ETag": "a header with a hash of the content",
     "header": "other headers",
     "EXIF": "a camera's metadata",
     "XMP": "an editor's metadata",
     "ICC": "a color profile",
     "PNG text": "text chunks",
-    "C2PA": "a manifest of provenance",
-    "codec": "the format of pictures",
+    "C2PA": "a provenance manifest",
+    "codec": "the format of the images",
     "encoder": "the settings of their encoder",
-    "byte length": "their length in the file and on the line",
+    "byte length": "their size as a file and on the wire",
     "pixel size": "their width and height",
-    "alteration": "pictures that are not the study's own bytes",
-    "alt": "alternative texts",
-    "title": "titles",
+    "alteration": "images that are not the study's own bytes",
+    "alt": "alternative texts of images",
+    "title": "titles (tooltips)",
     "id": "ids of elements, trials and answers",
-    "class": "classes",
+    "class": "CSS classes",
     "value": "names and values of form fields",
-    "text": "words beside the pictures",
+    "text": "words beside the images",
     "markup": "other elements and attributes",
     "DOM order": "the order of the options",
-    "hidden component": "what a page has and does not show",
-    "kind of trial": "what tells catch, repeat and main trials apart",
-    "word": "words of origins before the last block, and hashes anywhere",
+    "hidden component": "parts of a page that are not visible",
+    "kind of trial": "differences between attention checks, retests and main trials",
+    "word": "words that name an origin before the last block, and hashes anywhere",
     "hidden page": "pages of Gradio, of an API, and files",
-    "experimenter's page": "pages for the experimenter",
-    "order of ids": "random ids that are not",
-    "load time": "how long a picture takes",
-    "browser cache": "answers that a browser may keep",
-    "local storage": "scripts that keep something in the browser",
+    "experimenter's page": "pages that only the experimenter needs",
+    "order of ids": "ids that are not random",
+    "load time": "the time that an image takes to load",
+    "browser cache": "replies that a browser may cache",
+    "local storage": "scripts that store something in the browser",
     "cookie": "cookies",
-    "error text": "refusals",
+    "error text": "error messages",
     "log": "the server's log",
-    "repository": "files that a public Space would show",
+    "repository": "files that a public Space would publish",
 }
-"""Every kind that is looked for -> what it is."""
+"""Every kind of leak -> its description."""
 
 
 @dataclass(frozen=True)
 class Leak:
-    """Something that tells, or may tell, origins apart."""
+    """Something that reveals an origin, or may reveal it."""
 
     kind: str
     """One of KINDS."""
     what: str
-    """Where it was found."""
+    """Where it is."""
     detail: str
     """What it is, and for which origins."""
 
 
-def unlike(kind: str, what: str, pairs: Iterable[tuple[str, Any]]) -> Iterator[Leak]:
-    """A leak if the values of (label, value) are not all equal."""
-    labels = defaultdict(set)
+def leak_if_different(kind: str, what: str, pairs: Iterable[tuple[str, Any]]) -> Iterator[Leak]:
+    """Yield a leak if the values of (label, value) are not all equal."""
+    labels: dict[Any, set[str]] = defaultdict(set)
     for label, value in pairs:
         labels[value].add(label)
     if len(labels) > 1:
-        some = [f"{str(value)[:80]} ({', '.join(sorted(of))})" for value, of in labels.items()]
-        yield Leak(kind, what, "; ".join(sorted(some)[:3]) + (f"; {len(some) - 3} more" if len(some) > 3 else ""))
+        listed = sorted(f"{str(value)[:80]} ({', '.join(sorted(own))})" for value, own in labels.items())
+        yield Leak(kind, what, "; ".join(listed[:3]) + (f"; {len(listed) - 3} more" if len(listed) > 3 else ""))

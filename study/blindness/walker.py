@@ -1,6 +1,6 @@
-"""A visit to a served study as one participant, over HTTP: every question, all its pictures, and some wrong doors.
+"""A visit to a served study as one participant, over HTTP: every question, all its images, and invalid requests.
 
-What is kept of it is `blindness_visit`; how a page is read as a form is `browsing`.
+The visit is recorded as a `visit.Visit`; pages are parsed by `study.web.html_form`.
 """
 
 from __future__ import annotations
@@ -14,62 +14,64 @@ from urllib.parse import urljoin, urlsplit
 import httpx
 
 from study import StudyError
-from study.blindness.visit import Reply, Screen, View, Visit, label, name_kinds
-from study.design.spec import Picture
-from study.web.html_form import Form, Page, read
+from study.blindness.visit import ImageView, Reply, Screen, Visit, infer_kinds, label
+from study.design.spec import StimulusImage
+from study.web.html_form import Form, Page, parse_page
 
-PATIENCE = 30.0
-"""Seconds for one answer."""
-MOST_SCREENS = 200
-ROUNDS = 2
-"""How often a picture is asked for again, to measure how long it takes."""
-SAMPLE = 8
-"""Pictures of each label that are measured so."""
+TIMEOUT = 30.0
+"""Seconds to wait for one reply."""
+MAX_SCREENS = 200
+TIMING_ROUNDS = 2
+"""How often an image is requested again to measure the loading time."""
+TIMING_SAMPLE = 8
+"""Images of each label that are measured."""
 
 
-def visit(address: str, key: Mapping[str, Picture], random: Random) -> Visit:
-    """Take part from the consent to the debrief and look at everything closely.
+def visit(address: str, images: Mapping[str, StimulusImage], random: Random) -> Visit:
+    """Take part from the consent to the debriefing and record everything.
 
-    `key` tells the picture behind the sha256 of served bytes. StudyError if nobody can take part there.
+    `images` has the image behind the sha256 of served bytes. StudyError if nobody can take part there.
     """
     with Browser(address) as browser:
-        visitor = Visitor(browser, key, random)
+        visitor = Visitor(browser, images, random)
         visitor.walk()
         return visitor.visit
 
 
 def leave(address: str, visit: Visit) -> None:
-    """Withdraw, and keep what that shows."""
+    """Withdraw, and record the replies."""
     with Browser(address) as browser:
-        where = f"{browser.root}/study/withdraw"
-        visit.after += [browser.send("GET", where), browser.send("POST", where, {"code": visit.withdrawal_code})]
+        path = f"{browser.root}/study/withdraw"
+        visit.after += [browser.send("GET", path), browser.send("POST", path, {"code": visit.withdrawal_code})]
 
 
 class Browser:
-    """Sends requests, with neither cookies nor a cache, and follows no redirect."""
+    """Sends requests without cookies and cache, and follows no redirects."""
 
     def __init__(self, address: str):
         self.address = address
         path = urlsplit(address).path
         if not path.endswith("/study"):
-            raise StudyError(f"the address is {address}; give the consent's, which ends in /study")
+            raise StudyError(f"the address is {address}; give the address of the consent, which ends in /study")
         self.root = path.removesuffix("/study")
-        """What stands before /study in every path."""
+        """The part of every path before /study."""
 
     def __enter__(self) -> Browser:
-        self._client = httpx.Client(timeout=PATIENCE, trust_env=False, follow_redirects=False)
+        self._client = httpx.Client(timeout=TIMEOUT, trust_env=False, follow_redirects=False)
         return self
 
     def __exit__(self, *_: object) -> None:
         self._client.close()
 
     def send(self, method: str, path: str, data: Mapping[str, str] | None = None) -> Reply:
-        """One request; `path` may be a whole address. StudyError where no answer comes."""
+        """Send one request; `path` may be a full address. StudyError if there is no reply."""
         began = time.perf_counter()
         try:
             reply = self._client.request(method, urljoin(self.address, path), data=data)
         except (httpx.HTTPError, httpx.InvalidURL) as error:
-            raise StudyError(f"{self.address} does not answer ({error}); is the study served there?") from error
+            raise StudyError(
+                f"{self.address} does not answer ({error}); check that the study is served there"
+            ) from error
         taken = time.perf_counter() - began
         self._client.cookies.clear()
         headers = tuple((name.decode("latin-1").lower(), value.decode("latin-1")) for name, value in reply.headers.raw)
@@ -78,44 +80,47 @@ class Browser:
 
 
 class Visitor:
-    """Walks once."""
+    """Takes part once."""
 
-    def __init__(self, browser: Browser, key: Mapping[str, Picture], random: Random):
-        self.browser, self.key, self.random = browser, key, random
+    def __init__(self, browser: Browser, images: Mapping[str, StimulusImage], random: Random):
+        self.browser, self.images, self.random = browser, images, random
         self.visit = Visit()
         self._loaded: set[str] = set()
 
     def walk(self) -> None:
-        """From the consent to the debrief."""
+        """Go from the consent to the debriefing."""
         reply, page = self._open(self.browser.address)
         self.visit.before.append(reply)
-        if page.form is None or not page.form.boxes:
+        if page.form is None or not page.form.checkboxes:
             raise StudyError(f"nobody can take part at {self.browser.address}: {' '.join(page.paragraphs)}")
-        link = self._follow(self._other("POST", page.form.action, page.form.fields | page.form.boxes))
+        link = self._follow(self._other("POST", page.form.action, page.form.fields | page.form.checkboxes))
         self.visit.secrets.add(link.rpartition("/")[2])
         reply, page = self._open(link)
         while page.form is not None and "trial" in page.form.fields:
-            if len(self.visit.screens) == MOST_SCREENS:
-                raise StudyError(f"{self.browser.address} has no end after {MOST_SCREENS} questions; is it this study?")
-            screen = self._look(reply, page.form, page.beside)
+            if len(self.visit.screens) == MAX_SCREENS:
+                raise StudyError(
+                    f"{self.browser.address} does not end after {MAX_SCREENS} questions; "
+                    "check that the study is served there"
+                )
+            screen = self._record(reply, page.form, page.beside)
             reply, page = self._open(self._follow(self._answer(screen)))
         if len(page.codes) != 2:
             raise StudyError(f"{self.browser.address} led to a page without codes: {' '.join(page.paragraphs)}")
         self.visit.after.append(reply)
-        name_kinds(self.visit.screens)
+        infer_kinds(self.visit.screens)
         self._forge()
         self._measure()
         self.visit.withdrawal_code = page.codes[1]
         self.visit.secrets |= set(page.codes)
 
     def _open(self, path: str) -> tuple[Reply, Page]:
-        """A page with the style sheets and scripts that it loads, each once."""
+        """Return a page, and load its style sheets and scripts, each once."""
         reply = self.browser.send("GET", path)
-        page = read(reply.text)
+        page = parse_page(reply.text)
         options = page.form.options if page.form else []
-        pictures = {*page.beside, *(option.image for option in options)}
+        images = {*page.beside, *(option.image for option in options)}
         for file in page.files:
-            if file not in pictures and file not in self._loaded:
+            if file not in images and file not in self._loaded:
                 self._loaded.add(file)
                 self._other("GET", file)
         return reply, page
@@ -127,28 +132,25 @@ class Visitor:
 
     def _follow(self, reply: Reply) -> str:
         if reply.status != 303:
-            raise StudyError(
-                f"{self.browser.address} does not go on ({reply.status}): {' '.join(read(reply.text).paragraphs)}"
-            )
+            text = " ".join(parse_page(reply.text).paragraphs)
+            raise StudyError(f"{self.browser.address} did not redirect ({reply.status}): {text}")
         return reply.header("location")
 
-    def _look(self, page: Reply, form: Form, beside: Iterable[str]) -> Screen:
-        """Load the pictures of a question in any order, and try an answer that cannot be taken."""
-        wanted = [
-            (option.image, position)
-            for position, option in enumerate((one for one in form.options if one.image is not None), 1)
-        ]
-        wanted += [(image, None) for image in beside]
-        views = {}
-        for image, position in self.random.sample(wanted, len(wanted)):
+    def _record(self, page: Reply, form: Form, beside: Iterable[str]) -> Screen:
+        """Load the images of a question in random order, and send an invalid answer."""
+        images = [option.image for option in form.options if option.image is not None]
+        requests: list[tuple[str, int | None]] = [(image, position) for position, image in enumerate(images, 1)]
+        requests += [(image, None) for image in beside]
+        views: dict[tuple[str, int | None], ImageView] = {}
+        for image, position in self.random.sample(requests, len(requests)):
             reply = self.browser.send("GET", image)
-            views[image, position] = View(self._label(reply), position, reply)
+            views[image, position] = ImageView(self._label(reply), position, reply)
         screen = Screen(
             len(self.visit.screens) + 1,
             page,
             form,
-            [views[one] for one in wanted if one[1] is not None],
-            [views[one] for one in wanted if one[1] is None],
+            [views[request] for request in requests if request[1] is not None],
+            [views[request] for request in requests if request[1] is None],
         )
         self.visit.screens.append(screen)
         self.visit.secrets |= {
@@ -158,24 +160,25 @@ class Visitor:
             *(view.reply.path for view in screen.views),
         }
         self._other("POST", form.data["shown"], {"trial": form.fields["trial"]})
-        at = self.random.randint(1, len(screen.options))
-        screen.refused = at, self.browser.send("POST", form.action, form.fields | {"response": "-", "choice": str(at)})
+        position = self.random.randint(1, len(screen.options))
+        invalid = form.fields | {"response": "-", "choice": str(position)}
+        screen.refused = position, self.browser.send("POST", form.action, invalid)
         return screen
 
     def _label(self, reply: Reply) -> str:
-        return label(self.key.get(hashlib.sha256(reply.body).hexdigest()))
+        return label(self.images.get(hashlib.sha256(reply.body).hexdigest()))
 
     def _answer(self, screen: Screen) -> Reply:
-        """Any of the choices."""
+        """Send a random choice."""
         form = screen.form
         values = [option.value for option in form.options if option.name == "choice"]
-        sent = form.fields | {"choice": self.random.choice(values), "milliseconds": "1000", "input": "mouse"}
-        return self._other("POST", form.action, sent)
+        fields = form.fields | {"choice": self.random.choice(values), "milliseconds": "1000", "input": "mouse"}
+        return self._other("POST", form.action, fields)
 
     def _forge(self) -> None:
-        """Addresses near those of pictures: a changed token, a longer one, and the sha256 of the picture."""
-        some = {view.label: view for view in self.visit.views}
-        for name, view in some.items():
+        """Request addresses close to real ones: a changed token, a longer one, and the sha256 of the image."""
+        by_label = {view.label: view for view in self.visit.views}
+        for name, view in by_label.items():
             folder, token = urlsplit(view.reply.path).path.rsplit("/", 1)
             forged = {
                 "changed": token[:-1] + ("0" if token[-1] != "0" else "1"),
@@ -183,18 +186,18 @@ class Visitor:
                 "sha256": hashlib.sha256(view.reply.body).hexdigest(),
             }
             self.visit.forged += [
-                (how, name, self.browser.send("GET", f"{folder}/{one}")) for how, one in forged.items()
+                (how, name, self.browser.send("GET", f"{folder}/{token}")) for how, token in forged.items()
             ]
 
     def _measure(self) -> None:
-        """Ask for some options of every label again and again, in turns, so that a busy moment meets all."""
+        """Request some options of every label again, in random order, so that a busy moment affects all labels."""
         options = [view for screen in self.visit.screens for view in screen.options]
-        chosen: list[View] = []
+        chosen: list[ImageView] = []
         for name in sorted({view.label for view in options}):
-            of_it = [view for view in options if view.label == name]
-            chosen += self.random.sample(of_it, min(SAMPLE, len(of_it)))
+            own = [view for view in options if view.label == name]
+            chosen += self.random.sample(own, min(TIMING_SAMPLE, len(own)))
         times: dict[int, list[Reply]] = {index: [] for index, _ in enumerate(chosen)}
-        for _ in range(ROUNDS):
+        for _ in range(TIMING_ROUNDS):
             for index in self.random.sample(range(len(chosen)), len(chosen)):
                 times[index].append(self.browser.send("GET", chosen[index].reply.path))
-        self.visit.again = [(chosen[index], replies) for index, replies in times.items()]
+        self.visit.repeated = [(chosen[index], replies) for index, replies in times.items()]

@@ -1,67 +1,86 @@
-"""The study's verbs for a second store: what is in it is `second`'s business."""
+"""The commands for the replica: `push` writes a study to it, `pull` reads it back. Its format is in `study.replica`."""
 
 from __future__ import annotations
 
-import argparse
-from collections.abc import Callable
 from dataclasses import asdict
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Annotated
+
+import typer
 
 from study import StudyError
-from study.cli.console import Told
+from study.cli.console import Console
+from study.cli.options import AsJson, StudyFolder
+
+if TYPE_CHECKING:
+    from study.replica.backend import ReplicaBackend
 
 
-def add(verb: Callable[..., argparse.ArgumentParser]) -> None:
-    """Add `publish` and `restore` to the command line."""
-    verb("publish", _publish, "put a locked study, without its key and its people, into the second store")
-    back = verb("restore", _restore, "take from the second store what this folder lacks, the study itself if need be")
-    back.add_argument(
-        "--from",
-        dest="source",
-        type=Path,
-        metavar="DIR",
-        help="a second store's folder (default: what STUDY_COPY_FOLDER and STUDY_COPY_DATASET name)",
-    )
-    back.add_argument("--name", help="which study, where the store has several and this folder none")
+def push(folder: StudyFolder, as_json: AsJson = False) -> None:
+    """Write a locked study to its replica, without the key.
 
-
-def _publish(chosen: argparse.Namespace, told: Told) -> int:
+    Answers are not written either: they arrive as participants give them.
+    """
     from study.replica import replication
     from study.store import Store
 
-    file = Store(chosen.folder).file
-    for place in _places():
-        name = replication.publish(file, place)
-        told.line(f"{place.label} has {name}; the key stays here", event="published", name=name, place=place.label)
-    return 0
+    console, file = Console(as_json), Store(folder).file
+    for backend in _backends():
+        name = replication.push(file, backend)
+        console.line(
+            f"pushed {name} to {backend.label}; the key stays here", event="pushed", name=name, replica=backend.label
+        )
 
 
-def _restore(chosen: argparse.Namespace, told: Told) -> int:
+def pull(
+    folder: StudyFolder,
+    source: Annotated[
+        Path | None,
+        typer.Option(
+            "--from",
+            metavar="DIR",
+            help="Folder of the replica. Default: the one in STUDY_REPLICA_FOLDER and STUDY_REPLICA_DATASET.",
+        ),
+    ] = None,
+    name: Annotated[
+        str | None, typer.Option("--name", help="Which study, if the replica has several and FOLDER has none.")
+    ] = None,
+    as_json: AsJson = False,
+) -> None:
+    """Add what only the replica has to FOLDER.
+
+    Adds answers, withdrawals, and the study itself if FOLDER has none.
+    """
     from study.replica import replication
-    from study.replica.backend import Folder
-    from study.store import Store, milliseconds
+    from study.replica.backend import FolderBackend
+    from study.store import Store, now_ms
 
-    file = chosen.folder / "study.db"
-    for place in [Folder(chosen.source)] if chosen.source else _places():
+    console, file = Console(as_json), folder / "study.db"
+    for backend in [FolderBackend(source)] if source else _backends():
         fetched = not file.is_file()
         if fetched:
-            replication.fetch(file, place, chosen.name)
-        store = Store(chosen.folder)
-        done = replication.restored(store.file, place, milliseconds)
-        name = replication.name(store.file)
-        what = (
-            f"{done.people} people and {done.answers} answers added, {done.withdrawn} withdrawn people deleted"
-            if done.anything
+            replication.fetch_study(file, backend, name)
+        store = Store(folder)
+        summary = replication.pull(store.file, backend, now_ms)
+        study_name = replication.replica_name(store.file)
+        described = (
+            f"added {summary.participants} participants and {summary.answers} answers, "
+            f"deleted {summary.withdrawn} withdrawn participants"
+            if summary.changed
             else "nothing was missing"
         )
-        told.line(f"{name} from {place.label}: {what}", event="restored", name=name, fetched=fetched, **asdict(done))
-    return 0
+        console.line(
+            f"pulled {study_name} from {backend.label}: {described}",
+            event="pulled",
+            name=study_name,
+            fetched=fetched,
+            **asdict(summary),
+        )
 
 
-def _places() -> tuple[Any, ...]:
-    from study.replica.backend import DATASET_VARIABLE, FOLDER_VARIABLE, configured
+def _backends() -> tuple[ReplicaBackend, ...]:
+    from study.replica.backend import DATASET_VARIABLE, FOLDER_VARIABLE, configured_backends
 
-    if not (found := configured()):
-        raise StudyError(f"no second store is named; set {FOLDER_VARIABLE} or {DATASET_VARIABLE}")
-    return found
+    if not (backends := configured_backends()):
+        raise StudyError(f"no replica is configured; set {FOLDER_VARIABLE} or {DATASET_VARIABLE}")
+    return backends

@@ -1,1 +1,1 @@
-"""The study's tables, and everything that reads or writes them."""
+"""The tables of a study and everything that reads or writes them."""

@@ -1,7 +1,7 @@
-"""Connections that are kept open while a study is served. Without that, each task opens one and closes it again.
+"""A pool of open connections while a study is served; without a pool, each task opens and closes a connection.
 
-To open one takes longer than most tasks, and the connection that closes last writes the whole log back into the file,
-for which an answer would have to wait. What is done with a connection is `schema`'s.
+Opening a connection takes longer than most tasks, and the last connection that closes writes the whole log back into
+the file, which would delay an answer. What is done on a connection is in `transactions`.
 """
 
 from __future__ import annotations
@@ -17,65 +17,65 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True)
-class Opened:
-    """A connection, and which file it has opened."""
+class PooledConnection:
+    """A connection and the file that it has opened."""
 
-    number: int | None
-    """Of the file, in the file system; None if there was none."""
+    inode: int | None
+    """Number of the file in the file system; None if there was no file."""
     connection: sqlite3.Connection
 
 
-KEPT: dict[Path, list[Opened]] = {}
-"""File -> idle connections to it, while it is kept."""
+POOLS: dict[Path, list[PooledConnection]] = {}
+"""File -> idle connections to it, while its pool is open."""
 
 
-def keep(path: Path) -> None:
-    """From now on use connections to this file again."""
-    KEPT.setdefault(path.absolute(), [])
+def open_pool(path: Path) -> None:
+    """Reuse connections to this file from now on."""
+    POOLS.setdefault(path.absolute(), [])
 
 
-def drop(path: Path) -> None:
-    """Close the idle connections to this file, and every other one when its task is done."""
-    idle = KEPT.pop(path.absolute(), [])
+def close_pool(path: Path) -> None:
+    """Close the idle connections to this file now, and every busy one when its task is done."""
+    idle = POOLS.pop(path.absolute(), [])
     while idle:
         idle.pop().connection.close()
 
 
 @contextmanager
-def kept(path: Path) -> Iterator[None]:
-    """Use connections to this file again meanwhile; all are closed at the end."""
-    keep(path)
+def pooled(path: Path) -> Iterator[None]:
+    """Reuse connections to this file inside the block; close all of them at its end."""
+    open_pool(path)
     try:
         yield
     finally:
-        drop(path)
+        close_pool(path)
 
 
-def take(path: Path) -> Opened | None:
-    """An idle connection to the file that is there now; None if there is none."""
-    idle = KEPT.get(path.absolute())
+def acquire(path: Path) -> PooledConnection | None:
+    """Return an idle connection to the file that is at this path now; None if there is none."""
+    idle = POOLS.get(path.absolute())
     while idle:
         try:
-            one = idle.pop()
+            pooled_connection = idle.pop()
         except IndexError:  # another thread was faster
             return None
-        if one.number == number(path):
-            return one
-        one.connection.close()  # another file was put in the place of the one that it has
+        if pooled_connection.inode == inode(path):
+            return pooled_connection
+        pooled_connection.connection.close()  # the file was replaced by another one
     return None
 
 
-def give(path: Path, one: Opened) -> None:
-    """Keep a connection for the next task, or close it."""
-    idle = KEPT.get(path.absolute())
-    if idle is None or one.connection.in_transaction:
-        one.connection.close()
+def release(path: Path, pooled_connection: PooledConnection) -> None:
+    """Return a connection to the pool for the next task, or close it."""
+    idle = POOLS.get(path.absolute())
+    if idle is None or pooled_connection.connection.in_transaction:
+        pooled_connection.connection.close()
     else:
-        idle.append(one)
+        idle.append(pooled_connection)
 
 
-def number(path: Path) -> int | None:
-    """Of a file, in the file system; another file in its place has another."""
+def inode(path: Path) -> int | None:
+    """Return the number of a file in the file system, which differs after a replacement; None if there is no file."""
     try:
         return path.stat().st_ino
     except OSError:

@@ -1,6 +1,7 @@
-"""A new study from pictures: checks them, makes blind copies under random names, parts them from their origins.
+"""Creation of a study: checks the images, makes blind copies under random names, separates them from their origins.
 
-The two files appear together and whole, `study.db` last: a folder without it holds no study. Plans are `design`.
+The two files appear together and complete, `study.db` last: a folder without it contains no study. Plans are in
+`design.plan`.
 """
 
 from __future__ import annotations
@@ -18,29 +19,33 @@ from study.database import audit_log, key
 from study.database.schema import migrate
 from study.database.slots import pilot_numbers
 from study.database.transactions import writing
-from study.design.blind_image import BlindImage, blind, common_side
+from study.design.blind_image import BlindImage, blind_copies, common_side
 from study.design.definition import Definition
 from study.design.plan import Catalogue, plan, to_json
-from study.design.spec import Picture
+from study.design.spec import StimulusImage
 
 ROLES = ("candidate", "photo", "reference", "practice")
+ORIGINS_OF_ROLE: dict[str, tuple[str | None, ...]] = {"candidate": ORIGINS, "photo": (None,)}
+"""Role -> allowed origins; the images of every other role are originals."""
 
 
-def build(study_file: Path, key_file: Path, definition: Definition, pictures: Sequence[Picture], now: int) -> None:
-    """Write both files; StudyError for pictures that do not make a study, and where there is one already."""
+def create_files(
+    study_file: Path, key_file: Path, definition: Definition, images: Sequence[StimulusImage], now: int
+) -> None:
+    """Write both files; raise StudyError for unsuitable images, and if there is a study already."""
     for file in (study_file, key_file):
         if file.exists():
-            raise StudyError(f"there is a study already, {file.name}; choose another folder or move it away")
-    check(definition, pictures)
-    data = [picture.data for picture in pictures]
-    copies = blind(data, common_side(data))
-    _check_copies(pictures, copies)
-    ids = _ids(len(pictures))
-    stimuli = list(zip(ids, pictures, copies))
+            raise StudyError(f"there is already a study in this folder, {file.name}; choose another folder or move it")
+    check_images(definition, images)
+    data = [image.data for image in images]
+    copies = blind_copies(data, common_side(data))
+    _check_copies(images, copies)
+    ids = _random_ids(len(images))
+    stimuli = list(zip(ids, images, copies))
     new_study, new_key = (file.with_name(f".new-{secrets.token_hex(8)}-{file.name}") for file in (study_file, key_file))
     try:
         study_file.parent.mkdir(parents=True, exist_ok=True)
-        key.write(new_key, [_origin(stimulus, picture) for stimulus, picture, _ in stimuli])
+        key.write(new_key, [_origin(stimulus, image) for stimulus, image, _ in stimuli])
         new_study.touch(exist_ok=False)
         migrate(new_study)
         with writing(new_study) as db:
@@ -57,55 +62,56 @@ def build(study_file: Path, key_file: Path, definition: Definition, pictures: Se
                 file.unlink(missing_ok=True)
 
 
-def check(definition: Definition, pictures: Sequence[Picture]) -> None:
-    """StudyError unless there is exactly one picture for every part and enough of other landmarks."""
+def check_images(definition: Definition, images: Sequence[StimulusImage]) -> None:
+    """Raise StudyError unless there is exactly one image for every part, and enough of other landmarks."""
     asked = definition.landmarks
-    for picture in pictures:
-        wanted = {"candidate": ORIGINS, "photo": (None,)}.get(picture.role, ("original",))
-        if picture.role not in ROLES:
-            raise StudyError(f"the role of a picture is {picture.role!r}; choose one of {', '.join(ROLES)}")
-        if picture.origin not in wanted:
+    for image in images:
+        if image.role not in ROLES:
+            raise StudyError(f"the role of an image is {image.role!r}; use {', '.join(ROLES)}")
+        allowed = ORIGINS_OF_ROLE.get(image.role, ("original",))
+        if image.origin not in allowed:
             raise StudyError(
-                f"the origin of a {picture.role} picture is {picture.origin!r}; it must be "
-                f"{' or '.join(map(repr, wanted))}"
+                f"the origin of a {image.role} image is {image.origin!r}; it must be {' or '.join(map(repr, allowed))}"
             )
-        if not picture.landmark:
-            raise StudyError(f"a {picture.role} picture has no landmark; name what it shows")
-        if (picture.landmark in asked) != (picture.role in ("candidate", "photo")):
+        if not image.landmark:
+            raise StudyError(f"a {image.role} image has no landmark; name the landmark that it shows")
+        if (image.landmark in asked) != (image.role in ("candidate", "photo")):
             way_out = "which the study asks about; choose another"
-            if picture.landmark not in asked:
+            if image.landmark not in asked:
                 way_out = f"which the study does not ask about; choose one of {', '.join(asked)}"
-            raise StudyError(f"the landmark of a {picture.role} picture is {picture.landmark}, {way_out}")
-    given = [(picture.role, picture.landmark, picture.origin) for picture in pictures]
-    needed = [("photo", landmark, None) for landmark in asked]
+            raise StudyError(f"the landmark of a {image.role} image is {image.landmark}, {way_out}")
+    given = [(image.role, image.landmark, image.origin) for image in images]
+    needed: list[tuple[str, str, str | None]] = [("photo", landmark, None) for landmark in asked]
     needed += [("candidate", landmark, origin) for landmark in asked for origin in ORIGINS]
     for role, landmark, origin in needed:
-        if (found := given.count((role, landmark, origin))) != 1:
-            raise StudyError(f"there are {found} {origin or 'photograph'} pictures of {landmark}; give exactly one")
+        if (count := given.count((role, landmark, origin))) != 1:
+            what = f"{origin} images" if origin else "photos"
+            raise StudyError(f"there are {count} {what} of {landmark}; give exactly one")
 
 
 def catalogue(stimuli: Iterable[tuple[str, str, str]], origins: Mapping[str, str | None]) -> Catalogue:
-    """Which stimulus is what, from (id, role, landmark) and the key's origins by id."""
+    """Return what each stimulus is, from (id, role, landmark) and the key's origins by id."""
     stimuli = list(stimuli)
 
-    def of(wanted: str) -> list[tuple[str, str]]:
+    def with_role(wanted: str) -> list[tuple[str, str]]:
         return [(landmark, stimulus) for stimulus, role, landmark in stimuli if role == wanted]
 
+    candidates = [(landmark, origins[stimulus], stimulus) for landmark, stimulus in with_role("candidate")]
     return Catalogue(
-        candidates={(landmark, origins[stimulus]): stimulus for landmark, stimulus in of("candidate")},
-        photos=dict(of("photo")),
-        references=tuple(sorted(stimulus for _, stimulus in of("reference"))),
-        practice=tuple(sorted(of("practice"))),
+        candidates={(landmark, origin): stimulus for landmark, origin, stimulus in candidates if origin is not None},
+        photos=dict(with_role("photo")),
+        references=tuple(sorted(stimulus for _, stimulus in with_role("reference"))),
+        practice=tuple(sorted(with_role("practice"))),
     )
 
 
-def insert_plans(db: Database, definition: Definition, mode: str, numbers: Iterable[int], which: Catalogue) -> None:
-    """Make and keep the plans of some slots; nobody makes them again."""
-    db["slot"].insert_all(
+def insert_plans(db: Database, definition: Definition, mode: str, numbers: Iterable[int], stimuli: Catalogue) -> None:
+    """Compute and store the plans of some slots; they are never computed again."""
+    db.table("slot").insert_all(
         {
             "number": number,
             "mode": mode,
-            "plan": to_json(plan(definition, number, which)),
+            "plan": to_json(plan(definition, number, stimuli)),
             "state": "free",
             "participant": None,
             "leased_at": None,
@@ -114,37 +120,40 @@ def insert_plans(db: Database, definition: Definition, mode: str, numbers: Itera
     )
 
 
-def _check_copies(pictures: Sequence[Picture], copies: Sequence[BlindImage]) -> None:
-    """StudyError if two pictures to be compared are the same: an adapter that does nothing, a file given twice."""
-    seen: dict[str, Picture] = {}
-    for picture, copy in zip(pictures, copies):
-        if picture.role in ("candidate", "photo"):
-            other = seen.setdefault(copy.sha256, picture)
-            if other is not picture:
-                told = " and ".join(f"{one.landmark} ({one.origin or one.role})" for one in (other, picture))
-                raise StudyError(f"the pictures of {told} are the same to the last pixel; give two different ones")
+def _check_copies(images: Sequence[StimulusImage], copies: Sequence[BlindImage]) -> None:
+    """Raise StudyError if two images to be compared are equal: an adapter without effect, or a file given twice."""
+    first_with: dict[str, StimulusImage] = {}
+    for image, copy in zip(images, copies):
+        if image.role in ("candidate", "photo"):
+            other = first_with.setdefault(copy.sha256, image)
+            if other is not image:
+                names = " and ".join(f"{one.landmark} ({one.origin or one.role})" for one in (other, image))
+                raise StudyError(f"the images of {names} are identical to the last pixel; give two different ones")
 
 
-def _ids(count: int) -> list[str]:
-    """Different random ids of 64 bits."""
+def _random_ids(count: int) -> list[str]:
+    """Return different random ids of 64 bits."""
     ids: set[str] = set()
     while len(ids) < count:
         ids.add(secrets.token_hex(8))
     shuffled = list(ids)
-    secrets.SystemRandom().shuffle(shuffled)  # how a set is ordered depends on what is in it
+    secrets.SystemRandom().shuffle(shuffled)  # the order of a set depends on its contents
     return shuffled
 
 
-def _origin(stimulus: str, picture: Picture) -> key.Origin:
-    data, source = picture.data, ""
-    if isinstance(data, Path):
-        data, source = data.read_bytes(), data.name
-    return key.Origin(stimulus, picture.origin, source, hashlib.sha256(data).hexdigest(), picture.facts)
+def _origin(stimulus: str, image: StimulusImage) -> key.Origin:
+    if isinstance(image.data, Path):
+        data, source = image.data.read_bytes(), image.data.name
+    else:
+        data, source = image.data, ""
+    return key.Origin(stimulus, image.origin, source, hashlib.sha256(data).hexdigest(), image.metadata)
 
 
-def _fill(db: Database, definition: Definition, stimuli: Sequence[tuple[str, Picture, BlindImage]], now: int) -> None:
-    """Everything that a draft has; pictures in the order of their random ids, so that rows and pages tell nothing."""
-    db["study_version"].insert(
+def _fill(
+    db: Database, definition: Definition, stimuli: Sequence[tuple[str, StimulusImage, BlindImage]], now: int
+) -> None:
+    """Insert the rows of a draft; images in the order of their random ids, so that rows and pages reveal nothing."""
+    db.table("study_version").insert(
         {
             "id": 1,
             "definition": definition.text(),
@@ -155,22 +164,22 @@ def _fill(db: Database, definition: Definition, stimuli: Sequence[tuple[str, Pic
             "created_at": now,
         }
     )
-    db["stimulus"].insert_all(
+    db.table("stimulus").insert_all(
         {
             "id": stimulus,
-            "role": picture.role,
-            "landmark": picture.landmark,
+            "role": image.role,
+            "landmark": image.landmark,
             "sha256": copy.sha256,
             "width": copy.width,
             "height": copy.height,
             "bytes": len(copy.data),
             "image": copy.data,
         }
-        for stimulus, picture, copy in sorted(stimuli, key=lambda one: one[0])
+        for stimulus, image, copy in sorted(stimuli, key=lambda row: row[0])
     )
-    which = catalogue(
-        [(stimulus, picture.role, picture.landmark) for stimulus, picture, _ in stimuli],
-        {stimulus: picture.origin for stimulus, picture, _ in stimuli},
+    contents = catalogue(
+        [(stimulus, image.role, image.landmark) for stimulus, image, _ in stimuli],
+        {stimulus: image.origin for stimulus, image, _ in stimuli},
     )
-    insert_plans(db, definition, "pilot", pilot_numbers(definition), which)
+    insert_plans(db, definition, "pilot", pilot_numbers(definition), contents)
     audit_log.append(db, now, "created", definition_sha256=definition.digest())

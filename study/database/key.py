@@ -1,6 +1,6 @@
-"""The key: which picture comes from where. A file of its own that nothing opens while people answer.
+"""The key: the origin of each image, in a file of its own that stays closed while participants answer.
 
-Who may open it, and the entry in the audit before that, is `store`'s to decide.
+`store` decides who may open it, and logs the opening in the audit log first.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from study import StudyError
-from study.database.transactions import immediate, opened, rows
+from study.database.transactions import connected, immediate, rows
 
 TABLE = """
 CREATE TABLE origin (
@@ -21,50 +21,54 @@ CREATE TABLE origin (
     origin TEXT CHECK (origin IN ('original', 'lora', 'ti')),
     source TEXT NOT NULL,
     source_sha256 TEXT NOT NULL,
-    facts TEXT NOT NULL
+    metadata TEXT NOT NULL
 ) STRICT, WITHOUT ROWID
 """
 
 
 @dataclass(frozen=True)
 class Origin:
-    """What is behind one stimulus."""
+    """The origin of one stimulus."""
 
     stimulus: str
     """Its id."""
     origin: str | None
-    """original | lora | ti; None for a photograph."""
+    """original | lora | ti; None for a photo."""
     source: str
-    """Name of the file it was made from, without folders; empty if it came as bytes."""
+    """Name of the source file, without folders; empty if it came as bytes."""
     source_sha256: str
-    """Of that file, hexadecimal."""
-    facts: dict[str, Any]
-    """What the caller told: adapter hash, prompt, seed."""
+    """sha256 of that file, hexadecimal."""
+    metadata: dict[str, Any]
+    """Adapter hash, prompt, seed and other values that came with the image."""
 
 
 def write(path: Path, origins: Iterable[Origin]) -> None:
     """Create the key, readable by its owner only."""
     os.close(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600))
-    with opened(path) as db, immediate(db):
+    with connected(path) as db, immediate(db):
         db.execute(TABLE)
-        db["origin"].insert_all(
+        db.table("origin").insert_all(
             {
-                "stimulus": one.stimulus,
-                "origin": one.origin,
-                "source": one.source,
-                "source_sha256": one.source_sha256,
-                "facts": json.dumps(one.facts, ensure_ascii=False, sort_keys=True),
+                "stimulus": origin.stimulus,
+                "origin": origin.origin,
+                "source": origin.source,
+                "source_sha256": origin.source_sha256,
+                "metadata": json.dumps(origin.metadata, ensure_ascii=False, sort_keys=True),
             }
-            for one in sorted(origins, key=lambda one: one.stimulus)  # no order but that of the random ids
+            for origin in sorted(origins, key=lambda origin: origin.stimulus)  # the order of the random ids
         )
 
 
 def read(path: Path, stimuli: Collection[str]) -> dict[str, Origin]:
-    """The key by stimulus id; StudyError if it is missing or belongs to other pictures."""
+    """Return the key by stimulus id; raise StudyError if it is missing or belongs to another study."""
     if not path.is_file():
-        raise StudyError(f"{path.name} is missing beside the study; without it nobody knows which picture is whose")
-    with opened(path) as db:
-        found = [Origin(**{**one, "facts": json.loads(one["facts"])}) for one in rows(db, "SELECT * FROM origin")]
-    if {one.stimulus for one in found} != set(stimuli):
-        raise StudyError(f"{path.name} belongs to another study; put this study's own key beside it")
-    return {one.stimulus: one for one in found}
+        raise StudyError(
+            f"{path.name} is missing next to study.db; put it back, because only it has the origins of the images"
+        )
+    with connected(path) as db:
+        origins = [
+            Origin(**{**found, "metadata": json.loads(found["metadata"])}) for found in rows(db, "SELECT * FROM origin")
+        ]
+    if {origin.stimulus for origin in origins} != set(stimuli):
+        raise StudyError(f"{path.name} belongs to another study; put this study's own key next to study.db")
+    return {origin.stimulus: origin for origin in origins}

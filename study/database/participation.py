@@ -1,8 +1,8 @@
 """What one participant does: join, see the current trial, answer it, come back, withdraw.
 
-Every function works inside the caller's transaction and returns the state as the database has it, so that a double
-click, the back button, a second tab and a retry end in the same place. No origin is known here, and the key is never
-opened. Quotas and leases are `places`.
+Every function works inside the caller's transaction and returns the state that the database has, so that a double
+click, the back button, a second tab and a retry have the same result. Origins are not used here, and the key stays
+closed. Quotas and leases are in `slots`.
 """
 
 from __future__ import annotations
@@ -16,15 +16,23 @@ from sqlite_utils import Database
 from study import StudyError
 from study.database import slots
 from study.database.schema import MODES
-from study.database.tokens import completion_code, new_id, sha256, typed, withdrawal_code
-from study.database.transactions import row
-from study.database.trials import Current, check_answer, current_trial, lay_out, next_trial, trial_of
+from study.database.tokens import completion_code, new_id, normalize_code, sha256, withdrawal_code
+from study.database.transactions import only_row, row
+from study.database.trials import (
+    CurrentTrial,
+    check_answer,
+    current_trial,
+    insert_trial,
+    next_trial,
+    random_view_tokens,
+    trial_of,
+)
 from study.design.definition import Definition
 from study.design.plan import from_json
 
-OPEN = {"live": ("live",), "simulated": ("live",), "pilot": ("draft", "pilot")}
-A_MOMENT = 1000
-"""ms; signs of life that are closer to each other are one."""
+OPEN_STATES = {"live": ("live",), "simulated": ("live",), "pilot": ("draft", "pilot")}
+HEARTBEAT_MS = 1000
+"""Activity within this time of the last one is not stored."""
 
 
 @dataclass(frozen=True)
@@ -32,30 +40,32 @@ class Joined:
     """A new participant."""
 
     token: str
-    """The personal link's secret, known to nobody else: the database has its sha256."""
+    """Secret of the personal link; the database has only its sha256."""
     participant: str
     """Random id, as in the export."""
 
 
 def join(db: Database, mode: str, consent_version: str, now: int, token: str | None = None) -> Joined:
-    """A new participant with a place and a plan; StudyError if there is none to have.
+    """Add a participant with a slot and its plan; raise StudyError if there is none.
 
-    Who joins twice with one token is one participant.
+    Joining twice with the same token gives the same participant.
     """
     study, definition = _study(db)
     token = new_id() if token is None else token
     if not re.fullmatch(r"[\w-]{22,64}", token, re.ASCII):
-        raise StudyError(f"a personal link's secret is {token[:80]!r}; it needs 22 to 64 letters, digits, - or _")
-    if known := row(db, "SELECT id FROM participant WHERE token_sha256 = ?", sha256(token)):
-        return Joined(token, known["id"])
+        raise StudyError(f"the secret of a personal link is {token[:80]!r}; use 22 to 64 letters, digits, - or _")
+    if existing := row(db, "SELECT id FROM participant WHERE token_sha256 = ?", sha256(token)):
+        return Joined(token, existing["id"])
     if not consent_version.strip():
-        raise StudyError("nobody takes part without having agreed; show the consent and tell its version")
+        raise StudyError("the version of the consent is empty; show the consent and give its version")
     admit(db, mode, now)
-    number = slots.free(db, definition, mode, now)  # never None: fewer are wanted than there are slots
-    person = new_id()
-    db["participant"].insert(
+    number = slots.free_slot(db, definition, mode, now)
+    if number is None:  # impossible: the target is smaller than the number of slots
+        raise StudyError("all slots of this study are in use; try again later")
+    participant = new_id()
+    db.table("participant").insert(
         {
-            "id": person,
+            "id": participant,
             "token_sha256": sha256(token),
             "withdrawal_sha256": sha256(withdrawal_code(token)),
             "mode": mode,
@@ -67,41 +77,44 @@ def join(db: Database, mode: str, consent_version: str, now: int, token: str | N
             "completion_code": None,
         }
     )
-    slots.take(db, number, person, now)
-    slots.note(db, person, "joined", now)
-    for trial in from_json(row(db, "SELECT plan FROM slot WHERE number = ?", number)["plan"]):
-        lay_out(db, person, trial)
+    slots.lease(db, number, participant, now)
+    slots.log_event(db, participant, "joined", now)
+    for trial in from_json(only_row(db, "SELECT plan FROM slot WHERE number = ?", number)["plan"]):
+        insert_trial(db, participant, trial, new_id(), random_view_tokens(trial))
     if study["state"] == "draft":
         db.execute("UPDATE study_version SET state = 'pilot'")
-    return Joined(token, person)
+    return Joined(token, participant)
 
 
 def admit(db: Database, mode: str, now: int) -> None:
-    """StudyError unless one more person of this mode can join."""
+    """Raise StudyError unless one more participant of this mode can join."""
     study, definition = _study(db)
     if mode not in MODES:
-        raise StudyError(f"the mode is {mode!r}; choose one of {', '.join(MODES)}")
+        raise StudyError(f"the mode is {mode!r}; use {', '.join(MODES)}")
     _permit(mode, study)
     other = {"live": "simulated", "simulated": "live"}.get(mode)
     if row(db, "SELECT 1 FROM participant WHERE mode = ? LIMIT 1", other):
-        raise StudyError(f"this study has {other} answers, which never mix with {mode} ones; create another study")
+        raise StudyError(f"this study has {other} answers, which never mix with {mode} ones; create a new study")
     slots.admit(db, definition, mode, now)
 
 
-def current(db: Database, token: str, now: int) -> Current:
-    """The trial that is next, or the debrief; a sign of life. StudyError for an unknown token or a lost place."""
-    person = _person(db, token)
-    if person["state"] == "active":
-        _alive(db, person, now)
-    return current_trial(db, person, token)
+def current(db: Database, token: str, now: int) -> CurrentTrial:
+    """Return the next trial, or the debrief, and store the activity.
+
+    Raises StudyError for an unknown token or a lost slot.
+    """
+    participant = _participant(db, token)
+    if participant["state"] == "active":
+        _touch(db, participant, now)
+    return current_trial(db, participant, token)
 
 
 def shown(db: Database, token: str, trial_id: str, now: int) -> None:
     """Start the server's clock of a trial; only the first call counts."""
-    person = _person(db, token)
-    trial = trial_of(db, person, trial_id)
+    participant = _participant(db, token)
+    trial = trial_of(db, participant, trial_id)
     if trial["response"] is None and trial["shown_at"] is None:
-        _alive(db, person, now)
+        _touch(db, participant, now)
         db.execute("UPDATE trial SET shown_at = ? WHERE id = ?", [now, trial_id])
 
 
@@ -115,21 +128,22 @@ def answer(
     client_ms: int | None,
     input: str,
     now: int,
-) -> Current:
-    """Write one answer and return where the participant is then; nothing is written that was answered before."""
-    person = _person(db, token)
-    trial = trial_of(db, person, trial_id)
+) -> CurrentTrial:
+    """Store one answer and return the next trial; an answer that was stored before changes nothing."""
+    participant = _participant(db, token)
+    trial = trial_of(db, participant, trial_id)
     sent = row(db, "SELECT t.participant FROM response r JOIN trial t ON t.id = r.trial WHERE r.id = ?", response_id)
-    if sent and sent["participant"] != person["id"]:
-        raise StudyError(f"the answer id {response_id!r} is somebody else's; reload the page")
+    if sent and sent["participant"] != participant["id"]:
+        raise StudyError(f"the answer id {response_id!r} belongs to another participant; reload the page")
     if sent or trial["response"] is not None:
-        return current_trial(db, person, token)
-    _alive(db, person, now)
-    if trial["seq"] != next_trial(db, person)["seq"]:
+        return current_trial(db, participant, token)
+    _touch(db, participant, now)
+    upcoming = next_trial(db, participant)
+    if upcoming is None or trial["seq"] != upcoming["seq"]:
         raise StudyError(f"question {trial['seq']} is not the current one; reload the page")
     check_answer(db, trial, response_id, choice, position, client_ms, input)
     server_ms = None if trial["shown_at"] is None else max(0, now - trial["shown_at"])
-    db["response"].insert(
+    db.table("response").insert(
         {
             "id": response_id,
             "trial": trial_id,
@@ -141,90 +155,92 @@ def answer(
             "answered_at": now,
         }
     )
-    if next_trial(db, person) is None:
-        person["state"], person["completion_code"] = "complete", completion_code(token)
+    if next_trial(db, participant) is None:
+        participant["state"], participant["completion_code"] = "complete", completion_code(token)
         db.execute(
             "UPDATE participant SET state = 'complete', completion_code = ? WHERE id = ?",
-            [person["completion_code"], person["id"]],
+            [participant["completion_code"], participant["id"]],
         )
-        db.execute("UPDATE slot SET state = 'complete' WHERE participant = ?", [person["id"]])
-        slots.note(db, person["id"], "completed", now)
-    return current_trial(db, person, token)
+        db.execute("UPDATE slot SET state = 'complete' WHERE participant = ?", [participant["id"]])
+        slots.log_event(db, participant["id"], "completed", now)
+    return current_trial(db, participant, token)
 
 
 def image(db: Database, view_token: str) -> bytes:
-    """The blind copy behind a view token; StudyError if there is none."""
+    """Return the blind copy for a view token; raise StudyError if there is none."""
     found = row(
         db, "SELECT s.image FROM trial_option o JOIN stimulus s ON s.id = o.stimulus WHERE o.view_token = ?", view_token
     )
     if found is None:
-        raise StudyError("there is no such picture; reload the page")
+        raise StudyError("there is no such image; reload the page")
     return found["image"]
 
 
-def holder(db: Database, code: str) -> tuple[str, str]:
-    """(id, mode) of who has a withdrawal code; StudyError for a code of nobody."""
-    person = row(db, "SELECT id, mode FROM participant WHERE withdrawal_sha256 = ?", sha256(typed(code)))
-    if person is None:
-        raise StudyError("this withdrawal code is not known; it has 12 letters and digits, and works once")
-    return person["id"], person["mode"]
+def find_by_code(db: Database, code: str) -> tuple[str, str]:
+    """Return (id, mode) of the participant with a withdrawal code; raise StudyError for an unknown code."""
+    participant = row(db, "SELECT id, mode FROM participant WHERE withdrawal_sha256 = ?", sha256(normalize_code(code)))
+    if participant is None:
+        raise StudyError("this withdrawal code is unknown; a code has 12 letters and digits, and works once")
+    return participant["id"], participant["mode"]
 
 
 def withdraw(db: Database, code: str) -> tuple[str, int]:
-    """Delete everything of a person and free the place; returns the mode and how many answers there were."""
-    person, mode = holder(db, code)
-    return mode, delete(db, person)
+    """Delete all data of a participant and free the slot; return the mode and the number of deleted answers."""
+    participant, mode = find_by_code(db, code)
+    return mode, delete(db, participant)
 
 
 def delete(db: Database, participant: str) -> int:
-    """Delete a person's rows in all tables and free the place; returns how many answers there were."""
+    """Delete the rows of a participant in all tables and free the slot; return the number of deleted answers."""
     count = "SELECT count(*) AS n FROM response r JOIN trial t ON t.id = r.trial WHERE t.participant = ?"
-    answers = row(db, count, participant)["n"]
-    slots.leave(db, participant)
+    answers = only_row(db, count, participant)["n"]
+    slots.release(db, participant)
     db.execute("DELETE FROM participant WHERE id = ?", [participant])
     return answers
 
 
 def _study(db: Database) -> tuple[dict[str, Any], Definition]:
-    study = row(db, "SELECT state, definition FROM study_version")
+    study = only_row(db, "SELECT state, definition FROM study_version")
     return study, Definition.model_validate_json(study["definition"])
 
 
 def _permit(mode: str, study: dict[str, Any]) -> None:
-    """StudyError unless people of this mode may answer in the study's state."""
-    if study["state"] in OPEN[mode]:
+    """Raise StudyError unless participants of this mode may answer in the study's state."""
+    if study["state"] in OPEN_STATES[mode]:
         return
     if study["state"] == "closed":
         raise StudyError("this study is closed; thank you, no more answers are needed")
     if mode == "pilot":
         raise StudyError("the pilot ended when the study was locked; join the study itself")
-    raise StudyError("this study has not begun; lock its definition and its analysis first")
+    raise StudyError("this study has not started; lock its definition and its analysis first")
 
 
-def _person(db: Database, token: str) -> dict[str, Any]:
-    person = row(
+def _participant(db: Database, token: str) -> dict[str, Any]:
+    participant = row(
         db,
         "SELECT p.*, s.number AS slot FROM participant p LEFT JOIN slot s ON s.participant = p.id "
         "WHERE p.token_sha256 = ?",
         sha256(token),
     )
-    if person is None:
-        raise StudyError("this personal link is not known; it was shortened, or its answers were withdrawn")
-    return person
+    if participant is None:
+        raise StudyError("this personal link is unknown; it was shortened, or its answers were withdrawn")
+    return participant
 
 
-def _alive(db: Database, person: dict[str, Any], now: int) -> None:
-    """A sign of life; who has lost the place to somebody else needs a free one to go on."""
+def _touch(db: Database, participant: dict[str, Any], now: int) -> None:
+    """Store the activity of a participant; one whose slot was given to another needs a free one to go on."""
     study, definition = _study(db)
-    _permit(person["mode"], study)
-    if person["slot"] is None:
-        person["slot"] = slots.free(db, definition, person["mode"], now)
-        if person["slot"] is None:
+    _permit(participant["mode"], study)
+    if participant["slot"] is None:
+        participant["slot"] = slots.free_slot(db, definition, participant["mode"], now)
+        if participant["slot"] is None:
             raise StudyError(
-                f"your place was given away after {definition.lease_minutes} minutes without an answer, and all places "
-                "are in use; your answers are kept, so try again later"
+                f"your place was given to another participant after {definition.lease_minutes} minutes without an "
+                "answer, and all places are in use; your answers are saved, so try again later"
             )
-        slots.take(db, person["slot"], person["id"], now)
-        slots.note(db, person["id"], "resumed", now)
-    # a page that follows its answer at once need not wait for the disk
-    db.execute("UPDATE participant SET seen_at = ? WHERE id = ? AND seen_at < ?", [now, person["id"], now - A_MOMENT])
+        slots.lease(db, participant["slot"], participant["id"], now)
+        slots.log_event(db, participant["id"], "resumed", now)
+    # the page that follows right after an answer need not wait for the disk
+    db.execute(
+        "UPDATE participant SET seen_at = ? WHERE id = ? AND seen_at < ?", [now, participant["id"], now - HEARTBEAT_MS]
+    )

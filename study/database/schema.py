@@ -1,10 +1,10 @@
-"""The tables of a study, their migrations, and the only ways to open them.
+"""The tables of a study and their migrations.
 
 SQL is used in this module and in `store`, `database/audit_log`, `database/backup`, `database/creation`,
 `database/export`, `database/key`, `database/participation`, `database/slots`, `database/status`,
 `database/transactions`, `database/trials`, `replica/journal`, `replica/layout`, `replica/restore`.
-What the program promises of a study, the tables enforce as well: one answer a trial, a locked study stands still.
-All times are milliseconds since 1970, UTC, unless a name says otherwise.
+The tables themselves enforce what the program guarantees: one answer per trial, and no change after the lock. All times
+are milliseconds since 1970, UTC, unless a name says otherwise.
 """
 
 from __future__ import annotations
@@ -15,11 +15,11 @@ from pathlib import Path
 from sqlite_utils import Database, Migrations
 
 from study import StudyError
-from study.database.transactions import immediate, opened
+from study.database.transactions import connected, immediate
 
 MODES = ("live", "pilot", "simulated")
 
-OLDEST = (3, 37, 0)
+MIN_SQLITE = (3, 37, 0)
 
 TABLES = """
 CREATE TABLE study_version (
@@ -74,13 +74,13 @@ CREATE TABLE trial (
     id TEXT PRIMARY KEY NOT NULL,
     participant TEXT NOT NULL REFERENCES participant (id) ON DELETE CASCADE,
     seq INTEGER NOT NULL,
-    kind TEXT NOT NULL CHECK (kind IN ('main', 'practice', 'catch', 'repeat', 'guess', 'view')),
+    kind TEXT NOT NULL CHECK (kind IN ('main', 'practice', 'attention_check', 'retest', 'blinding_check', 'view')),
     block TEXT NOT NULL,
     question TEXT NOT NULL,
     landmark TEXT,
     menu TEXT NOT NULL,
     answer INTEGER,
-    repeats INTEGER,
+    retest_of INTEGER,
     shown_at INTEGER,
     UNIQUE (participant, seq)
 ) STRICT, WITHOUT ROWID;
@@ -88,10 +88,10 @@ CREATE TABLE trial (
 CREATE TABLE trial_option (
     view_token TEXT PRIMARY KEY NOT NULL,
     trial TEXT NOT NULL REFERENCES trial (id) ON DELETE CASCADE,
-    place TEXT NOT NULL CHECK (place IN ('option', 'beside')),
+    area TEXT NOT NULL CHECK (area IN ('option', 'beside')),
     position INTEGER NOT NULL CHECK (position >= 1),
     stimulus TEXT NOT NULL REFERENCES stimulus (id),
-    UNIQUE (trial, place, position)
+    UNIQUE (trial, area, position)
 ) STRICT, WITHOUT ROWID;
 
 CREATE TABLE response (
@@ -125,8 +125,8 @@ CREATE TABLE audit (
 """
 
 LOCKED = "(SELECT state FROM study_version) IN ('live', 'closed')"
-FIXED = [
-    # name, when, of which table, under which condition, what is told
+TRIGGERS = [
+    # name, event, table, condition, error message
     (
         "definition_stands",
         "UPDATE OF id, definition, definition_sha256, seed, target, created_at",
@@ -154,24 +154,24 @@ FIXED = [
         "study_version",
         "OLD.state || ' ' || NEW.state NOT IN "
         "('draft pilot', 'pilot draft', 'draft live', 'pilot live', 'live closed')",
-        "a study does not go back",
+        "the state of a study never goes back",
     ),
-    ("study_stays", "DELETE", "study_version", "1", "a study is not deleted from its own database"),
+    ("study_stays", "DELETE", "study_version", "1", "a study is never deleted from its own database"),
     ("stimulus_enters", "INSERT", "stimulus", LOCKED, "a locked study does not change"),
-    ("stimulus_stands", "UPDATE", "stimulus", "1", "the pictures of a study never change"),
+    ("stimulus_stands", "UPDATE", "stimulus", "1", "the images of a study never change"),
     ("stimulus_stays", "DELETE", "stimulus", LOCKED, "a locked study does not change"),
     ("slot_enters", "INSERT", "slot", LOCKED, "a locked study does not change"),
     ("plan_stands", "UPDATE OF number, mode, plan", "slot", "1", "a plan never changes"),
     ("slot_stays", "DELETE", "slot", "1", "a plan is never deleted"),
-    # what hangs on a person goes with the person: when the cascade comes, the row above is gone already
+    # rows are deleted with their participant only: when the cascade reaches them, the row above is already deleted
     (
         "trial_stands",
-        "UPDATE OF id, participant, seq, kind, block, question, landmark, menu, answer, repeats",
+        "UPDATE OF id, participant, seq, kind, block, question, landmark, menu, answer, retest_of",
         "trial",
         "1",
         "a trial never changes",
     ),
-    ("clock_starts_once", "UPDATE OF shown_at", "trial", "OLD.shown_at IS NOT NULL", "a trial is shown once"),
+    ("clock_starts_once", "UPDATE OF shown_at", "trial", "OLD.shown_at IS NOT NULL", "a trial is shown only once"),
     (
         "trial_stays",
         "DELETE",
@@ -205,32 +205,35 @@ MIGRATIONS = Migrations("study")
 
 @MIGRATIONS()
 def first_tables(db: Database) -> None:
-    """Everything that version 1 of a definition needs."""
+    """Create all tables of version 1."""
     db.executescript(TABLES)
-    for name, when, table, condition, told in FIXED:
+    for name, event, table, condition, message in TRIGGERS:
         db.execute(
-            f"CREATE TRIGGER {name} BEFORE {when} ON {table} WHEN {condition} BEGIN SELECT RAISE(ABORT, '{told}'); END"
+            f"CREATE TRIGGER {name} BEFORE {event} ON {table} WHEN {condition} "
+            f"BEGIN SELECT RAISE(ABORT, '{message}'); END"
         )
 
 
 @MIGRATIONS()
 def outbox(db: Database) -> None:
-    """Who did something that a second store lacks; goes with the person."""
-    person = "participant TEXT NOT NULL REFERENCES participant (id) ON DELETE CASCADE"
-    db.execute(f"CREATE TABLE outbox (id INTEGER PRIMARY KEY AUTOINCREMENT, {person}) STRICT")
+    """Create the list of participants whose latest answers are not in the replica yet."""
+    column = "participant TEXT NOT NULL REFERENCES participant (id) ON DELETE CASCADE"
+    db.execute(f"CREATE TABLE outbox (id INTEGER PRIMARY KEY AUTOINCREMENT, {column}) STRICT")
 
 
 def migrate(path: Path) -> None:
-    """Bring a study's tables up to date, all or nothing; StudyError if a newer program made them."""
-    if sqlite3.sqlite_version_info < OLDEST:
-        oldest = ".".join(map(str, OLDEST))
-        raise StudyError(f"SQLite is {sqlite3.sqlite_version} and strict tables need {oldest}; use a newer Python")
-    with opened(path) as db:
+    """Bring the tables of a study up to date, all or nothing; raise StudyError if a newer version created them."""
+    if sqlite3.sqlite_version_info < MIN_SQLITE:
+        oldest = ".".join(map(str, MIN_SQLITE))
+        raise StudyError(f"SQLite is {sqlite3.sqlite_version} but strict tables need {oldest}; use a newer Python")
+    with connected(path) as db:
         db.enable_wal()  # a restored backup is not
         with Database(memory=True) as empty:
-            known = {one.name for one in MIGRATIONS.pending(empty)}
-        if unknown := {one.name for one in MIGRATIONS.applied(db)} - known:
-            raise StudyError(f"{path.name} was made by a newer version, {min(unknown)} is not known here; update first")
+            known = {migration.name for migration in MIGRATIONS.pending(empty)}
+        if unknown := {migration.name for migration in MIGRATIONS.applied(db)} - known:
+            raise StudyError(
+                f"{path.name} was created by a newer version (unknown migration {min(unknown)}); update this program"
+            )
         if MIGRATIONS.pending(db):
-            with immediate(db):  # the library alone would begin without the lock and could apply twice
+            with immediate(db):  # the library alone would start without the lock and could apply a migration twice
                 MIGRATIONS.apply(db)

@@ -1,7 +1,7 @@
-"""Tokens and the codes that people copy by hand. No database in here.
+"""Tokens and the codes that participants copy by hand; no database.
 
-A code is made from the token that only its holder has, so that the debrief can show it again and again while the
-database keeps no withdrawal code from which a person's answers could be found, only its sha256.
+A code is derived from the token that only its holder has, so that the debrief can show it again, while the database
+stores only the sha256 of the withdrawal code.
 """
 
 from __future__ import annotations
@@ -11,37 +11,37 @@ import hmac
 import re
 import secrets
 
-LETTERS = "23456789ABCDEFGHJKLMNPQRSTUVWXYZ"  # 32, and nothing that looks like something else
+ALPHABET = "23456789ABCDEFGHJKLMNPQRSTUVWXYZ"  # 32 characters that are not mistaken for one another
 
 
 def new_id() -> str:
-    """128 random bits, hexadecimal."""
+    """Return 128 random bits, hexadecimal."""
     return secrets.token_hex(16)
 
 
 def completion_code(token: str) -> str:
-    """For the panel that pays; 40 bits, XXXX-XXXX."""
+    """Return the code for the panel that pays; 40 bits, XXXX-XXXX."""
     return _code(token, "completion", 8)
 
 
 def withdrawal_code(token: str) -> str:
-    """For deleting the answers; 60 bits, XXXX-XXXX-XXXX."""
+    """Return the code that deletes the answers; 60 bits, XXXX-XXXX-XXXX."""
     return _code(token, "withdrawal", 12)
 
 
-def typed(code: str) -> str:
-    """A code as a person typed it, in the form in which it was shown."""
+def normalize_code(code: str) -> str:
+    """Return a typed code in the form in which it was shown."""
     return _grouped(re.sub(r"[\s-]", "", code).upper())
 
 
 def sha256(text: str) -> str:
-    """Of the text in UTF-8, hexadecimal."""
+    """Return the sha256 of a text in UTF-8, hexadecimal."""
     return hashlib.sha256(text.encode()).hexdigest()
 
 
 def _code(token: str, purpose: str, letters: int) -> str:
     digest = hmac.digest(token.encode(), purpose.encode(), "sha256")
-    return _grouped("".join(LETTERS[byte % 32] for byte in digest[:letters]))
+    return _grouped("".join(ALPHABET[byte % 32] for byte in digest[:letters]))
 
 
 def _grouped(letters: str) -> str:

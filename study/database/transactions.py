@@ -1,4 +1,4 @@
-"""Connections and transactions on a study's files: the only way to read or write them."""
+"""Connections and transactions on the files of a study: the only way to read or write them."""
 
 from __future__ import annotations
 
@@ -14,19 +14,19 @@ from sqlite_utils import Database
 from study import StudyError
 from study.database import connection_pool
 
-PATIENCE = 30.0
-"""Seconds to wait for somebody else's transaction."""
-QUEUES: dict[Path, Lock] = {}
-"""One writer a file at a time; between processes SQLite sees to it."""
+LOCK_TIMEOUT = 30.0
+"""Seconds to wait for another transaction."""
+WRITER_LOCKS: dict[Path, Lock] = {}
+"""File -> lock for one writer at a time in this process; between processes SQLite locks the file."""
 
 PRAGMAS = (
     "foreign_keys = ON",
-    "synchronous = FULL",  # an answer is on the disk when its commit returns
+    "synchronous = FULL",  # an answer is on disk when its commit returns
     "secure_delete = ON",
     "temp_store = MEMORY",  # a rewritten file leaves no copy elsewhere
 )
 
-OUTSIDE = {  # what the disk or another program did, and no mistake of this one
+ENVIRONMENT_ERRORS = {  # caused by the disk or by another program, not by a bug in this one
     sqlite3.SQLITE_BUSY,
     sqlite3.SQLITE_CANTOPEN,
     sqlite3.SQLITE_CORRUPT,
@@ -40,30 +40,33 @@ OUTSIDE = {  # what the disk or another program did, and no mistake of this one
 
 
 @contextmanager
-def opened(path: Path) -> Iterator[Database]:
-    """A connection for one task; tasks come from many threads, and no connection has two at a time.
+def connected(path: Path) -> Iterator[Database]:
+    """Open a connection for one task; tasks come from many threads, and no connection has two at a time.
 
-    What the disk refuses, and somebody else's transaction that lasts longer than 30 s, is a StudyError.
+    Raises StudyError for errors of the disk and for another transaction that lasts longer than 30 s.
     """
     try:
-        one = connection_pool.take(path) or connection_pool.Opened(connection_pool.number(path), _connected(path))
+        pooled = connection_pool.acquire(path) or connection_pool.PooledConnection(
+            connection_pool.inode(path), _connect(path)
+        )
         try:
-            yield Database(one.connection, execute_plugins=False)
+            yield Database(pooled.connection, execute_plugins=False)
         except BaseException:
-            one.connection.close()  # whatever was begun
+            pooled.connection.close()  # discards an unfinished transaction
             raise
-        connection_pool.give(path, one)
+        connection_pool.release(path, pooled)
     except sqlite3.DatabaseError as error:
-        if getattr(error, "sqlite_errorcode", 0) & 0xFF not in OUTSIDE:
+        if getattr(error, "sqlite_errorcode", 0) & 0xFF not in ENVIRONMENT_ERRORS:
             raise
         raise StudyError(
-            f"{path.name} cannot be used ({error}); try again, and if it stays so, look at the disk or restore a backup"
+            f"{path.name} cannot be used ({error}); try again, and if it happens again, check the disk or restore a "
+            "backup"
         ) from error
 
 
-def _connected(path: Path) -> sqlite3.Connection:
-    place = f"{path.absolute().as_uri()}?mode=rw"
-    connection = sqlite3.connect(place, uri=True, timeout=PATIENCE, check_same_thread=False)
+def _connect(path: Path) -> sqlite3.Connection:
+    uri = f"{path.absolute().as_uri()}?mode=rw"
+    connection = sqlite3.connect(uri, uri=True, timeout=LOCK_TIMEOUT, check_same_thread=False)
     try:
         for pragma in PRAGMAS:
             connection.execute(f"PRAGMA {pragma}")
@@ -75,7 +78,7 @@ def _connected(path: Path) -> sqlite3.Connection:
 
 @contextmanager
 def immediate(db: Database) -> Iterator[None]:
-    """One transaction that has the write lock from its beginning, so that what it has read is still true."""
+    """Run one transaction that has the write lock from its start, so that what it has read is still true."""
     db.conn.execute("BEGIN IMMEDIATE")
     try:
         yield
@@ -87,40 +90,46 @@ def immediate(db: Database) -> Iterator[None]:
 
 @contextmanager
 def writing(path: Path) -> Iterator[Database]:
-    """Everything inside is written when the block ends, on the disk, or nothing of it."""
-    with opened(path) as db, _turn(path), immediate(db):
+    """Run a write transaction: at the end of the block either everything is on disk, or nothing."""
+    with connected(path) as db, _writer_lock(path), immediate(db):
         yield db
 
 
 @contextmanager
-def _turn(path: Path) -> Iterator[None]:
-    """Wait for this process's other writers.
+def _writer_lock(path: Path) -> Iterator[None]:
+    """Wait for the other writers of this process.
 
-    SQLite has no queue: who waits sleeps, looks, and sleeps longer, so that of fifty at once some wait for seconds.
+    SQLite has no queue: a waiting connection sleeps, retries, and sleeps longer, so that some of fifty concurrent ones
+    wait for seconds.
     """
-    queue = QUEUES.setdefault(path.absolute(), Lock())
-    if not queue.acquire(timeout=PATIENCE):
-        raise StudyError(f"{path.name} is being written to for more than {PATIENCE:g} s; try again")
+    lock = WRITER_LOCKS.setdefault(path.absolute(), Lock())
+    if not lock.acquire(timeout=LOCK_TIMEOUT):
+        raise StudyError(f"{path.name} has been locked by another writer for more than {LOCK_TIMEOUT:g} s; try again")
     try:
         yield
     finally:
-        queue.release()
+        lock.release()
 
 
 @contextmanager
 def reading(path: Path) -> Iterator[Database]:
-    """Everything inside is read from one moment's state."""
-    with opened(path) as db:
+    """Run a read transaction: everything inside the block sees the state of one moment."""
+    with connected(path) as db:
         db.conn.execute("BEGIN")
         yield db
         db.rollback()
 
 
 def rows(db: Database, sql: str, *values: Any) -> list[dict[str, Any]]:
-    """All rows of a query by the names of their columns."""
+    """Return all rows of a query as dicts of column name -> value."""
     return list(db.query(sql, values))
 
 
 def row(db: Database, sql: str, *values: Any) -> dict[str, Any] | None:
-    """The first row of a query; None if there is none."""
+    """Return the first row of a query; None if there is none."""
     return next(iter(rows(db, sql, *values)), None)
+
+
+def only_row(db: Database, sql: str, *values: Any) -> dict[str, Any]:
+    """Return the first row of a query that always has one, such as a count."""
+    return rows(db, sql, *values)[0]

@@ -1,1 +1,1 @@
-"""What a study is: definition, blind images, counterbalanced plans."""
+"""Definition, blind copies and counterbalanced plans of a study; no database."""

@@ -1,1 +1,1 @@
-"""A second copy of every answer, stored elsewhere before it is acknowledged."""
+"""A replica of every answer, stored elsewhere before the answer is acknowledged."""

@@ -1,7 +1,7 @@
-"""What a participant did, as lines that a study can be rebuilt from, and which of them a second store still lacks.
+"""Journals: the actions of each participant as lines from which a study can be rebuilt; and what the replica lacks.
 
-A person's journal is one file: a line for having joined, then one an answer, in order. It is made from the tables, so
-there is nothing to drift apart. No origin is in it, and no token: of those it has the sha256, as the database has.
+The journal of a participant is one file: a line for joining, then one line per answer, in order. It is derived from the
+tables, so the two cannot diverge. It has no origin and no token, only the sha256 of tokens, like the database.
 """
 
 from __future__ import annotations
@@ -14,28 +14,28 @@ from sqlite_utils import Database
 
 from study import StudyError
 from study.database.tokens import sha256
-from study.database.transactions import row, rows
+from study.database.transactions import only_row, row, rows
 
 FORMAT = 1
-ANSWER = ("id", "choice", "position", "client_ms", "server_ms", "input", "answered_at")
-PERSON = ("token_sha256", "withdrawal_sha256", "mode", "plan", "consent_version", "consent_at")
+ANSWER_FIELDS = ("id", "choice", "position", "client_ms", "server_ms", "input", "answered_at")
+PARTICIPANT_FIELDS = ("token_sha256", "withdrawal_sha256", "mode", "plan", "consent_version", "consent_at")
 
 
-def expect(db: Database, token: str) -> None:
-    """In the caller's transaction: a person of the study itself has done something that a second store lacks."""
+def mark_pending(db: Database, token: str) -> None:
+    """Note, in the caller's transaction, that the replica lacks the latest action of a live participant."""
     db.execute(
         "INSERT INTO outbox (participant) SELECT id FROM participant WHERE token_sha256 = ? AND mode = 'live'",
         [sha256(token)],
     )
 
 
-def expect_all(db: Database, people: Iterable[str]) -> None:
-    """The same for people by their ids."""
-    db["outbox"].insert_all({"participant": person} for person in people)
+def mark_all_pending(db: Database, participants: Iterable[str]) -> None:
+    """Note the same for participants by their ids."""
+    db.table("outbox").insert_all({"participant": participant} for participant in participants)
 
 
-def lacking(db: Database, token: str) -> bool:
-    """True while something that this person did is not in the second store."""
+def is_pending(db: Database, token: str) -> bool:
+    """Return True while the replica lacks an action of this participant."""
     return (
         row(
             db,
@@ -47,26 +47,26 @@ def lacking(db: Database, token: str) -> bool:
 
 
 def pending(db: Database) -> tuple[int, dict[str, bytes]]:
-    """(number of the newest entry, journals by participant) of all who are expected."""
-    newest = row(db, "SELECT max(id) AS newest FROM outbox")["newest"] or 0
-    people = [one["participant"] for one in rows(db, "SELECT DISTINCT participant FROM outbox ORDER BY 1")]
-    return newest, {person: of(db, person) for person in people}
+    """Return (id of the newest note, journals by participant) of all pending participants."""
+    newest = only_row(db, "SELECT max(id) AS newest FROM outbox")["newest"] or 0
+    participants = [note["participant"] for note in rows(db, "SELECT DISTINCT participant FROM outbox ORDER BY 1")]
+    return newest, {participant: journal_of(db, participant) for participant in participants}
 
 
-def settled(db: Database, newest: int) -> None:
-    """Everything up to an entry is in the second store."""
+def mark_written(db: Database, newest: int) -> None:
+    """Delete the notes up to an id: the replica has these actions."""
     db.execute("DELETE FROM outbox WHERE id <= ?", [newest])
 
 
-def people(db: Database) -> dict[str, bytes]:
-    """Journals of all people of the study itself, by participant."""
-    found = rows(db, "SELECT id FROM participant WHERE mode = 'live' ORDER BY id")
-    return {one["id"]: of(db, one["id"]) for one in found}
+def live_journals(db: Database) -> dict[str, bytes]:
+    """Return the journals of all live participants, by participant."""
+    participants = rows(db, "SELECT id FROM participant WHERE mode = 'live' ORDER BY id")
+    return {participant["id"]: journal_of(db, participant["id"]) for participant in participants}
 
 
-def of(db: Database, participant: str) -> bytes:
-    """One person's journal: JSON lines."""
-    person = row(
+def journal_of(db: Database, participant: str) -> bytes:
+    """Return the journal of one participant: JSON lines."""
+    person = only_row(
         db,
         "SELECT p.*, s.number AS slot FROM participant p LEFT JOIN slot s ON s.participant = p.id WHERE p.id = ?",
         participant,
@@ -75,15 +75,15 @@ def of(db: Database, participant: str) -> bytes:
     joined = {
         "format": FORMAT,
         "participant": participant,
-        **{name: person[name] for name in PERSON},
+        **{name: person[name] for name in PARTICIPANT_FIELDS},
         "slot": person["slot"],
         "completion_code": person["completion_code"],
         "trials": [
             {
                 "id": trial["id"],
                 "seq": trial["seq"],
-                "option": _views(db, trial["id"], "option"),
-                "beside": _views(db, trial["id"], "beside"),
+                "option": _view_tokens(db, trial["id"], "option"),
+                "beside": _view_tokens(db, trial["id"], "beside"),
             }
             for trial in trials
         ],
@@ -96,34 +96,39 @@ def of(db: Database, participant: str) -> bytes:
     )
     lines = [
         joined,
-        *({"seq": one["seq"], "shown_at": one["shown_at"], **{name: one[name] for name in ANSWER}} for one in answers),
+        *(
+            {"seq": answer["seq"], "shown_at": answer["shown_at"], **{name: answer[name] for name in ANSWER_FIELDS}}
+            for answer in answers
+        ),
     ]
     return "".join(json.dumps(line, sort_keys=True) + "\n" for line in lines).encode()
 
 
-def read(data: bytes, name: str) -> tuple[dict[str, Any], list[dict[str, Any]]]:
-    """(who joined, answers) of a journal; StudyError for one that is damaged or of a newer program."""
+def parse(data: bytes, name: str) -> tuple[dict[str, Any], list[dict[str, Any]]]:
+    """Return (line of joining, answers) of a journal; raise StudyError if it is damaged or of a newer version."""
     try:
         joined, *answers = [json.loads(line) for line in data.decode().splitlines()]
         if joined["format"] != FORMAT:
-            raise StudyError(f"{name} is of format {joined['format']}, this program reads {FORMAT}; update it first")
-        complete = {"participant", "slot", "completion_code", "trials", *PERSON} <= joined.keys()
-        if not complete or not all({"seq", "shown_at", *ANSWER} <= one.keys() for one in answers):
+            raise StudyError(
+                f"{name} has format {joined['format']}, but this version reads format {FORMAT}; update this program"
+            )
+        complete = {"participant", "slot", "completion_code", "trials", *PARTICIPANT_FIELDS} <= joined.keys()
+        if not complete or not all({"seq", "shown_at", *ANSWER_FIELDS} <= answer.keys() for answer in answers):
             raise KeyError(name)
     except (ValueError, KeyError, TypeError, AttributeError) as error:
         if isinstance(error, StudyError):
             raise
-        raise StudyError(f"{name} in the second store is damaged; restore it from an older version there") from error
+        raise StudyError(f"{name} in the replica is damaged; restore an older version of it there") from error
     return joined, answers
 
 
-def answered(data: bytes) -> set[int]:
-    """Numbers of the questions that a journal has answers to."""
+def answered_trials(data: bytes) -> set[int]:
+    """Return the numbers of the trials that a journal has answers to."""
     return {json.loads(line)["seq"] for line in data.decode().splitlines()[1:]}
 
 
-def _views(db: Database, trial: str, place: str) -> list[str]:
-    found = rows(
-        db, "SELECT view_token FROM trial_option WHERE trial = ? AND place = ? ORDER BY position", trial, place
+def _view_tokens(db: Database, trial: str, area: str) -> list[str]:
+    options = rows(
+        db, "SELECT view_token FROM trial_option WHERE trial = ? AND area = ? ORDER BY position", trial, area
     )
-    return [one["view_token"] for one in found]
+    return [option["view_token"] for option in options]

@@ -1,6 +1,6 @@
-"""What a second store has of a study, by which names: `study-<seal>/base.db`, `people/<id>.jsonl`, `withdrawn/<id>`.
+"""File names in a replica: `study-<lock>/base.db`, `participants/<id>.jsonl`, `withdrawn/<id>`.
 
-`base.db` is the study as it was locked, without people and without the key; a seal tells two studies apart.
+`base.db` is the study as it was locked, without participants and without the key; the lock hash identifies the study.
 """
 
 from __future__ import annotations
@@ -10,57 +10,58 @@ from pathlib import Path
 
 from sqlite_utils import Database
 
-from study.database.transactions import row
-from study.replica.backend import Place
+from study.database.status import study_row
+from study.replica.backend import ReplicaBackend
 
-BASE, PEOPLE, WITHDRAWN = "base.db", "people", "withdrawn"
+BASE, PARTICIPANTS, WITHDRAWN = "base.db", "participants", "withdrawn"
 
 
 @dataclass(frozen=True)
-class Found:
-    """What a place has of one study."""
+class ReplicaContents:
+    """The files that a backend has of one study."""
 
-    base: bool
+    has_base: bool
     journals: dict[str, bytes]
     """By participant."""
     withdrawn: frozenset[str]
-    """Participants who are not to come back."""
+    """Participants who must not be restored."""
 
 
-def root(db: Database, *states: str) -> str | None:
-    """A locked study's folder in every place; None before the lock, and in another state than these if given."""
-    study = row(db, "SELECT state, lock_sha256 FROM study_version")
+def study_folder(db: Database, *states: str) -> str | None:
+    """Return the folder of a locked study in every backend; None before the lock, or if not in one of the states."""
+    study = study_row(db)
     if study["lock_sha256"] is None or (states and study["state"] not in states):
         return None
     return f"study-{study['lock_sha256'][:16]}"
 
 
-def base(root: str) -> str:
-    """Name of the study without people."""
-    return f"{root}/{BASE}"
+def base_file(folder: str) -> str:
+    """Return the name of the study without participants."""
+    return f"{folder}/{BASE}"
 
 
-def person(root: str, participant: str) -> str:
-    """Name of a person's journal."""
-    return f"{root}/{PEOPLE}/{participant}.jsonl"
+def journal_file(folder: str, participant: str) -> str:
+    """Return the name of a participant's journal."""
+    return f"{folder}/{PARTICIPANTS}/{participant}.jsonl"
 
 
-def withdrawn(root: str, participant: str) -> str:
-    """Name of the note that a person is gone: a random id that stands for nobody any more."""
-    return f"{root}/{WITHDRAWN}/{participant}"
+def withdrawal_file(folder: str, participant: str) -> str:
+    """Return the name of the note that a participant has withdrawn: a random id that identifies nobody."""
+    return f"{folder}/{WITHDRAWN}/{participant}"
 
 
-def studies(place: Place) -> list[str]:
-    """Names of all studies of a place, sorted."""
-    return sorted(folder for folder, _, name in (one.partition("/") for one in place.names()) if name == BASE)
+def study_names(backend: ReplicaBackend) -> list[str]:
+    """Return the names of all studies of a backend, sorted."""
+    return sorted(folder for folder, _, name in (file.partition("/") for file in backend.names()) if name == BASE)
 
 
-def look(place: Place, root: str) -> Found:
-    """Everything that a place has of a study but the base itself."""
-    names = [name for name in place.names() if name.startswith(f"{root}/")]
-    journals = place.read(f"{root}/{PEOPLE}/") if any(f"/{PEOPLE}/" in name for name in names) else {}
-    return Found(
-        base(root) in names,
+def read_contents(backend: ReplicaBackend, folder: str) -> ReplicaContents:
+    """Return everything that a backend has of a study except the base itself."""
+    names = [name for name in backend.names() if name.startswith(f"{folder}/")]
+    has_journals = any(f"/{PARTICIPANTS}/" in name for name in names)
+    journals = backend.read(f"{folder}/{PARTICIPANTS}/") if has_journals else {}
+    return ReplicaContents(
+        base_file(folder) in names,
         {Path(name).stem: data for name, data in journals.items() if name.endswith(".jsonl")},
         frozenset(Path(name).name for name in names if f"/{WITHDRAWN}/" in name),
     )

@@ -1,9 +1,9 @@
-"""When a second copy is written: before an answer is acknowledged, never after.
+"""When the replica is written: before an answer is acknowledged, never after.
 
-An answer is first on the disk here, with a note that the second store lacks it, in one transaction; then everybody's
-that is lacking goes out in one call, so that people who answer while it lasts share the next one. Where that fails, the
-answer stands here but counts as not given until it has gone out, which every later look at the study tries again. A
-program that is killed anywhere in between leaves either the note or the copy.
+An answer is first stored on the local disk, together with a note that the replica lacks it, in one transaction. Then
+all pending answers go out in one call, so that participants who answer during the call share the next one. If the call
+fails, the answer stays on the local disk but is not acknowledged until it has gone out, which every later request
+tries again. If the program is killed at any moment, either the note or the replicated answer remains.
 """
 
 from __future__ import annotations
@@ -19,229 +19,234 @@ from typing import TYPE_CHECKING
 from filelock import FileLock, Timeout
 
 from study import StudyError
-from study.database.backup import blank
-from study.database.transactions import opened, reading, writing
+from study.database.backup import without_participants
+from study.database.transactions import connected, reading, writing
 from study.replica import journal, layout
-from study.replica.backend import VARIABLES, Changed, Place, Unreachable, configured
-from study.replica.restore import Restored, restore
+from study.replica.backend import VARIABLES, BackendUnreachable, ReplicaBackend, ReplicaConflict, configured_backends
+from study.replica.restore import RestoreSummary, restore
 
 if TYPE_CHECKING:
     from sqlite_utils import Database
 
 
-REST = 3.0
-"""Seconds that a place is left alone after it could not be reached, so that a queue of people is not kept waiting."""
-TURN = 60.0
-"""Seconds to wait for other people's answers to go out."""
+RETRY_SECONDS = 3.0
+"""Seconds without a new attempt after a backend was unreachable, so that waiting participants get an answer."""
+QUEUE_TIMEOUT = 60.0
+"""Seconds to wait while the answers of other participants go out."""
 ATTEMPTS = 3
+WITHDRAWN_NOTE = b"withdrawn\n"
 
 
-class NotKept(StudyError):
-    """Something was not put into the second store, so it is not acknowledged; trying again is safe."""
+class ReplicaError(StudyError):
+    """An answer was not replicated, so it is not acknowledged; trying again is safe."""
 
 
-class Second:
-    """The second copy of one study."""
+class Replica:
+    """The replica of one study in all backends."""
 
-    def __init__(self, file: Path, places: Sequence[Place], clock: Callable[[], int]):
-        self.file, self.places, self._clock = file, places, clock
-        self._threads = Lock()
-        self._root: str | None = None
-        """The folder in each place that was looked at; None before, and after somebody else has written there."""
-        self._known: list[dict[str, bytes]] = []
-        """By place: what its files have in them."""
-        self._rest_until = 0.0
+    def __init__(self, file: Path, backends: Sequence[ReplicaBackend], clock: Callable[[], int]):
+        self.file, self.backends, self._clock = file, backends, clock
+        self._thread_lock = Lock()
+        self._folder: str | None = None
+        """The study's folder in the backends once they were read; None before, and after a conflict."""
+        self._stored: list[dict[str, bytes]] = []
+        """By backend: file -> its contents."""
+        self._retry_at = 0.0
 
-    def expect(self, db: Database, token: str) -> None:
-        """Note in the transaction of what a person did that every place lacks it."""
-        if self.places:
-            journal.expect(db, token)
+    def mark_pending(self, db: Database, token: str) -> None:
+        """Note in the transaction of a participant's action that the replica lacks it."""
+        if self.backends:
+            journal.mark_pending(db, token)
 
-    def settle(self, token: str) -> None:
-        """Return when all that a person did is in every place; NotKept where that is not possible now."""
-        if not self.places or self._done(token):
+    def flush(self, token: str) -> None:
+        """Return when every backend has all actions of a participant; raise ReplicaError if that is not possible."""
+        if not self.backends or self._is_flushed(token):
             return
-        with self._turn():
-            if not self._done(token):  # somebody else's turn may have taken it along
+        with self._exclusive():
+            if not self._is_flushed(token):  # another participant's flush may have included it
                 self._send()
 
-    def begin(self) -> Restored:
-        """Bring the database and the places to the same state; NotKept where a place cannot be reached."""
-        if not self.places:
-            return Restored()
-        with self._turn():
-            self._root = None
+    def sync(self) -> RestoreSummary:
+        """Bring database and backends to the same state; raise ReplicaError if a backend is unreachable."""
+        if not self.backends:
+            return RestoreSummary()
+        with self._exclusive():
+            self._folder = None
             return self._send()
 
-    def forget(self, participant: str) -> None:
-        """Delete a person in every place for good; NotKept, with nothing deleted here, where that is not possible."""
-        root = name(self.file)
-        if root is None or not self.places:
+    def delete_participant(self, participant: str) -> None:
+        """Delete a participant from every backend permanently; raise ReplicaError if that is not possible."""
+        folder = replica_name(self.file)
+        if folder is None or not self.backends:
             return
-        with self._turn(), self._reached("nothing was deleted yet"):
-            for place in self.places:
+        journal_file = layout.journal_file(folder, participant)
+        with self._exclusive(), self._reachable("nothing was deleted yet"):
+            for backend in self.backends:
                 for _ in range(ATTEMPTS):
-                    with suppress(Changed):
-                        place.remove(
-                            [layout.person(root, participant)], {layout.withdrawn(root, participant): b"withdrawn\n"}
-                        )
+                    with suppress(ReplicaConflict):
+                        backend.delete([journal_file], {layout.withdrawal_file(folder, participant): WITHDRAWN_NOTE})
                         break
                 else:
-                    raise Unreachable(f"{place.label} is being written to by somebody else; try again later")
-            for known in self._known:
-                known.pop(layout.person(root, participant), None)
+                    raise BackendUnreachable(f"another program is writing to {backend.label}; try again later")
+            for stored in self._stored:
+                stored.pop(journal_file, None)
 
-    def _done(self, token: str) -> bool:
+    def _is_flushed(self, token: str) -> bool:
         with reading(self.file) as db:
-            root = layout.root(db, "live")
-            return root is None or (root == self._root and not journal.lacking(db, token))
+            folder = layout.study_folder(db, "live")
+            return folder is None or (folder == self._folder and not journal.is_pending(db, token))
 
-    def _name(self) -> str | None:
+    def _live_folder(self) -> str | None:
         with reading(self.file) as db:
-            return layout.root(db, "live")
+            return layout.study_folder(db, "live")
 
-    def _send(self) -> Restored:
-        """Everything that is lacking, in one call a place."""
-        root, done = self._name(), Restored()
-        if root is None:
-            return done
-        with self._reached("what you sent is not lost, but it counts only when the copy is made"):
+    def _send(self) -> RestoreSummary:
+        """Write everything that is pending, in one call per backend."""
+        folder, summary = self._live_folder(), RestoreSummary()
+        if folder is None:
+            return summary
+        with self._reachable("your answer is saved, but it does not count until it has been copied"):
             for _ in range(ATTEMPTS):
                 try:
-                    if root != self._root:
-                        done = self._meet(root)
+                    if folder != self._folder:
+                        summary = self._merge(folder)
                     with reading(self.file) as db:
-                        newest, lacking = journal.pending(db)
-                    files = {layout.person(root, person): data for person, data in lacking.items()}
-                    for place, known in zip(self.places, self._known):
+                        newest, journals = journal.pending(db)
+                    files = {layout.journal_file(folder, person): data for person, data in journals.items()}
+                    for backend, stored in zip(self.backends, self._stored):
                         if files:
-                            place.put(files, known)
-                            known.update(files)
+                            backend.write(files, stored)
+                            stored.update(files)
                     with writing(self.file) as db:
-                        journal.settled(db, newest)
-                    return done
-                except Changed:
-                    self._root = None
-            raise Unreachable("somebody else keeps writing to the second store; serve a study from one place only")
+                        journal.mark_written(db, newest)
+                    return summary
+                except ReplicaConflict:
+                    self._folder = None
+            raise BackendUnreachable("another program keeps writing to the replica; serve a study from one server only")
 
-    def _meet(self, root: str) -> Restored:
-        """Take in what the places have, and note what they lack."""
-        found = [layout.look(place, root) for place in self.places]
-        merged: dict[str, bytes] = {}
-        for one in found:
-            for person, data in one.journals.items():
-                if person not in merged or len(journal.answered(data)) > len(journal.answered(merged[person])):
-                    merged[person] = data
-        gone = {person for one in found for person in one.withdrawn}
+    def _merge(self, folder: str) -> RestoreSummary:
+        """Restore what the backends have, and mark what they lack as pending."""
+        found = [layout.read_contents(backend, folder) for backend in self.backends]
+        longest: dict[str, bytes] = {}
+        for contents in found:
+            for person, data in contents.journals.items():
+                if person not in longest or len(journal.answered_trials(data)) > len(
+                    journal.answered_trials(longest[person])
+                ):
+                    longest[person] = data
+        withdrawn = {person for contents in found for person in contents.withdrawn}
         with writing(self.file) as db:
-            done = restore(db, merged, gone, self._clock())
-            own = journal.people(db)
-            journal.expect_all(
-                db, (person for person, data in own.items() if any(one.journals.get(person) != data for one in found))
-            )
-        for place, one in zip(self.places, found):
-            if not one.base:
-                place.put({layout.base(root): blank(self.file)})
-            if stray := [layout.person(root, person) for person in one.journals if person in gone]:
-                place.remove(stray, {layout.withdrawn(root, person): b"withdrawn\n" for person in gone})
-        self._known = [{layout.person(root, person): data for person, data in one.journals.items()} for one in found]
-        self._root = root
-        return done
+            summary = restore(db, longest, withdrawn, self._clock())
+            lacking = [
+                person
+                for person, data in journal.live_journals(db).items()
+                if any(contents.journals.get(person) != data for contents in found)
+            ]
+            journal.mark_all_pending(db, lacking)
+        for backend, contents in zip(self.backends, found):
+            if not contents.has_base:
+                backend.write({layout.base_file(folder): without_participants(self.file)})
+            if stray := [layout.journal_file(folder, person) for person in contents.journals if person in withdrawn]:
+                backend.delete(stray, {layout.withdrawal_file(folder, person): WITHDRAWN_NOTE for person in withdrawn})
+        self._stored = [
+            {layout.journal_file(folder, person): data for person, data in contents.journals.items()}
+            for contents in found
+        ]
+        self._folder = folder
+        return summary
 
     @contextmanager
-    def _reached(self, meanwhile: str) -> Iterator[None]:
-        """What a place refuses, in words for the person who waits for it."""
-        if time.monotonic() < self._rest_until:
-            raise NotKept(f"the second copy cannot be written just now; {meanwhile}, so try again in a minute")
+    def _reachable(self, meanwhile: str) -> Iterator[None]:
+        """Convert the errors of a backend to a sentence for the participant who waits."""
+        sentence = f"the copy of your data cannot be written at the moment; {meanwhile}, so try again in a minute"
+        if time.monotonic() < self._retry_at:
+            raise ReplicaError(sentence)
         try:
             yield
-        except Unreachable as error:
-            self._rest_until = time.monotonic() + REST
-            print(f"second copy: {error}", flush=True)  # for who runs the server; a participant cannot mend it
-            raise NotKept(
-                f"the second copy cannot be written just now; {meanwhile}, so try again in a minute"
-            ) from error
+        except BackendUnreachable as error:
+            self._retry_at = time.monotonic() + RETRY_SECONDS
+            print(f"replica: {error}", flush=True)  # for the operator; a participant cannot fix it
+            raise ReplicaError(sentence) from error
 
     @contextmanager
-    def _turn(self) -> Iterator[None]:
-        """One at a time, in this process and among others on the same folder."""
-        if not self._threads.acquire(timeout=TURN):
-            raise NotKept("many answers wait to be copied; yours is not lost, so try again in a minute")
+    def _exclusive(self) -> Iterator[None]:
+        """Wait for the other writers to the replica, in this process and in others on the same folder."""
+        if not self._thread_lock.acquire(timeout=QUEUE_TIMEOUT):
+            raise ReplicaError("many answers are waiting to be copied; yours is saved, so try again in a minute")
         try:
-            with FileLock(self.file.with_name(".second.lock"), timeout=TURN, thread_local=False):
+            with FileLock(self.file.with_name(".replica.lock"), timeout=QUEUE_TIMEOUT, thread_local=False):
                 yield
         except Timeout as error:
-            raise NotKept("another program is copying this study's answers; try again in a minute") from error
+            raise ReplicaError("another program is copying the answers of this study; try again in a minute") from error
         finally:
-            self._threads.release()
+            self._thread_lock.release()
 
 
-_seconds: dict[tuple[Path, str, str, str], Second] = {}
-_making = Lock()
+_replicas: dict[tuple[Path, tuple[str, ...]], Replica] = {}
+_replicas_lock = Lock()
 
 
-def of(file: Path, clock: Callable[[], int]) -> Second:
-    """The second copy of a study in the places that the environment names, which may be none."""
-    named = tuple(os.environ.get(name, "").strip() for name in VARIABLES)
-    with _making:
-        key = (file.absolute(), *named)
-        if key not in _seconds:
-            _seconds[key] = Second(file, configured(), clock)
-        return _seconds[key]
+def replica_of(file: Path, clock: Callable[[], int]) -> Replica:
+    """Return the replica of a study in the backends that the environment names, which may be none."""
+    configuration = tuple(os.environ.get(name, "").strip() for name in VARIABLES)
+    with _replicas_lock:
+        key = (file.absolute(), configuration)
+        if key not in _replicas:
+            _replicas[key] = Replica(file, configured_backends(), clock)
+        return _replicas[key]
 
 
-def name(file: Path) -> str | None:
-    """What a study is called in every place; None before the lock."""
+def replica_name(file: Path) -> str | None:
+    """Return the name of a study in every backend; None before the lock."""
     with reading(file) as db:
-        return layout.root(db)
+        return layout.study_folder(db)
 
 
-def publish(file: Path, place: Place) -> str:
-    """Put a locked study without its people into a place, where a server without it finds it; returns its name there.
+def push(file: Path, backend: ReplicaBackend) -> str:
+    """Write a locked study without participants to a backend, for a server to fetch it; return its name there.
 
-    The key stays where it is. StudyError for a study that is not live.
+    The key stays on this machine. Raises StudyError for a study that is not live.
     """
     with reading(file) as db:
-        root = layout.root(db, "live")
-    if root is None:
+        folder = layout.study_folder(db, "live")
+    if folder is None:
         raise StudyError("only a study that is locked and not closed can be served elsewhere; lock it first")
-    place.put({layout.base(root): blank(file)})
-    return root
+    backend.write({layout.base_file(folder): without_participants(file)})
+    return folder
 
 
-def fetch(file: Path, place: Place, wanted: str | None = None) -> str:
-    """Write a published study to where there is none yet, all or nothing; returns its name.
+def fetch_study(file: Path, backend: ReplicaBackend, name: str | None = None) -> str:
+    """Write a pushed study to a path without a study, all or nothing; return its name.
 
-    StudyError where the place has none, or several and no name is given.
+    Raises StudyError if the backend has none, or several and no name is given.
     """
-    there = layout.studies(place)
-    if wanted is None and len(there) > 1:
-        raise StudyError(f"{place.label} has the studies {', '.join(there)}; name one")
-    if not there or (wanted is not None and wanted not in there):
+    available = layout.study_names(backend)
+    if name is None and len(available) > 1:
+        raise StudyError(f"{backend.label} has the studies {', '.join(available)}; name one")
+    if not available or (name is not None and name not in available):
         raise StudyError(
-            f"{place.label} has no study{f' {wanted}' if wanted else ''}; put one there with: "
-            "python -m study publish FOLDER"
+            f"{backend.label} has no study{f' {name}' if name else ''}; put one there with: python -m study push FOLDER"
         )
-    chosen = wanted or there[0]
-    data = place.read(layout.base(chosen))[layout.base(chosen)]
+    chosen = name or available[0]
+    data = backend.read(layout.base_file(chosen))[layout.base_file(chosen)]
     file.parent.mkdir(parents=True, exist_ok=True)
     temporary = file.with_name(f".new-{file.name}")
     temporary.write_bytes(data)
-    with opened(temporary) as db:
-        if layout.root(db) != chosen:
-            raise StudyError(f"the copy that is called {chosen} is of another study; publish it again")
+    with connected(temporary) as db:
+        if layout.study_folder(db) != chosen:
+            raise StudyError(f"the file named {chosen} contains another study; push the study again")
     temporary.replace(file)
     return chosen
 
 
-def restored(file: Path, place: Place, clock: Callable[[], int]) -> Restored:
-    """Add to a study what a place has of it; StudyError where the place has nothing of this study."""
-    root = name(file)
-    if root is None or root not in layout.studies(place):
+def pull(file: Path, backend: ReplicaBackend, clock: Callable[[], int]) -> RestoreSummary:
+    """Add to a study what a backend has of it; raise StudyError if the backend does not have this study."""
+    folder = replica_name(file)
+    available = layout.study_names(backend)
+    if folder is None or folder not in available:
         raise StudyError(
-            f"{place.label} has nothing of the study in {file.parent}; there are "
-            f"{', '.join(layout.studies(place)) or 'none'}"
+            f"{backend.label} does not have the study in {file.parent}; it has {', '.join(available) or 'none'}"
         )
-    found = layout.look(place, root)
+    contents = layout.read_contents(backend, folder)
     with writing(file) as db:
-        return restore(db, found.journals, found.withdrawn, clock())
+        return restore(db, contents.journals, contents.withdrawn, clock())

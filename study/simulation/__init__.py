@@ -1,1 +1,1 @@
-"""Artificial participants and dry runs."""
+"""Simulated participants, and dry runs of a study with them."""

@@ -1,1 +1,1 @@
-"""The participants' pages and the server."""
+"""The web pages of the participants, and the server for them."""

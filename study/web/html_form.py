@@ -1,6 +1,6 @@
-"""A page of the study as a browser has it: what is written, which pictures it loads, what its form would send.
+"""A parsed page of the study as a browser sees it: texts, images, and the fields of its form.
 
-Nothing is fetched here, and nothing is known of the study: only of HTML.
+It parses HTML only, fetches nothing, and is independent of the study's data.
 """
 
 from __future__ import annotations
@@ -11,49 +11,49 @@ from html.parser import HTMLParser
 
 @dataclass
 class Option:
-    """A label: its text, and the picture and the button inside it."""
+    """A label: its text, and the image and the radio button inside it."""
 
     text: str = ""
     image: str | None = None
-    """Address of the picture."""
+    """Address of the image."""
     name: str | None = None
-    """Of the button; None for a label without one."""
+    """Name of the button; None for a label without one."""
     value: str = ""
-    """What the button sends."""
+    """Value that the button sends."""
 
 
 @dataclass
 class Form:
-    """A form with everything that a person could change."""
+    """A form with everything that a participant could change."""
 
     method: str
     action: str
     data: dict[str, str]
-    """The form's own attributes `data-...`, without these letters."""
+    """Attributes `data-...` of the form, without the prefix."""
     fields: dict[str, str] = field(default_factory=dict)
-    """What is sent when nothing is touched: hidden and text fields, and buttons that are on."""
-    boxes: dict[str, str] = field(default_factory=dict)
-    """What a tick in each box would add."""
+    """Fields that are sent without any input: hidden and text fields, and selected buttons."""
+    checkboxes: dict[str, str] = field(default_factory=dict)
+    """Checkbox -> the value that checking it would add."""
     options: list[Option] = field(default_factory=list)
 
 
 @dataclass
 class Page:
-    """A page that has been read."""
+    """A parsed page."""
 
     heading: str = ""
     paragraphs: list[str] = field(default_factory=list)
     codes: list[str] = field(default_factory=list)
     form: Form | None = None
-    """The page's only form, or none."""
+    """The only form of the page; None without one."""
     beside: list[str] = field(default_factory=list)
-    """Addresses of pictures outside labels."""
+    """Addresses of images outside labels."""
     files: list[str] = field(default_factory=list)
-    """Addresses of everything that a browser loads by itself, pictures included."""
+    """Addresses of everything that a browser loads automatically, images included."""
 
 
-def read(html: str) -> Page:
-    """The page behind a text of HTML."""
+def parse_page(html: str) -> Page:
+    """Return the page of an HTML text."""
     reader = _Reader()
     reader.feed(html)
     reader.close()
@@ -61,7 +61,7 @@ def read(html: str) -> Page:
 
 
 class _Reader(HTMLParser):
-    """Walks through the tags once; the study nests neither forms nor labels."""
+    """Parses the tags in one pass; the pages of the study nest neither forms nor labels."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -115,7 +115,7 @@ class _Reader(HTMLParser):
         name, value = given.get("name", ""), given.get("value", "")
         kind = given.get("type", "text")
         if kind == "checkbox":
-            form.boxes[name] = value
+            form.checkboxes[name] = value
         if kind == "radio" and self._label is not None:
             self._label.name, self._label.value = name, value
         if kind not in ("radio", "checkbox") or "checked" in given:

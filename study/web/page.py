@@ -1,7 +1,7 @@
-"""The participant's page: plain HTML and a little script over the store. No state of its own, no Gradio.
+"""The participant's page: plain HTML and a small script over the store; no state of its own, no Gradio.
 
-Everything that a person may learn passes through here, so the same words, headers and sizes are sent whatever is behind
-a picture. What is blind and what is not is tested by `blindness`.
+Everything that a participant may see passes through here: words, headers and sizes are the same whatever the origin of
+an image. `blindness` tests that.
 """
 
 from __future__ import annotations
@@ -17,9 +17,9 @@ from fastapi.responses import HTMLResponse, RedirectResponse, Response
 from jinja2 import Environment, FileSystemLoader
 
 from study import StudyError
-from study.database.trials import INPUTS, LONGEST, Current
+from study.database.trials import INPUTS, MAX_RESPONSE_MS, CurrentTrial
 from study.design.blind_image import MEDIA_TYPE
-from study.replica.replication import NotKept
+from study.replica.replication import ReplicaError
 from study.store import Store
 
 HERE = Path(__file__).parent
@@ -32,21 +32,21 @@ HEADERS = {
     "Permissions-Policy": "camera=(), geolocation=(), microphone=()",
 }
 STATIC = {"study.css": "text/css", "study.js": "text/javascript"}
-MENU_WORDS = {
+MENU_TEXTS = {
     "none": "None of them",
     "both": "In both",
     "neither": "In neither",
     "unsure": "I cannot tell",
     "seen": "I have looked at it",
 }
-WORDS = {
+QUESTION_TEXTS = {
     "buy": "Which of these pictures would you buy as artwork?",
     "landmark": "In which picture is {landmark} well preserved?",
     "style": "Which picture is closer in style to the four pictures above?",
-    "guess": "One of these was made by a method called LoRA. Which one, would you say?",
+    "blinding_check": "One of these was made by a method called LoRA. Which one, would you say?",
     "view": "Look at this picture as long as you like.",
 }
-BOARD_WORDS = {
+BOARD_QUESTION_TEXTS = {
     "buy": "Which one of these pictures would you buy as artwork?",
     "landmark": "In which one of these pictures is the landmark preserved best?",
     "style": "Which one of these pictures is closest in style to the four pictures above?",
@@ -58,20 +58,20 @@ def _templates() -> Environment:
     return Environment(loader=FileSystemLoader(HERE / "templates"), autoescape=True, trim_blocks=True)
 
 
-def screen(name: str, status: int = 200, **values: Any) -> HTMLResponse:
-    """One of the templates as a response."""
-    return HTMLResponse(_templates().get_template(name).render(**values), status, HEADERS)
+def render(template: str, status: int = 200, **values: Any) -> HTMLResponse:
+    """Return a rendered template as a response."""
+    return HTMLResponse(_templates().get_template(template).render(**values), status, HEADERS)
 
 
-def question(current: Current) -> str:
-    """What is asked, in words."""
+def question_text(current: CurrentTrial) -> str:
+    """Return the text of the question."""
     if current.block == "board":
-        return BOARD_WORDS[current.question]
-    return WORDS[current.question].format(landmark=current.landmark or "the landmark")
+        return BOARD_QUESTION_TEXTS[current.question]
+    return QUESTION_TEXTS[current.question].format(landmark=current.landmark or "the landmark")
 
 
-def beside(current: Current) -> tuple[str, str]:
-    """(label, alternative text) of what is shown beside the pictures to choose from."""
+def beside_labels(current: CurrentTrial) -> tuple[str, str]:
+    """Return (label, alternative text) of the images shown beside the options."""
     if current.question == "style":
         return "Four pictures in one style", "Style picture"
     if current.block == "board":
@@ -80,36 +80,36 @@ def beside(current: Current) -> tuple[str, str]:
 
 
 def routes(find: Callable[[], Store], mode: str = "live", pilot_key: str | None = None) -> APIRouter:
-    """Routes under `/study` and `/study-img` for the study that `find` returns, or refuses with a StudyError.
+    """Return routes under `/study` and `/study-img` for the study that `find` returns, or refuses with a StudyError.
 
-    `mode` is what new participants count as; with `pilot_key` in the address of the consent, they are a pilot.
+    `mode` is the mode of new participants; with `pilot_key` in the address of the consent, they are pilots.
     """
     router = APIRouter(include_in_schema=False)
 
-    def friendly(
-        request: Request, act: Callable[[], Response], back: str = "", link_text: str = "", again: str = ""
+    def respond(
+        request: Request, run: Callable[[], Response], back: str = "", link_text: str = "", retry: str = ""
     ) -> Response:
         try:
-            return act()
-        except NotKept as error:
-            return screen(
+            return run()
+        except ReplicaError as error:
+            return render(
                 "message.html",
                 503,
                 title="Study",
                 root=root(request),
-                heading="Not kept yet",
-                text=f"{str(error)[0].upper()}{str(error)[1:]}.",
-                link=f"{root(request)}{again or back}",
+                heading="Not saved yet",
+                text=_sentence(error),
+                link=f"{root(request)}{retry or back}",
                 link_text="Try again",
             )
         except StudyError as error:
-            return screen(
+            return render(
                 "message.html",
                 409,
                 title="Study",
                 root=root(request),
                 heading="That did not work",
-                text=f"{str(error)[0].upper()}{str(error)[1:]}.",
+                text=_sentence(error),
                 link=back and f"{root(request)}{back}",
                 link_text=link_text,
             )
@@ -117,100 +117,100 @@ def routes(find: Callable[[], Store], mode: str = "live", pilot_key: str | None 
     def root(request: Request) -> str:
         return request.scope.get("root_path", "")
 
-    def consent(request: Request, of_mode: str) -> Response:
+    def consent(request: Request, join_mode: str) -> Response:
         store = find()
         definition = store.definition()
-        if (refusal := store.refusal(of_mode)) is not None:
-            return screen(
+        if (refusal := store.refusal(join_mode)) is not None:
+            return render(
                 "message.html",
                 title=definition.title,
                 root=root(request),
                 heading=definition.title,
-                text=f"{refusal[0].upper()}{refusal[1:]}.",
+                text=_sentence(refusal),
                 link=None,
             )
-        # the personal link is made here, so that a second click on Begin leads to the same place
+        # the personal link is created here, so that a second click on Begin gives the same participant
         action = f"{root(request)}/study/p/{token_urlsafe(24)}/begin"
-        if of_mode == "pilot":
+        if join_mode == "pilot":
             action += f"?pilot={pilot_key}"
-        return screen(
+        return render(
             "consent.html",
             title=definition.title,
             root=root(request),
             consent=definition.consent,
             contact=definition.contact,
             action=action,
-            pilot=of_mode == "pilot",
+            pilot=join_mode == "pilot",
         )
 
     @router.get("/study")
     def start(request: Request, pilot: str = "") -> Response:
-        """The consent."""
-        return friendly(request, lambda: consent(request, "pilot" if _is(pilot, pilot_key) else mode))
+        """Show the consent."""
+        return respond(request, lambda: consent(request, "pilot" if _matches(pilot, pilot_key) else mode))
 
     @router.post("/study/p/{token}/begin")
     def begin(request: Request, token: str, agree: str = Form(""), pilot: str = "") -> Response:
-        """Take part: a place, a plan, and on to the first question."""
+        """Join the study and go to the first question."""
 
-        def act() -> Response:
+        def run() -> Response:
             if agree != "yes":
-                raise StudyError("nobody takes part without having agreed; go back and tick the box")
+                raise StudyError("you have not agreed to take part; go back and check the box")
             store = find()
-            store.join("pilot" if _is(pilot, pilot_key) else mode, store.definition().digest(), token)
+            store.join("pilot" if _matches(pilot, pilot_key) else mode, store.definition().digest(), token)
             return RedirectResponse(f"{root(request)}/study/p/{token}", 303, HEADERS)
 
-        return friendly(request, act, again=f"/study/p/{token}")
+        return respond(request, run, retry=f"/study/p/{token}")
 
     @router.get("/study/p/{token}")
     def trial(request: Request, token: str) -> Response:
-        """The current question, or the debrief."""
-        return friendly(request, lambda: show(request, token, find()), again=f"/study/p/{token}")
+        """Show the current question, or the debrief."""
+        return respond(request, lambda: show(request, token, find()), retry=f"/study/p/{token}")
 
     def show(request: Request, token: str, store: Store) -> Response:
-        now = store.current(token)
-        if now.done:
+        current = store.current(token)
+        if current.done:
             definition = store.definition()
-            return screen(
+            return render(
                 "debrief.html",
                 title=definition.title,
                 root=root(request),
-                completion=now.completion_code,
-                withdrawal=now.withdrawal_code,
-                pilot=now.pilot,
+                completion=current.completion_code,
+                withdrawal=current.withdrawal_code,
+                pilot=current.pilot,
                 triad=definition.instrument == "triad",
             )
-        label, alternative = beside(now)
-        return screen(
+        label, alt = beside_labels(current)
+        return render(
             "trial.html",
-            title=f"Question {now.number} of {now.total}",
+            title=f"Question {current.number} of {current.total}",
             root=root(request),
             token=token,
-            number=now.number,
-            total=now.total,
-            practice=now.block == "practice",
-            pilot=now.pilot,
-            trial=now.trial_id,
+            number=current.number,
+            total=current.total,
+            practice=current.block == "practice",
+            pilot=current.pilot,
+            trial=current.trial_id,
             response=token_urlsafe(16),
-            options=now.options,
-            beside=now.shown,
+            options=current.options,
+            beside=current.shown,
             beside_label=label,
-            beside_alt=alternative,
-            question=question(now),
-            menu=[(word, MENU_WORDS[word]) for word in now.menu],
-            seen="seen" in now.menu,
-            last=now.number == now.total,
-            side=now.side,
+            beside_alt=alt,
+            question=question_text(current),
+            menu=[(word, MENU_TEXTS[word]) for word in current.menu],
+            seen="seen" in current.menu,
+            last=current.number == current.total,
+            side=current.side,
         )
 
     @router.post("/study/p/{token}/shown")
     def shown(request: Request, token: str, trial: str = Form("")) -> Response:
-        """All pictures are on the screen: the server's clock starts."""
+        """Start the server's clock: all images are on the screen."""
 
-        def act() -> Response:
+        def run() -> Response:
             find().shown(token, trial)
             return Response(status_code=204, headers=HEADERS)
 
-        return friendly(request, act)
+        return respond(request, run)
 
     @router.post("/study/p/{token}/answer")
     def answer(
@@ -222,9 +222,9 @@ def routes(find: Callable[[], Store], mode: str = "live", pilot_key: str | None 
         milliseconds: str = Form(""),
         input: str = Form(""),
     ) -> Response:
-        """Keep an answer, then show where the person is; the same for an answer that was kept before."""
+        """Store an answer and go to the current question, also if the answer was stored before."""
 
-        def act() -> Response:
+        def run() -> Response:
             position = int(choice) if choice.isascii() and choice.isdigit() and len(choice) < 4 else None
             find().answer(
                 token,
@@ -237,35 +237,36 @@ def routes(find: Callable[[], Store], mode: str = "live", pilot_key: str | None 
             )
             return RedirectResponse(f"{root(request)}/study/p/{token}", 303, HEADERS)
 
-        return friendly(request, act, f"/study/p/{token}", "Back to your question")
+        return respond(request, run, f"/study/p/{token}", "Back to your question")
 
     @router.get("/study-img/{view}")
     def image(view: str) -> Response:
-        """A blind copy. Nothing in the headers depends on the picture: all copies have one length."""
+        """Send a blind copy. No header depends on the image: all copies have the same length."""
         try:
             return Response(find().image(view), 200, HEADERS, MEDIA_TYPE)
         except StudyError:
             return Response(status_code=404, headers=HEADERS)
 
     @router.get("/study/withdraw")
-    def leaving(request: Request) -> Response:
-        """The form for the withdrawal code."""
-        return screen("withdraw.html", title="Withdraw", root=root(request), told=None)
+    def withdrawal_form(request: Request) -> Response:
+        """Show the form for the withdrawal code."""
+        return render("withdraw.html", title="Withdraw", root=root(request), message=None)
 
     @router.post("/study/withdraw")
-    def leave(request: Request, code: str = Form("")) -> Response:
-        """Delete a person's answers."""
+    def withdraw(request: Request, code: str = Form("")) -> Response:
+        """Delete the answers of a participant."""
 
-        def act() -> Response:
+        def run() -> Response:
             count = find().withdraw(code)
-            told = f"Done. Deleted: {count} answers and everything that belonged to them."
-            return screen("withdraw.html", title="Withdraw", root=root(request), told=told)
+            answers = "answer" if count == 1 else "answers"
+            message = f"Done. Deleted {count} {answers} and all related data."
+            return render("withdraw.html", title="Withdraw", root=root(request), message=message)
 
-        return friendly(request, act, "/study/withdraw", "Try another code")
+        return respond(request, run, "/study/withdraw", "Try another code")
 
     @router.get("/study/static/{name}")
     def static(name: str) -> Response:
-        """Style sheet and script."""
+        """Send the style sheet or the script."""
         if name not in STATIC:
             return Response(status_code=404, headers=HEADERS)
         return Response((HERE / "static" / name).read_bytes(), 200, HEADERS, STATIC[name])
@@ -273,10 +274,15 @@ def routes(find: Callable[[], Store], mode: str = "live", pilot_key: str | None 
     return router
 
 
-def _is(given: str, wanted: str | None) -> bool:
-    return wanted is not None and compare_digest(given.encode(), wanted.encode())
+def _matches(given: str, secret: str | None) -> bool:
+    return secret is not None and compare_digest(given.encode(), secret.encode())
+
+
+def _sentence(message: object) -> str:
+    text = str(message)
+    return f"{text[0].upper()}{text[1:]}."
 
 
 def _milliseconds(text: str) -> int | None:
-    """The browser's response time; None where it told none, or nonsense."""
-    return min(int(text), LONGEST) if text.isascii() and text.isdigit() and len(text) < 16 else None
+    """Return the browser's response time; None if it sent none or no number."""
+    return min(int(text), MAX_RESPONSE_MS) if text.isascii() and text.isdigit() and len(text) < 16 else None

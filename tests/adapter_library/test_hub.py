@@ -1,4 +1,4 @@
-"""Pushing to a hub: a real upload over HTTP to one on this machine, and one sentence for every refusal."""
+"""Uploads to a hub on this machine over real HTTP, and one sentence for every refusal."""
 
 import json
 import os
@@ -12,12 +12,14 @@ from adapters.settings import StudioError
 from ghibli_studio.adapter_library import hub
 from tests.support.fake_model_hub import TOKEN, FakeHub
 
+pytestmark = pytest.mark.integration
+
 ROOT = Path(__file__).parents[2]
 FILES = {
     "README.md": b"---\nlicense: other\n---\n# moss\n",
     "moss.safetensors": bytes(range(256)) * 40,
-    "samples/01.png": b"picture",
-    "recipe.json": b"{}",
+    "samples/01.png": b"image",
+    "metadata.json": b"{}",
 }
 
 
@@ -29,7 +31,7 @@ def server():
 
 
 @pytest.fixture
-def place(workspace):
+def export(workspace):
     """A project with an exported adapter."""
     project = workspace.project("sample", new=True)
     project.register()
@@ -40,9 +42,9 @@ def place(workspace):
     return workspace.root, folder
 
 
-def pushed(address, place, *arguments, token=TOKEN):
-    """(exit code, events, all that was printed) of the command in a process of its own, as a person runs it."""
-    root = place[0]
+def push(address, export, *arguments, token=TOKEN):
+    """Run the command in its own process, as a user does; return its exit code, events and output."""
+    root = export[0]
     environment = {key: value for key, value in os.environ.items() if not key.startswith("HF_")}
     environment |= {
         "HF_ENDPOINT": address,
@@ -59,6 +61,7 @@ def pushed(address, place, *arguments, token=TOKEN):
             sys.executable,
             "-m",
             "ghibli_studio",
+            "adapters",
             "push",
             "sample",
             "moss",
@@ -77,73 +80,73 @@ def pushed(address, place, *arguments, token=TOKEN):
     return done.returncode, [json.loads(line) for line in done.stdout.splitlines()], done.stdout + done.stderr
 
 
-def test_a_folder_arrives_whole_and_private(server, place):
-    code, events, printed = pushed(server.address, place)
+def test_a_folder_is_uploaded_completely_and_privately(server, export):
+    code, events, printed = push(server.address, export)
     assert code == 0, printed
     assert events[-1]["private"] is True
     assert events[-1]["address"].endswith("/me/moss")
     assert server.repositories == {"me/moss": {"private": True, "files": FILES}}
     assert TOKEN not in printed
-    # once more, now that it is there, from a token file
-    file = place[0] / "token.txt"
+    # again, now that the repository exists, with a token file
+    file = export[0] / "token.txt"
     file.write_text(f"{TOKEN}\n")
-    code, _, printed = pushed(server.address, place, "--token-file", str(file), token="")
+    code, _, printed = push(server.address, export, "--token-file", str(file), token="")
     assert code == 0, printed
     assert TOKEN not in printed
 
 
-def test_what_was_to_be_private_is_not_put_into_a_public_repository(server, place):
+def test_a_private_upload_does_not_go_into_a_public_repository(server, export):
     server.repositories["me/moss"] = {"private": False, "files": {}}
-    code, events, printed = pushed(server.address, place)
+    code, events, printed = push(server.address, export)
     assert (code, server.repositories["me/moss"]["files"]) == (1, {})
-    assert "is there already and public; say --public" in events[-1]["message"]
+    assert "exists already and is public; choose public" in events[-1]["message"]
     assert TOKEN not in printed
-    assert pushed(server.address, place, "--public")[0] == 0
+    assert push(server.address, export, "--public")[0] == 0
     assert server.repositories["me/moss"]["files"] == FILES
 
 
 @pytest.mark.parametrize(
-    ("status", "told"),
+    ("status", "message"),
     [
-        (401, "the hub refused (401): the token is wrong or has been revoked; make another one"),
-        (403, "the hub refused (403): the token may not write to me/moss"),
+        (401, "the Hub refused (401): the token is wrong or was revoked; create another one"),
+        (403, "the Hub refused (403): the token may not write to me/moss"),
     ],
 )
-def test_what_the_hub_refuses_is_told(server, place, status, told):
+def test_a_refusal_of_the_hub_is_reported(server, export, status, message):
     server.status = status
-    code, events, printed = pushed(server.address, place)
+    code, events, printed = push(server.address, export)
     assert code == 1
-    assert events[-1]["message"].startswith(told)
+    assert events[-1]["message"].startswith(message)
     assert TOKEN not in printed
     assert "Traceback" not in printed
 
 
-def test_without_a_network_and_without_a_token(place):
-    code, events, printed = pushed("http://127.0.0.1:9", place)
+def test_without_a_network_and_without_a_token(export):
+    code, events, printed = push("http://127.0.0.1:9", export)
     assert (code, "cannot be reached" in events[-1]["message"]) == (1, True), printed
-    code, events, _ = pushed("http://127.0.0.1:9", place, token="")
-    assert "there is no token for the hub" in events[-1]["message"]
+    code, events, _ = push("http://127.0.0.1:9", export, token="")
+    assert "there is no Hub token" in events[-1]["message"]
 
 
-def test_a_dry_run_asks_nobody(server, place):
-    code, events, _ = pushed(server.address, place, "--dry-run", token="")
+def test_a_dry_run_sends_no_request(server, export):
+    code, events, _ = push(server.address, export, "--dry-run", token="")
     assert (code, server.requests) == (0, [])
     assert {event["file"]: event["bytes"] for event in events} == {name: len(data) for name, data in FILES.items()}
 
 
-def test_names_folders_and_token_files_are_checked(place, tmp_path, monkeypatch):
-    _, folder = place
+def test_names_folders_and_token_files_are_checked(export, tmp_path, monkeypatch):
+    _, folder = export
     with pytest.raises(StudioError, match="write it as your-name/my-style"):
         list(hub.push(folder, hub.Target("moss", TOKEN)))
-    with pytest.raises(StudioError, match="holds no exported adapter"):
+    with pytest.raises(StudioError, match="is not an exported adapter"):
         list(hub.push(tmp_path, hub.Target("me/moss", TOKEN)))
     (tmp_path / "token").write_text("two words\nand lines")
-    with pytest.raises(StudioError, match="holds no token"):
-        hub.token_of(tmp_path / "token")
+    with pytest.raises(StudioError, match="does not hold a token"):
+        hub.read_token(tmp_path / "token")
     with pytest.raises(StudioError, match="cannot be read as a token file"):
-        hub.token_of(tmp_path / "nothing")
+        hub.read_token(tmp_path / "nothing")
     assert TOKEN not in repr(hub.Target("me/moss", TOKEN))
     monkeypatch.setenv("HF_TOKEN", f" {TOKEN} ")
-    assert hub.token_of() == TOKEN
+    assert hub.read_token() == TOKEN
     with pytest.raises(StudioError, match="HF_HUB_OFFLINE is set"):
         list(hub.push(folder, hub.Target("me/moss", TOKEN)))

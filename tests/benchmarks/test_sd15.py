@@ -1,4 +1,4 @@
-"""A Stable Diffusion 1.5 of its real configuration and random weights learns a step and draws, on a CPU."""
+"""Stable Diffusion 1.5 with its real configuration and random weights trains a step and generates, on a CPU."""
 
 import os
 from dataclasses import replace
@@ -10,20 +10,20 @@ from adapters.registry import build, methods
 from benchmarks import sd15
 from ghibli_studio.config.generation import GenerationSettings
 from ghibli_studio.config.training import preset
-from ghibli_studio.generation.model_cache import Loaded
-from ghibli_studio.generation.pipeline import draw
+from ghibli_studio.generation.model_cache import LoadedModel
+from ghibli_studio.generation.pipeline import generate
 from ghibli_studio.models import base_model
 from ghibli_studio.training.batches import Examples
 from ghibli_studio.training.loop import Epoch, Step, train
 
-SIDE = 16  # latents of 128 px: a sixteenth of the work, the same architecture
+SIDE = 16  # latents of 128 px: a sixteenth of the work, with the same architecture
 
 pytestmark = pytest.mark.slow
 
 
 @pytest.fixture(scope="module")
 def every_core():
-    """A test process has one thread, which suits tensors of a few kilobytes."""
+    """Use all cores: a test process has one thread, which is right only for small tensors."""
     before = torch.get_num_threads()
     torch.set_num_threads(os.cpu_count() or 1)
     yield
@@ -46,7 +46,7 @@ def test_it_is_the_published_architecture(full):
 
 
 @pytest.mark.parametrize("method", sorted(methods()))
-def test_it_learns_a_step(full, method):
+def test_it_trains_a_step(full, method):
     config = preset("default", method, train_batch_size=1, lr_warmup_steps=0)
     adapter = build(method, config.adapter)
     attached = replace(full, host=adapter.attach(full.host, 1))
@@ -54,7 +54,7 @@ def test_it_learns_a_step(full, method):
     try:
         before = adapter.state()
         latents = torch.randn((1, *full.description.latent_shape), generator=torch.Generator().manual_seed(3))
-        examples = Examples(latents, [adapter.caption("Petra, Jordan")])
+        examples = Examples(latents, [adapter.format_prompt("Petra, Jordan")])
         events = train(attached, adapter, examples, examples, config)
         first = next(event for event in events if isinstance(event, Epoch))
         step = next(event for event in events if isinstance(event, Step))
@@ -72,7 +72,7 @@ def test_it_learns_a_step(full, method):
     )
 
 
-def test_it_draws(full):
-    *_, last = draw(Loaded(full), "Petra, Jordan", GenerationSettings(num_inference_steps=1))
+def test_it_generates(full):
+    *_, last = generate(LoadedModel(full), "Petra, Jordan", GenerationSettings(num_inference_steps=1))
     assert last.image.size == (8 * SIDE, 8 * SIDE)
-    assert last.recipe["base_model"]["digest"] == full.digest
+    assert last.metadata["base_model"]["digest"] == full.digest

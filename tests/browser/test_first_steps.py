@@ -16,7 +16,7 @@ from ghibli_studio.config.evaluation import PAPER_LANDMARKS
 from ghibli_studio.curation import collection as collections
 from ghibli_studio.data import dataset as datasets
 from ghibli_studio.generation.image_set import load_set
-from ghibli_studio.generation.metadata import read_recipe
+from ghibli_studio.generation.metadata import read_metadata
 from ghibli_studio.workspace.project import Workspace
 from tests.conftest import CHROMIUM
 from tests.support.collection_project import encoded, scene
@@ -79,7 +79,7 @@ def shot(page, folder, name):
 
 
 @pytest.mark.slow
-def test_a_newcomers_way_from_nothing_to_pictures(browser, tmp_path):
+def test_a_newcomers_way_from_nothing_to_images(browser, tmp_path):
     root = tmp_path / "workspace"
     with studio(root, tmp_path / "log.txt") as address:
         with opened(browser, address) as page:
@@ -90,7 +90,7 @@ def test_a_newcomers_way_from_nothing_to_pictures(browser, tmp_path):
             shot(page, tmp_path, "data")
 
             page.click("#start-train")
-            page.wait_for_selector("#start-draw", state="visible", timeout=MINUTE)
+            page.wait_for_selector("#start-generate", state="visible", timeout=MINUTE)
             page.wait_for_selector("#validation-plot canvas, #validation-plot svg", timeout=4 * MINUTE)
             shot(page, tmp_path, "train")
 
@@ -101,11 +101,11 @@ def test_a_newcomers_way_from_nothing_to_pictures(browser, tmp_path):
             shot(page, tmp_path, "trained")
 
             tab(page, "Generate")
-            page.wait_for_selector("#draw-with input:checked >> nth=2", timeout=MINUTE)
-            page.click("#draw")
-            page.wait_for_selector("#pictures img >> nth=14", timeout=2 * MINUTE)
-            page.wait_for_function("!document.querySelector('#draw-progress .bar')", timeout=5 * MINUTE)
-            captions = page.locator("#pictures .caption-label").all_inner_texts()
+            page.wait_for_selector("#generate-models input:checked >> nth=2", timeout=MINUTE)
+            page.click("#generate")
+            page.wait_for_selector("#images img >> nth=14", timeout=2 * MINUTE)
+            page.wait_for_function("!document.querySelector('#generate-progress .bar')", timeout=5 * MINUTE)
+            captions = page.locator("#images .caption-label").all_inner_texts()
             shot(page, tmp_path, "generated")
 
         project = Workspace(root).project("sample")
@@ -113,7 +113,7 @@ def test_a_newcomers_way_from_nothing_to_pictures(browser, tmp_path):
         assert len(made.files) == 15
         assert sorted(made.titles) == sorted(PAPER_LANDMARKS)
         assert captions == [f"{method} · {title}" for title in made.titles for method in ("Base", "LoRA", "TI")]
-        seeds = {(index, read_recipe(path)["settings"]["seed"]) for (index, _), path in made.files.items()}
+        seeds = {(index, read_metadata(path)["settings"]["seed"]) for (index, _), path in made.files.items()}
         assert sorted(seeds) == [(index, index) for index in range(5)]
         held_out = {item.landmark for item in datasets.load(project).part("validation")}
         assert set(PAPER_LANDMARKS) <= held_out
@@ -122,9 +122,9 @@ def test_a_newcomers_way_from_nothing_to_pictures(browser, tmp_path):
             assert metrics["best_validation_loss"] < metrics["base_validation_loss"]
 
 
-def test_photographs_become_a_data_set_step_by_step(browser, tmp_path):
+def test_photos_become_a_dataset_step_by_step(browser, tmp_path):
     """Gathered, described, cropped, styled, one rejected, split and finished, and exported."""
-    root, folder = tmp_path / "workspace", tmp_path / "photographs"
+    root, folder = tmp_path / "workspace", tmp_path / "photos"
     folder.mkdir()
     for number, name in enumerate(("Big Ben", "Petra", "Colosseum", "Taj Mahal"), 1):
         (folder / f"{name}.png").write_bytes(encoded(scene(number, (320, 240))))
@@ -136,14 +136,14 @@ def test_photographs_become_a_data_set_step_by_step(browser, tmp_path):
             page.wait_for_timeout(500)
 
         def counted(number, what):
-            facts = "document.querySelector('#style-counts').innerText"
+            facts = "document.querySelector('#stylize-counts').innerText"
             page.wait_for_function(f"/{number}\\s+{what}/.test({facts})", timeout=3 * MINUTE)
 
         tab(page, "From photographs")
         page.get_by_role("radio", name="A folder on this machine").check()
-        typed("#gather-folder", str(folder))
-        page.click("#gather")
-        page.wait_for_selector("#gather-gallery img >> nth=3", timeout=MINUTE)
+        typed("#photos-folder", str(folder))
+        page.click("#photos-add")
+        page.wait_for_selector("#photos-gallery img >> nth=3", timeout=MINUTE)
 
         tab(page, "2 Prompts")
         page.locator("#prompts-table [data-row='0'][data-col='2']").first.dblclick(timeout=MINUTE)
@@ -161,30 +161,30 @@ def test_photographs_become_a_data_set_step_by_step(browser, tmp_path):
         preview.wait_for(timeout=MINUTE)
         room = preview.bounding_box()  # the picture in it is 320 px wide; 16 of them from its left edge
         preview.click(position={"x": room["width"] / 2 - 144, "y": room["height"] / 2})
-        page.wait_for_function("document.querySelector('#crop-place input').value < 0.1", timeout=MINUTE)
+        page.wait_for_function("document.querySelector('#crop-position input').value < 0.1", timeout=MINUTE)
 
         tab(page, "4 Style")
-        page.wait_for_selector("#style-gallery img >> nth=3", timeout=MINUTE)
-        page.click("#style-go")
-        counted(4, "styled")
-        page.wait_for_function("!document.querySelector('#style-progress .bar')", timeout=MINUTE)
-        page.locator("#style-gallery button").nth(1).click()
-        page.click("#style-reject", timeout=MINUTE)
+        page.wait_for_selector("#stylize-gallery img >> nth=3", timeout=MINUTE)
+        page.click("#stylize-go")
+        counted(4, "stylized")
+        page.wait_for_function("!document.querySelector('#stylize-progress .bar')", timeout=MINUTE)
+        page.locator("#stylize-gallery button").nth(1).click()
+        page.click("#stylize-reject", timeout=MINUTE)
         counted(1, "rejected")
-        page.click("#style-accept-all")
+        page.click("#stylize-accept-all")
         counted(3, "accepted")
 
         tab(page, "5 Finish")
-        page.click("#finish-lot", timeout=MINUTE)
-        page.wait_for_selector("#finish-aside .token", timeout=MINUTE)
-        page.click("#finish")
+        page.click("#build-random", timeout=MINUTE)
+        page.wait_for_selector("#build-validation .token", timeout=MINUTE)
+        page.click("#build")
         page.locator(".toast-body").filter(has_text="The data set is made").wait_for(timeout=MINUTE)
 
         tab(page, "The set")
         page.wait_for_selector("#dataset-summary .facts", timeout=MINUTE)
         page.get_by_role("button", name="Export for other programs").click()
         page.click("#export-go")
-        page.wait_for_selector("#export-made a", timeout=MINUTE)
+        page.wait_for_selector("#export-zip a", timeout=MINUTE)
 
     kept = collections.load(project)
     assert kept.photo("0001").location == "London, England"
@@ -196,12 +196,12 @@ def test_photographs_become_a_data_set_step_by_step(browser, tmp_path):
     assert dataset.items[0].caption == "Big Ben, London, England"
 
 
-def test_wrong_input_is_told_in_the_page(browser, tmp_path, project):
+def test_wrong_input_is_reported_in_the_page(browser, tmp_path, project):
     (project.folder / "runs").mkdir()
     with studio(project.workspace.root, tmp_path / "log.txt") as address, opened(browser, address) as page:
         toast = page.locator(".toast-body.error")
 
-        def told(sentence):
+        def shows_error(sentence):
             toast.filter(has_text=sentence).first.wait_for(timeout=MINUTE)
             for close in page.locator(".toast-close").all():
                 close.click()
@@ -221,31 +221,31 @@ def test_wrong_input_is_told_in_the_page(browser, tmp_path, project):
         page.wait_for_selector("#dataset-summary .facts", timeout=MINUTE)
         page.click("#new-dataset")
         page.wait_for_timeout(2000)  # what is typed while the part still unfolds, as nobody can, is lost
-        typed("#own-name", "own")
+        typed("#import-name", "own")
         page.click("#import")
-        told("no pictures are chosen; drop some files above, or name a folder on this machine")
-        typed("#own-folder", str(tmp_path / "nowhere"))
+        shows_error("no pictures are chosen; drop some files above, or name a folder on this machine")
+        typed("#import-folder", str(tmp_path / "nowhere"))
         page.click("#import")
-        told("nowhere does not exist; give a folder or a ZIP of pictures")
+        shows_error("nowhere does not exist; give a folder or a ZIP of pictures")
 
         tab(page, "Train")
         page.get_by_role("button", name="LoRA settings").click()
         typed("#lora-rank", "0")
         page.click("#train")
-        told("rank is 0; it must be greater than or equal to 1")
+        shows_error("rank is 0; it must be greater than or equal to 1")
         assert project.runs() == []
 
         tab(page, "Generate")
         typed("#prompts", "tower " * 400)
-        page.click("#draw")
-        told("tokens, the model reads 77; shorten it")
+        page.click("#generate")
+        shows_error("tokens, at most 77 are allowed; shorten it")
 
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])
 def test_every_tab_fits_a_phone(browser, tmp_path, project, scheme):
     options = {"viewport": {"width": 390, "height": 800}, "color_scheme": scheme}
     with studio(project.workspace.root, tmp_path / "log.txt") as address, opened(browser, address, **options) as page:
-        for name in ("Data set", "Train", "Generate", "Evaluate", "Library", "Study"):
+        for name in ("Dataset", "Train", "Generate", "Evaluate", "Library", "Study"):
             tab(page, name)
             page.wait_for_timeout(500)
             shot(page, tmp_path, f"{name}-{scheme}")

@@ -16,16 +16,16 @@ from study.database.tokens import sha256
 from study.store import Store
 from tests.browser.test_first_steps import MINUTE
 from tests.conftest import CHROMIUM
-from tests.support.study_project import studied
+from tests.support.ports import free_port
+from tests.support.study_project import study_project
 from tests.support.study_sample import answer_all, answer_one, live, query
-from tests.test_app import free_port
 from tests.ui.server.test_auth import lines_until, started
 
 ROOT = Path(__file__).parents[2]
 pytestmark = [pytest.mark.browser, pytest.mark.skipif(CHROMIUM is None, reason="no chromium on this machine")]
-QUESTIONS = {"practice": 1, "buy": 3, "landmark": 9, "style": 16, "guess": 23}
+QUESTIONS = {"practice": 1, "buy": 3, "landmark": 9, "style": 16, "blinding_check": 23}
 """A screen of each kind in the triad: block -> its number."""
-BOARDS = {"view": 1, "buy": 16, "landmark": 17, "style": 18, "guess": 19}
+BOARDS = {"view": 1, "buy": 16, "landmark": 17, "style": 18, "blinding_check": 19}
 LOADED = "#trial:not(.waiting)"
 
 
@@ -302,7 +302,7 @@ def test_a_server_that_dies_in_the_middle_costs_no_answer(browser, tmp_path):
     assert [error for error in errors if "ERR_CONNECTION_REFUSED" not in error] == []
 
 
-def test_a_question_waits_for_a_picture_that_fails(browser, triad):
+def test_a_question_waits_for_a_image_that_fails(browser, triad):
     server, store = triad
     token, errors, failed = at(store, QUESTIONS["landmark"]), [], []
     with visiting(browser, errors) as page:
@@ -327,7 +327,7 @@ def test_a_question_waits_for_a_picture_that_fails(browser, triad):
     assert len(errors) == 1
 
 
-def test_times_are_taken_from_the_pictures_on_the_screen(browser, triad):
+def test_times_are_taken_from_the_images_on_the_screen(browser, triad):
     server, store = triad
     token = at(store, QUESTIONS["style"])
     with visiting(browser) as page:
@@ -445,7 +445,7 @@ def test_every_page_fits_a_small_phone(browser, triad, paper, instrument):
             assert len({round(size, 1) for size in sizes}) <= 1, what  # no picture is larger than another
 
 
-def test_touch_is_told_from_the_mouse(browser, triad):
+def test_touch_is_reported_from_the_mouse(browser, triad):
     server, store = triad
     token = at(store, 3)
     with visiting(browser, viewport={"width": 360, "height": 740}, has_touch=True, is_mobile=True) as page:
@@ -509,13 +509,13 @@ def test_a_participant_withdraws_with_the_code_of_the_debrief(browser, triad):
         page.fill("#code", code.lower().replace("-", " "))
         page.click("button")
         page.wait_for_selector("[role=status]")
-        assert page.inner_text("[role=status]") == "Done. Deleted: 27 answers and everything that belonged to them."
+        assert page.inner_text("[role=status]") == "Done. Deleted 27 answers and all related data."
     assert answers(store, token) == []
 
 
-def test_an_experimenters_way_from_pictures_to_the_export(browser, workspace, tmp_path):
+def test_an_experimenters_way_from_images_to_the_export(browser, workspace, tmp_path):
     """Behind the password, so that the whole page is seen to work there."""
-    project = studied(workspace)
+    project = study_project(workspace)
     login = {"http_credentials": {"username": "", "password": "a password"}, "accept_downloads": True}
     with (
         started(workspace, "--host", "127.0.0.1", environment={"GHIBLI_PASSWORD": "a password"}) as server,
@@ -531,11 +531,11 @@ def test_an_experimenters_way_from_pictures_to_the_export(browser, workspace, tm
 
         page.goto(f"http://127.0.0.1:{server.port}/")
         page.get_by_role("tab", name="Study", exact=True).click(timeout=MINUTE)
-        page.wait_for_selector("#study-make", state="visible", timeout=MINUTE)
+        page.wait_for_selector("#study-create", state="visible", timeout=MINUTE)
         page.wait_for_selector("#study-landmarks .token >> nth=4")
         fits("form")
-        page.fill("#study-people input", "2")
-        page.click("#study-make")
+        page.fill("#study-participants input", "2")
+        page.click("#study-create")
         link = page.wait_for_selector("#study-preview a", state="visible", timeout=MINUTE).get_attribute("href")
         fits("draft")
         with visiting(browser) as visitor:  # without the password
@@ -544,7 +544,7 @@ def test_an_experimenters_way_from_pictures_to_the_export(browser, workspace, tm
             visitor.check("#agree")
             visitor.click("button")
             arrived(visitor, 1)
-        page.wait_for_selector("#study-card:has-text('1 tried it so far')", timeout=MINUTE)
+        page.wait_for_selector("#study-card:has-text('Previewed 1 times')", timeout=MINUTE)
 
         toast = page.locator(".toast-body.error")
         page.click("#study-lock")
@@ -562,7 +562,7 @@ def test_an_experimenters_way_from_pictures_to_the_export(browser, workspace, tm
         for _ in range(2):
             answer_all(store, store.join("live", "1").token, client_ms=3000)
         page.wait_for_selector("#study-card:has-text('2 of 2 have finished')", timeout=MINUTE)
-        page.check("#study-really input")
+        page.check("#study-end input")
         page.click("#study-close")
         page.wait_for_selector("#study-findings:has-text('2 people answered')", timeout=MINUTE)
         page.wait_for_selector("#study-plots figure")
@@ -572,5 +572,5 @@ def test_an_experimenters_way_from_pictures_to_the_export(browser, workspace, tm
             page.locator("#study-file a").first.click(timeout=MINUTE)
         download.value.save_as(tmp_path / "study.zip")
         assert (tmp_path / "study.zip").stat().st_size > 10_000
-        page.click("#study-aside")
-        page.wait_for_selector("#study-make", state="visible", timeout=MINUTE)
+        page.click("#study-archive")
+        page.wait_for_selector("#study-create", state="visible", timeout=MINUTE)

@@ -31,9 +31,9 @@ def settled(page):
 
 
 @pytest.fixture(scope="module")
-def address(drawn, tmp_path_factory):
+def address(generated_project, tmp_path_factory):
     """A studio with a trained adapter and a set of pictures."""
-    with studio(drawn.workspace.root, tmp_path_factory.mktemp("walk") / "log.txt") as place:
+    with studio(generated_project.workspace.root, tmp_path_factory.mktemp("walk") / "log.txt") as place:
         yield place
 
 
@@ -44,7 +44,7 @@ def test_every_tab_wide_and_on_a_phone(browser, address, scheme):
 
     axe, found = Axe(), []
     with opened(browser, address, color_scheme=scheme) as page:
-        page.wait_for_selector("#keys", state="attached", timeout=MINUTE)
+        page.wait_for_selector("#shortcuts", state="attached", timeout=MINUTE)
         for name in NAMES:
             tab(page, name)
             for width in (1280, 390):
@@ -66,51 +66,51 @@ def test_every_tab_wide_and_on_a_phone(browser, address, scheme):
     assert not found, "\n".join(found)
 
 
-def test_keys_reach_every_tab_and_the_search(browser, address, drawn):
+def test_keys_reach_every_tab_and_the_search(browser, address, generated_project):
     with opened(browser, address) as page:
-        page.wait_for_selector("#keys", state="attached", timeout=MINUTE)
+        page.wait_for_selector("#shortcuts", state="attached", timeout=MINUTE)
         settled(page)
         for letter, name in TABS.items():
             page.keyboard.press("g")
             page.keyboard.press(letter)
             page.wait_for_selector(f"#tabs > .tab-wrapper [role=tab][aria-selected=true]:has-text('{name}')")
         page.keyboard.press("?")
-        page.wait_for_selector("#keys[open]")
-        assert page.evaluate("document.activeElement.closest('#keys') !== null")
+        page.wait_for_selector("#shortcuts[open]")
+        assert page.evaluate("document.activeElement.closest('#shortcuts') !== null")
         page.keyboard.press("Escape")
-        page.wait_for_selector("#keys:not([open])", state="attached")
+        page.wait_for_selector("#shortcuts:not([open])", state="attached")
         page.keyboard.press("/")
-        page.wait_for_selector("#find-words :is(input, textarea):focus")
+        page.wait_for_selector("#search-words :is(input, textarea):focus")
         page.keyboard.type("petra g t ?")  # typed, not obeyed
-        assert page.locator("#keys[open]").count() == 0
+        assert page.locator("#shortcuts[open]").count() == 0
         page.wait_for_selector("#tab-library-button[aria-selected=true]")
         page.keyboard.press("Control+a")
         page.keyboard.type("petra")
         page.keyboard.press("Control+Enter")
-        count = len(gallery.search(drawn, gallery.Search(words="petra")))
-        page.locator("#found").filter(has_text=f"{count} picture").wait_for(timeout=MINUTE)
+        count = len(gallery.search(generated_project, gallery.Search(words="petra")))
+        page.locator("#search-summary").filter(has_text=f"{count} picture").wait_for(timeout=MINUTE)
 
 
-def test_a_picture_from_the_library_fills_the_form_and_is_drawn_again(browser, address, drawn):
-    (entry,) = gallery.search(drawn, gallery.Search(words="petra", method="base", kind="generated"))
+def test_a_image_from_the_library_fills_the_form_and_is_generated_again(browser, address, generated_project):
+    (entry,) = gallery.search(generated_project, gallery.Search(words="petra", method="base", kind="generated"))
     with opened(browser, address) as page:
-        page.wait_for_selector("#keys", state="attached", timeout=MINUTE)
+        page.wait_for_selector("#shortcuts", state="attached", timeout=MINUTE)
         tab(page, "Library")
-        page.wait_for_selector("#library-pictures button >> nth=3", timeout=MINUTE)
-        page.locator("#library-pictures button").filter(has_text="Base · Petra").click()
-        page.locator("#picture-facts").filter(has_text="seed 7").wait_for(timeout=MINUTE)
-        page.click("#use-picture")
-        page.wait_for_function("document.querySelector('#draw-seed input')?.value === '7'", timeout=MINUTE)
+        page.wait_for_selector("#library-images button >> nth=3", timeout=MINUTE)
+        page.locator("#library-images button").filter(has_text="Base · Petra").click()
+        page.locator("#image-facts").filter(has_text="seed 7").wait_for(timeout=MINUTE)
+        page.click("#reuse-image")
+        page.wait_for_function("document.querySelector('#generate-seed input')?.value === '7'", timeout=MINUTE)
         assert page.locator("#prompts textarea").input_value() == "Petra, Jordan, a temple"
-        assert page.locator("#draw-with input:checked").count() == 1
-        before = len(drawn.image_sets())
-        page.click("#draw")
-        page.wait_for_function("!document.querySelector('#draw-progress .bar')", timeout=MINUTE)
-        page.wait_for_selector("#pictures img", timeout=MINUTE)
+        assert page.locator("#generate-models input:checked").count() == 1
+        before = len(generated_project.image_sets())
+        page.click("#generate")
+        page.wait_for_function("!document.querySelector('#generate-progress .bar')", timeout=MINUTE)
+        page.wait_for_selector("#images img", timeout=MINUTE)
         for _ in range(100):
-            if len(drawn.image_sets()) > before and list(drawn.image_sets()[0].glob("*.png")):
+            if len(generated_project.image_sets()) > before and list(generated_project.image_sets()[0].glob("*.png")):
                 break
             page.wait_for_timeout(100)
-    (file,) = drawn.image_sets()[0].glob("*.png")
-    again = gallery.entry_of(drawn, file, "generated")
-    assert {**again.recipe, "machine": None} == {**entry.recipe, "machine": None}  # the server has more threads
+    (file,) = generated_project.image_sets()[0].glob("*.png")
+    again = gallery.load_entry(generated_project, file, "generated")
+    assert {**again.metadata, "machine": None} == {**entry.metadata, "machine": None}  # the server has more threads

@@ -9,7 +9,7 @@ import pytest
 from ghibli_studio.cli.app import main
 from ghibli_studio.evaluation.evaluator import evaluations, load
 
-QUICK = ["--steps", "2", "--tasks", "prompt", "--landmarks", "Big Ben, Colosseum"]
+QUICK = ["--steps", "2", "--tasks", "txt2img", "--landmarks", "Big Ben, Colosseum"]
 
 
 @pytest.fixture
@@ -24,20 +24,20 @@ def run(trained, capsys):
     return told
 
 
-def test_evaluate_tells_the_comparisons_and_report_writes_the_page(run, trained):
+def test_evaluate_prints_the_comparisons_and_report_writes_the_page(run, trained):
     code, out, err = run("evaluate", *QUICK)
     assert (code, err) == (0, "")
-    heads = re.findall(r"^(\S.*) minus (.*), drawn from the (.*)$", out, re.MULTILINE)
+    heads = re.findall(r"^(\S.*) minus (.*), (txt2img|img2img)$", out, re.MULTILINE)
     assert heads == [
-        ("LoRA", "Textual Inversion", "prompt"),
-        ("LoRA", "Base model", "prompt"),
-        ("Textual Inversion", "Base model", "prompt"),
+        ("LoRA", "Textual Inversion", "txt2img"),
+        ("LoRA", "Base model", "txt2img"),
+        ("Textual Inversion", "Base model", "txt2img"),
     ]
     result = load(evaluations(trained)[0])
     for one in result["comparisons"]:
         assert f"{result['metrics'][one['metric']]['label']} " in out
-    assert out.count("cannot be said") == len(result["comparisons"]) == 15
-    assert "note: miniature CLIP stands in for the published network" in out
+    assert out.count("inconclusive") == len(result["comparisons"]) == 15
+    assert "note: miniature CLIP is a proxy for the published network" in out
     assert out.splitlines()[-1] == str(evaluations(trained)[0] / "result.json")
 
     code, out, err = run("report")
@@ -80,11 +80,11 @@ def test_runs_adapters_and_sweeps_are_chosen(run, trained, tmp_path):
     assert all(group == "epoch" and name.startswith("Textual Inversion epoch ") for name, group in named[2:])
 
 
-def test_an_evaluation_goes_on_by_its_name(run, trained):
+def test_an_evaluation_resumes_by_its_name(run, trained):
     run("evaluate", *QUICK)
     folder = evaluations(trained)[0]
     (folder / "result.json").unlink()
-    next((folder / "pictures").iterdir()).unlink()
+    next((folder / "images").iterdir()).unlink()
     assert run("evaluate", "--resume", folder.name)[0] == 0
     assert len(load(folder)["rows"]) == 6
 
@@ -92,11 +92,14 @@ def test_an_evaluation_goes_on_by_its_name(run, trained):
 @pytest.mark.parametrize(
     ("words", "told"),
     [
-        (("evaluate", "--landmarks", "Atlantis"), "error: landmark 'Atlantis' was not held out; held out are "),
+        (
+            ("evaluate", "--landmarks", "Atlantis"),
+            "error: landmark 'Atlantis' was not held out; the held-out landmarks",
+        ),
         (("evaluate", "--runs", "x"), "error: project 'sample' has no run 'x'; it has "),
         (("evaluate", "--adapter", "x"), "error: --adapter 'x' has no '='; write it as "),
-        (("evaluate", "--resume", "x"), "is no evaluation; begin one first"),
-        (("evaluate", "--resume", "../../.."), "is no evaluation; begin one first"),
+        (("evaluate", "--resume", "x"), "is not an evaluation; start one first"),
+        (("evaluate", "--resume", "../../.."), "is not an evaluation; start one first"),
         (("evaluate", "--tasks", "dream"), "tasks"),
         (("evaluate", "--clip-model", "nowhere/at-all"), "clip_model 'nowhere/at-all' is not on this machine"),
         (("report", "--evaluation", "x"), "error: project 'sample' has no evaluation 'x'; it has none yet"),
@@ -110,6 +113,6 @@ def test_what_is_wrong_is_one_sentence(run, words, told):
     assert err.count("\n") == 1
 
 
-def test_without_an_evaluation_a_report_tells_of_the_training(run, trained):
+def test_without_an_evaluation_a_report_covers_the_training(run, trained):
     assert run("report")[0] == 0
     assert json.loads((trained.folder / "report.json").read_text())["evaluation"] is None

@@ -1,4 +1,4 @@
-"""What may be chosen: presets, bounds with whole sentences, and JSON that comes back the same."""
+"""Settings: presets, bounds with complete error messages, and JSON that round-trips."""
 
 import json
 
@@ -6,22 +6,34 @@ import pytest
 
 from adapters.registry import methods
 from adapters.settings import StudioError
-from ghibli_studio.config.evaluation import PAPER_LANDMARKS
+from ghibli_studio.config.evaluation import PAPER_LANDMARKS, EvaluationSettings
+from ghibli_studio.config.export import AdapterExportSettings, DatasetExportSettings
 from ghibli_studio.config.generation import GenerationSettings
+from ghibli_studio.config.stylization import PhotoStylization, StylizationSettings
 from ghibli_studio.config.training import PRESETS, RunConfig, TrainingSettings, preset
-from ghibli_studio.miniature.landmarks.catalogue import LANDMARKS
+from ghibli_studio.miniature.landmarks.catalog import LANDMARKS
 
 METHODS = sorted(methods())
 SETTINGS = [TrainingSettings, GenerationSettings, *(methods()[name].SETTINGS for name in METHODS)]
+OWN_SETTINGS = [
+    TrainingSettings,
+    GenerationSettings,
+    EvaluationSettings,
+    StylizationSettings,
+    PhotoStylization,
+    AdapterExportSettings,
+    DatasetExportSettings,
+    RunConfig,
+]
 
 
 def refusal(call, *arguments, **named):
-    with pytest.raises(StudioError) as told:
+    with pytest.raises(StudioError) as caught:
         call(*arguments, **named)
-    return str(told.value)
+    return str(caught.value)
 
 
-def test_the_papers_landmarks_are_known_to_the_painter():
+def test_the_painter_has_the_papers_landmarks():
     assert set(PAPER_LANDMARKS) < {landmark.name for landmark in LANDMARKS}
     assert len(PAPER_LANDMARKS) == 5
 
@@ -61,8 +73,8 @@ def test_single_settings_can_be_changed_by_name_or_by_section():
     assert config.changed(base_model="miniature", training=unchanged.training, adapter=unchanged.adapter) == unchanged
 
 
-def test_an_unknown_preset_or_method_is_told_with_those_there_are():
-    assert refusal(preset, "quik", "lora") == "there is no preset 'quik'; known are quick, default, paper"
+def test_an_unknown_preset_or_method_is_reported_with_the_valid_ones():
+    assert refusal(preset, "quik", "lora") == "there is no preset 'quik'; choose one of quick, default, paper"
     assert refusal(preset, "quick", "dora") == f"there is no method 'dora'; known are {', '.join(methods())}"
 
 
@@ -79,22 +91,22 @@ def test_an_unknown_preset_or_method_is_told_with_those_there_are():
         ("timestep_samplin", "timestep_sampling"),
     ],
 )
-def test_an_unknown_setting_is_told_with_the_nearest(wrong, near):
+def test_an_unknown_setting_is_reported_with_the_nearest_name(wrong, near):
     shown = wrong.removeprefix("training.").removeprefix("adapter.")
     assert refusal(preset, "quick", "lora", **{wrong: 1}) == (f"there is no setting {shown!r}; did you mean {near!r}?")
 
 
-def test_an_unknown_setting_with_nothing_near_is_told_with_all_there_are():
-    known = ["base_model", *TrainingSettings.model_fields, *methods()["lora"].SETTINGS.model_fields]
-    assert refusal(preset, "quick", "lora", zzz=1) == f"there is no setting 'zzz'; known are {', '.join(known)}"
+def test_an_unknown_setting_without_a_near_name_is_reported_with_all_settings():
+    names = ["base_model", *TrainingSettings.model_fields, *methods()["lora"].SETTINGS.model_fields]
+    assert refusal(preset, "quick", "lora", zzz=1) == f"there is no setting 'zzz'; the settings are {', '.join(names)}"
 
 
 @pytest.mark.parametrize("name", ["method", "preset", "training", "adapter", "name"])
-def test_what_is_given_otherwise_is_no_setting(name):
+def test_the_method_and_the_sections_are_not_settings(name):
     assert refusal(preset, "quick", "lora", **{name: "ti"}).startswith(f"there is no setting {name!r}; ")
 
 
-def test_another_methods_setting_is_no_setting():
+def test_a_setting_of_another_method_is_refused():
     assert refusal(preset, "quick", "ti", rank=4).startswith("there is no setting 'rank'; ")
 
 
@@ -168,30 +180,30 @@ def test_wrong_values(name, value, sentence):
     assert refusal(TrainingSettings.checked, {name: value}) == sentence
 
 
-def test_all_that_is_wrong_is_told_at_once():
+def test_all_errors_are_reported_at_once():
     assert refusal(TrainingSettings.checked, {"seed": -1, "attention": "x", "sed": 1}) == (
         "seed is -1; it must be greater than or equal to 0; attention is 'x'; it must be 'sdpa' or 'xformers'; "
         "there is no setting 'sed'; did you mean 'seed'?"
     )
 
 
-LADDER = (50, 150, 250, 400, 550, 700, 850, 950)
+TIMESTEPS = (50, 150, 250, 400, 550, 700, 850, 950)
 
 
-@pytest.mark.parametrize("steps", [(), LADDER[:7], LADDER[::-1], (0, *LADDER[:6], 700, 700), (-1, *LADDER)])
-def test_a_ladder_that_is_none(steps):
+@pytest.mark.parametrize("steps", [(), TIMESTEPS[:7], TIMESTEPS[::-1], (0, *TIMESTEPS[:6], 700, 700), (-1, *TIMESTEPS)])
+def test_invalid_validation_timesteps(steps):
     assert refusal(TrainingSettings.checked, {"validation_timesteps": steps}) == (
-        f"validation_timesteps is {steps}; it must be at least 8 different time steps from small to large"
+        f"validation_timesteps is {steps}; give at least 8 different timesteps in ascending order"
     )
 
 
-@pytest.mark.parametrize("steps", [LADDER, tuple(range(8)), [*LADDER, 999]])
-def test_a_ladder(steps):
+@pytest.mark.parametrize("steps", [TIMESTEPS, tuple(range(8)), [*TIMESTEPS, 999]])
+def test_valid_validation_timesteps(steps):
     assert TrainingSettings.checked({"validation_timesteps": steps}).validation_timesteps == tuple(steps)
 
 
-def test_a_ladder_of_words():
-    assert refusal(TrainingSettings.checked, {"validation_timesteps": ["low", *LADDER]}) == (
+def test_validation_timesteps_that_are_not_numbers():
+    assert refusal(TrainingSettings.checked, {"validation_timesteps": ["low", *TIMESTEPS]}) == (
         "validation_timesteps.0 is 'low'; it must be a valid integer, unable to parse string as an integer"
     )
 
@@ -205,10 +217,16 @@ def test_settings_cannot_be_changed_in_place():
     assert refusal(settings.changed, seed=-3) == "seed is -3; it must be greater than or equal to 0"
 
 
-@pytest.mark.parametrize("settings", [*SETTINGS, RunConfig])
-def test_every_setting_is_explained(settings):
-    unexplained = [name for name, field in settings.model_fields.items() if not (field.description or "").endswith(".")]
-    assert unexplained == []
+@pytest.mark.parametrize("settings", OWN_SETTINGS)
+def test_a_help_text_has_at_most_90_characters(settings):
+    too_long = {name: field.description for name, field in settings.model_fields.items() if len(field.description) > 90}
+    assert too_long == {}
+
+
+@pytest.mark.parametrize("settings", [*SETTINGS, *OWN_SETTINGS[2:]])
+def test_every_setting_has_a_help_text(settings):
+    without = [name for name, field in settings.model_fields.items() if not (field.description or "").endswith(".")]
+    assert without == []
 
 
 # a run's configuration on disk
@@ -216,7 +234,7 @@ def test_every_setting_is_explained(settings):
 
 @pytest.mark.parametrize("method", METHODS)
 @pytest.mark.parametrize("name", PRESETS)
-def test_a_configuration_comes_back_from_json(name, method):
+def test_a_configuration_round_trips_through_json(name, method):
     config = preset(name, method, seed=5, base_model="/models/my model", learning_rate=0.1 + 0.2, snr_gamma=None)
     text = json.dumps(config.model_dump(mode="json"))
     again = RunConfig.checked(json.loads(text))
@@ -246,12 +264,12 @@ def test_every_setting_is_in_the_json(method):
         ({"color": 1}, "there is no setting 'color'; known are method, preset, base_model, training, adapter"),
     ],
 )
-def test_a_spoilt_configuration_is_told(change, sentence):
+def test_a_damaged_configuration_is_reported(change, sentence):
     values = preset("quick", "lora").model_dump(mode="json")
     assert refusal(RunConfig.checked, {**values, **change}) == sentence
 
 
-def test_a_configuration_without_its_adapter_is_told():
+def test_a_configuration_without_its_adapter_is_reported():
     values = preset("quick", "lora").model_dump(mode="json")
     del values["adapter"]
     assert refusal(RunConfig.checked, values).startswith("adapter is ")

@@ -1,4 +1,4 @@
-"""Every change of a collection is whole on disk, nobody's is lost, and nonsense is refused with the way out."""
+"""Every change of a collection is written completely, none is lost, and bad values are refused."""
 
 import json
 import threading
@@ -21,47 +21,49 @@ def project(workspace):
 
 
 def refusal(act, *arguments, **options):
-    with pytest.raises(StudioError) as told:
+    with pytest.raises(StudioError) as caught:
         act(*arguments, **options)
-    return str(told.value)
+    return str(caught.value)
 
 
 def attempt(project, file="0001-1.png", **fields):
-    path = project.collection.styled(file)
+    path = project.collection.stylized(file)
     path.parent.mkdir(exist_ok=True)
     path.write_bytes(encoded(scene(1)))
     return Attempt(file, "a prompt", "teacher", 7, 0.6, 5.0, 25, **fields)
 
 
-def test_what_is_written_comes_back(project):
-    one = photo(
+def test_a_collection_is_saved_and_loaded(project):
+    original = photo(
         "0004",
         "Ünder 東京",
         location='a "b"',
         center=(0.25, 1.0),
         split="train",
-        styling={"seed": 3},
+        overrides={"seed": 3},
         rejected=True,
-        credit="somebody",
+        credit="an author",
         attempts=(attempt(project, "0004-1.png", sha256="ab"),),
     )
-    whole = Collection(
-        "miniature", 256, 77, (one,), ({"file": "x", "reason": "broken"},), ("a note",), {"strength": 0.6}
+    collection = Collection(
+        "miniature", 256, 77, (original,), ({"file": "x", "reason": "broken"},), ("a note",), {"strength": 0.6}
     )
-    with collections.changing(project):
-        collections.save(project, whole)
-    assert collections.load(project) == whole
+    with collections.write_lock(project):
+        collections.save(project, collection)
+    assert collections.load(project) == collection
     stored = json.loads(project.collection.file.read_text(encoding="utf-8"))
     assert (stored["version"], [photo["id"] for photo in stored["photos"]]) == (1, ["0004"])
 
 
-def test_an_empty_one_is_begun_once_and_for_another_model_changed(workspace, tiny_folder):
+def test_a_collection_is_created_once_and_changed_for_another_model(workspace, tiny_folder):
     project = workspace.project("new", new=True)
-    assert "has no photographs yet" in refusal(collections.load, project)
-    assert collections.begin(project, "miniature") == Collection("miniature", 256, 77)
+    assert "has no photos yet" in refusal(collections.load, project)
+    assert collections.load_or_create(project, "miniature") == Collection("miniature", 256, 77)
     assert workspace.projects() == ["new"]
     put(project, [photo("0001")])
-    assert collections.begin(project, str(tiny_folder)) == Collection(str(tiny_folder), 64, 77, (photo("0001"),))
+    assert collections.load_or_create(project, str(tiny_folder)) == Collection(
+        str(tiny_folder), 64, 77, (photo("0001"),)
+    )
     assert collections.load(project).resolution == 64
 
 
@@ -69,29 +71,27 @@ def test_states(project):
     state = lambda: collections.load(project).photo("0001").state  # noqa: E731
     assert state() == "new"
     collections.add_attempt(project, "0001", attempt(project))
-    assert state() == "styled"
+    assert state() == "stylized"
     assert collections.load(project).photo("0001").accepted is None
-    collections.edit(project, "0001", chosen=0)
+    collections.edit(project, "0001", accepted_index=0)
     assert state() == "accepted"
     assert collections.load(project).photo("0001").accepted == attempt(project)
     collections.edit(project, "0001", rejected=True)
     assert state() == "rejected"
-    assert collections.load(project).photo("0001").chosen is None
-    collections.edit(project, "0001", chosen=0)
+    assert collections.load(project).photo("0001").accepted_index is None
+    collections.edit(project, "0001", accepted_index=0)
     assert (state(), collections.load(project).photo("0001").rejected) == ("accepted", False)
 
 
 def test_fields_are_changed_and_cleaned(project):
+    overrides = {"seed": 4, "prompt": "a rose"}
     changed = collections.edit(
-        project,
-        "0002",
-        name=" Al-\nKhazneh\t",
-        center=[0, "0.5"],
-        split="validation",
-        styling={"seed": 4, "prompt": "a rose"},
+        project, "0002", name=" Al-\nKhazneh\t", center=[0, "0.5"], split="validation", overrides=overrides
     )
-    want = photo("0002", "Al- Khazneh", center=(0.0, 0.5), split="validation", styling={"prompt": "a rose", "seed": 4})
-    assert changed.photos == (photo("0001", "Big Ben"), want, photo("0003", "Petra"))
+    second = photo(
+        "0002", "Al- Khazneh", center=(0.0, 0.5), split="validation", overrides={"prompt": "a rose", "seed": 4}
+    )
+    assert changed.photos == (photo("0001", "Big Ben"), second, photo("0003", "Petra"))
     assert collections.load(project) == changed
     assert collections.edit(project, "0002", split=None).photo("0002").split is None
 
@@ -99,19 +99,19 @@ def test_fields_are_changed_and_cleaned(project):
 @pytest.mark.parametrize(
     ("changes", "sentence"),
     [
-        ({"nmae": "x"}, "a photograph has no 'nmae' to change; there are name, location"),
-        ({"attempts": ()}, "a photograph has no 'attempts' to change"),
-        ({"name": 3}, "name of photograph 0001 must be text"),
-        ({"description": "x" * 4001}, "description of photograph 0001 must be text of at most 4000 characters"),
+        ({"nmae": "x"}, "a photo has no field 'nmae' to edit; choose one of: name, location"),
+        ({"attempts": ()}, "a photo has no field 'attempts' to edit"),
+        ({"name": 3}, "name of photo 0001 must be text"),
+        ({"description": "x" * 4001}, "description of photo 0001 must be text of at most 4000 characters"),
         ({"center": (0.5,)}, "give two shares of width and height"),
         ({"center": "ab"}, "give two shares of width and height"),
-        ({"center": (0.5, 1.2)}, "center of photograph 0001 is (0.5, 1.2); both must be 0 to 1"),
-        ({"center": (float("nan"), 0)}, "both must be 0 to 1"),
+        ({"center": (0.5, 1.2)}, "center of photo 0001 is (0.5, 1.2); both must be between 0 and 1"),
+        ({"center": (float("nan"), 0)}, "both must be between 0 and 1"),
         ({"split": "test"}, "it must be train, validation"),
-        ({"styling": {"sed": 1}}, "there is no setting 'sed'; did you mean 'seed'?"),
-        ({"styling": {"strength": 0}}, "denoising_strength is 0"),
-        ({"chosen": 0}, "it has 0 styled pictures, counted from 0"),
-        ({"chosen": True}, "it has 0 styled pictures"),
+        ({"overrides": {"sed": 1}}, "there is no setting 'sed'; did you mean 'seed'?"),
+        ({"overrides": {"strength": 0}}, "strength is 0"),
+        ({"accepted_index": 0}, "the photo has 0 attempts, counted from 0"),
+        ({"accepted_index": True}, "the photo has 0 attempts"),
         ({"rejected": 1}, "it must be true or false"),
     ],
 )
@@ -121,11 +121,9 @@ def test_bad_values_are_refused_and_change_nothing(project, changes, sentence):
     assert project.collection.file.read_bytes() == before
 
 
-def test_unknown_ids_are_refused_and_many_are_changed_together_or_not_at_all(project):
+def test_edits_of_several_photos_apply_together_or_not_at_all(project):
     before = project.collection.file.read_bytes()
-    assert refusal(collections.edit, project, "9", name="x") == (
-        "there is no photograph '9'; they go from 0001 to 0003"
-    )
+    assert refusal(collections.edit, project, "9", name="x") == ("there is no photo '9'; the ids go from 0001 to 0003")
     refusal(collections.edit_many, project, {"0001": {"name": "x"}, "0002": {"name": 1}})
     refusal(collections.edit_many, project, {"0001": {"name": "x"}, "0009": {"name": "y"}})
     refusal(collections.remove, project, ["0001", "0009"])
@@ -134,7 +132,7 @@ def test_unknown_ids_are_refused_and_many_are_changed_together_or_not_at_all(pro
     assert [photo.name for photo in changed.photos] == ["a", "Petra", "c"]
 
 
-def test_a_selection_is_in_the_collections_order(project):
+def test_a_selection_keeps_the_order_of_the_collection(project):
     collection = collections.load(project)
     assert [photo.id for photo in collection.select(["0003", "0001"])] == ["0001", "0003"]
     assert collection.select(None) == list(collection.photos)
@@ -143,17 +141,17 @@ def test_a_selection_is_in_the_collections_order(project):
 
 def test_an_attempt_needs_its_file(project):
     missing = Attempt("0001-9.png", "", "prompt", 0, 0.5, 5.0, 20)
-    assert "is not there; write the picture first" in refusal(collections.add_attempt, project, "0001", missing)
+    assert "is missing; write the image first" in refusal(collections.add_attempt, project, "0001", missing)
     refusal(collections.add_attempt, project, "0009", attempt(project))
 
 
 @pytest.mark.parametrize("name", ["../x.png", "/etc/passwd", "a/b.png", ".hidden", "", "x" * 200, "a\0.png", "ü.png"])
-def test_no_name_in_the_file_leads_elsewhere(project, name):
-    for place in (project.collection.source, project.collection.styled):
-        assert "cannot be a file of a collection" in refusal(place, name)
+def test_a_file_name_cannot_leave_the_collection_folder(project, name):
+    for path_of in (project.collection.source, project.collection.stylized):
+        assert "cannot be a file of a collection" in refusal(path_of, name)
 
 
-def test_what_is_removed_goes_with_its_files(project):
+def test_removing_a_photo_deletes_its_files(project):
     source = project.collection.source("0001.png")
     source.parent.mkdir()
     source.write_bytes(b"x")
@@ -161,26 +159,26 @@ def test_what_is_removed_goes_with_its_files(project):
     left = collections.remove(project, ["0001"])
     assert [photo.id for photo in left.photos] == ["0002", "0003"]
     assert not source.exists()
-    assert not project.collection.styled("0001-1.png").exists()
+    assert not project.collection.stylized("0001-1.png").exists()
 
 
-def test_the_batchs_settings_are_kept(project):
-    assert collections.set_style(project, {"seed": 3}).style == {"seed": 3}
-    assert collections.load(project).style == {"seed": 3}
+def test_the_batch_settings_are_saved(project):
+    assert collections.save_stylization_settings(project, {"seed": 3}).stylization == {"seed": 3}
+    assert collections.load(project).stylization == {"seed": 3}
 
 
 @pytest.mark.parametrize("text", ["", "{", "[]", '{"version": 1}', '{"version": 1, "photos": [{"id": 3}]}'])
-def test_a_damaged_file_is_told(project, text):
+def test_a_damaged_file_is_reported(project, text):
     project.collection.file.write_text(text)
     assert "is damaged" in refusal(collections.load, project)
 
 
-def test_another_version_is_told(project):
+def test_another_version_is_reported(project):
     project.collection.file.write_text('{"version": 2}')
-    assert "is of another version than 1" in refusal(collections.load, project)
+    assert "has a version other than 1" in refusal(collections.load, project)
 
 
-def test_a_write_that_fails_leaves_the_old_one(project, monkeypatch):
+def test_a_failed_write_leaves_the_old_collection(project, monkeypatch):
     before = collections.load(project)
 
     def full(*arguments):
@@ -190,15 +188,15 @@ def test_a_write_that_fails_leaves_the_old_one(project, monkeypatch):
         broken.setattr(files.os, "fsync", full)
         assert "the disk is full" in refusal(collections.edit, project, "0001", name="x")
     assert collections.load(project) == before
-    assert collections.edit(project, "0001", name="x").photo("0001").name == "x", "the lock was given back"
+    assert collections.edit(project, "0001", name="x").photo("0001").name == "x", "the lock was released"
 
 
-def test_changes_of_several_at_once_all_count(project):
+def test_concurrent_changes_are_all_kept(project):
     def count(field):
         for _ in range(10):
             collections.change(
                 project,
-                lambda old: collections.with_changes(old, {"0001": {field: getattr(old.photo("0001"), field) + "x"}}),
+                lambda old: collections.apply_edits(old, {"0001": {field: getattr(old.photo("0001"), field) + "x"}}),
             )
 
     threads = [threading.Thread(target=count, args=[field]) for field in ("name", "name", "location")]
@@ -210,7 +208,7 @@ def test_changes_of_several_at_once_all_count(project):
     assert (found.name, found.location) == ("Big Ben" + 20 * "x", 10 * "x")
 
 
-def test_who_waits_in_vain_is_told(project, monkeypatch):
-    monkeypatch.setattr(collections, "PATIENCE_SECONDS", 0.05)
-    with collections.changing(project):
-        assert "are being changed by somebody else" in refusal(collections.edit, project, "0001", name="x")
+def test_a_lock_timeout_is_reported(project, monkeypatch):
+    monkeypatch.setattr(collections, "LOCK_TIMEOUT_SECONDS", 0.05)
+    with collections.write_lock(project):
+        assert "another user is changing the photos" in refusal(collections.edit, project, "0001", name="x")

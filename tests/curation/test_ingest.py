@@ -1,4 +1,4 @@
-"""Photographs from everywhere into a collection: what is kept, what is told, and what no file from outside can do."""
+"""Photos from every source into a collection: what is added, what is reported, and hostile files."""
 
 import hashlib
 import io
@@ -14,15 +14,15 @@ from PIL import Image
 from adapters.settings import StudioError
 from ghibli_studio.curation import caption_files, ingest
 from ghibli_studio.curation import collection as collections
-from ghibli_studio.curation.ingest import gather
-from ghibli_studio.curation.photos import WORDS, Attempt, Photo
-from ghibli_studio.curation.prompts import compose, gauges
+from ghibli_studio.curation.ingest import add_photos
+from ghibli_studio.curation.photos import PROMPT_PARTS, Attempt, Photo
+from ghibli_studio.curation.prompts import compose, token_usage
 from ghibli_studio.curation.review import check
-from ghibli_studio.imaging.perceptual_hash import look
-from ghibli_studio.miniature.photo_credits import PHOTOGRAPHS
+from ghibli_studio.imaging.perceptual_hash import hash_and_brightness
+from ghibli_studio.miniature.photo_credits import PHOTOS
 from ghibli_studio.runtime.progress import Progress
-from tests.data.test_file_source import folder_of, tree, zip_of
 from tests.support.collection_project import encoded, scene
+from tests.support.dataset_files import folder_of, tree, zip_of
 
 
 @pytest.fixture
@@ -31,17 +31,17 @@ def project(workspace):
 
 
 @pytest.fixture
-def take(project):
-    """A function that gathers a source and returns the collection."""
+def add(project):
+    """Return a function that adds a source and returns the collection."""
 
-    def gathered(source, *arguments, **options):
-        list(gather(project, source, *arguments, **options))
+    def added(source, *arguments, **options):
+        list(add_photos(project, source, *arguments, **options))
         return collections.load(project)
 
-    return gathered
+    return added
 
 
-def photographs(*names, first=0):
+def photo_files(*names, first=0):
     return {name: encoded(scene(first + number)) for number, name in enumerate(names)}
 
 
@@ -49,91 +49,94 @@ def originals(collection):
     return [photo.original for photo in collection.photos]
 
 
-def prompt_of(collection):
+def prompts_of(collection):
     return {photo.original: compose(photo) for photo in collection.photos}
 
 
-def problems(collection):
-    return {problem["file"]: problem["reason"] for problem in collection.problems}
+def reasons(collection):
+    return {skipped["file"]: skipped["reason"] for skipped in collection.skipped}
 
 
-def test_what_is_known_of_a_photograph(take, project, tmp_path):
-    picture = scene(3, (120, 90))
+def test_a_photo_is_added_with_its_properties(add, project, tmp_path):
+    image = scene(3, (120, 90))
     exif = Image.Exif()
     exif[0x0112] = 6
-    data = encoded(picture, "JPEG", exif=exif, quality=95)
-    collection = take(folder_of(tmp_path / "in", {"more/Eiffel Tower 2.JPG": data}))
-    likeness, brightness = look(collections.picture(project, collection.photos[0]))
+    data = encoded(image, "JPEG", exif=exif, quality=95)
+    original = "more/Eiffel Tower 2.JPG"
+    collection = add(folder_of(tmp_path / "in", {original: data}))
+    perceptual_hash, brightness = hash_and_brightness(collections.load_photo(project, collection.photos[0]))
     sha256 = hashlib.sha256(data).hexdigest()
     assert collection.photos == (
-        Photo("0001", "0001.jpg", "more/Eiffel Tower 2.JPG", sha256, 90, 120, likeness, brightness, "Eiffel Tower"),
+        Photo(
+            "0001", "0001.jpg", "more/Eiffel Tower 2.JPG", sha256, 90, 120, perceptual_hash, brightness, "Eiffel Tower"
+        ),
     )
     assert (collection.base_model, collection.resolution, collection.token_limit) == ("miniature", 256, 77)
     assert tree(project.collection.folder / "sources") == {"0001.jpg": data}
-    assert collection.notes == ("1 photographs are named after their files; look these names over.",)
-    assert collection.problems == ()
+    assert collection.notes == ("1 photo named after the file; check the names.",)
+    assert collection.skipped == ()
 
 
-def test_progress_tells_every_picture(project, tmp_path):
-    files = photographs("a.png", "b.png") | {"c.png": b"broken", "d.txt": b"x"}
-    assert list(gather(project, folder_of(tmp_path / "in", files))) == [
+def test_progress_reports_every_image(project, tmp_path):
+    files = photo_files("a.png", "b.png") | {"c.png": b"broken", "d.txt": b"x"}
+    assert list(add_photos(project, folder_of(tmp_path / "in", files))) == [
         Progress(1, 3, "reading a.png"),
         Progress(2, 3, "reading b.png"),
         Progress(3, 3, "reading c.png"),
     ]
 
 
-def test_every_source_gives_the_same(workspace, tmp_path):
-    words = {"a.txt": b"Big Ben, London, a tower", "captions.txt": b"b.png|Petra, Jordan"}
-    files = photographs("a.png", "b.png") | words
+def test_every_kind_of_source_gives_the_same_collection(workspace, tmp_path):
+    captions = {"a.txt": b"Big Ben, London, a tower", "captions.txt": b"b.png|Petra, Jordan"}
+    files = photo_files("a.png", "b.png") | captions
     root, archive = folder_of(tmp_path / "in", files), zip_of(tmp_path / "in.zip", files)
-    found = []
+    results = []
     for number, source in enumerate((root, archive, [archive], [root / name for name in files])):
         project = workspace.project(f"p{number}", new=True)
-        list(gather(project, source))
-        found.append((collections.load(project), tree(project.collection.folder)))
-    assert prompt_of(found[0][0]) == {"a.png": "Big Ben, London, a tower", "b.png": "Petra, Jordan"}
-    assert found.count(found[0]) == 4
+        list(add_photos(project, source))
+        results.append((collections.load(project), tree(project.collection.folder)))
+    assert prompts_of(results[0][0]) == {"a.png": "Big Ben, London, a tower", "b.png": "Petra, Jordan"}
+    assert results.count(results[0]) == 4
 
 
-def test_a_choice_of_zips_and_pictures(take, tmp_path):
-    one = zip_of(tmp_path / "one.zip", photographs("x/a.png") | {"x/a.txt": b"A, x"})
-    two = zip_of(tmp_path / "two.zip", photographs("b.png", first=1))
+def test_zips_and_images_are_added_together(add, tmp_path):
+    one = zip_of(tmp_path / "one.zip", photo_files("x/a.png") | {"x/a.txt": b"A, x"})
+    two = zip_of(tmp_path / "two.zip", photo_files("b.png", first=1))
     broken = tmp_path / "three.zip"
     broken.write_bytes(one.read_bytes()[:-30] + b"PK\5\6" + bytes(18))
-    alone = folder_of(tmp_path, photographs("c.png", first=2)) / "c.png"
-    collection = take([one, two, broken, alone])
+    alone = folder_of(tmp_path, photo_files("c.png", first=2)) / "c.png"
+    collection = add([one, two, broken, alone])
     assert originals(collection) == ["x/a.png", "b.png", "c.png"]
     assert compose(collection.photos[0]) == "A, x"
 
 
-def test_one_picture_by_its_path(take, tmp_path):
-    assert originals(take(folder_of(tmp_path, photographs("c.png")) / "c.png")) == ["c.png"]
+def test_a_single_image_is_added_by_its_path(add, tmp_path):
+    assert originals(add(folder_of(tmp_path, photo_files("c.png")) / "c.png")) == ["c.png"]
 
 
-def test_files_of_one_name_are_all_kept_but_their_words_are_not_guessed(take, tmp_path):
-    """A browser sends names without folders."""
+def test_files_with_the_same_name_are_added_without_an_ambiguous_caption(add, tmp_path):
+    """A browser sends file names without folders."""
     files = [
-        folder_of(tmp_path / place, photographs("a.png", "b.png", first=10 * number)) / name
+        folder_of(tmp_path / place, photo_files("a.png", "b.png", first=10 * number)) / name
         for number, place in enumerate("xy")
         for name in ("a.png", "b.png")
     ][:3]
     text = folder_of(tmp_path / "x", {"a.txt": b"Big Ben, London", "b.txt": b"Petra, Jordan"})
-    collection = take([*files, text / "a.txt", text / "b.txt"])
+    collection = add([*files, text / "a.txt", text / "b.txt"])
     assert sorted(originals(collection)) == ["a.png", "a.png", "b.png"]
-    assert prompt_of(collection) == {"a.png": "", "b.png": "Petra, Jordan"}
-    assert "it is not known whose the words are" in problems(collection)["a.png"]
+    assert prompts_of(collection) == {"a.png": "", "b.png": "Petra, Jordan"}
+    assert "its caption may belong to another one" in reasons(collection)["a.png"]
 
 
-def test_it_adds_to_what_is_there(take, project, tmp_path):
-    first = folder_of(tmp_path / "one", photographs("a.png", "b.png"))
-    take(first)
-    attempt = project.collection.styled("0001-1.png")
+def test_photos_are_added_to_the_existing_ones(add, project, tmp_path):
+    first = folder_of(tmp_path / "one", photo_files("a.png", "b.png"))
+    add(first)
+    attempt = project.collection.stylized("0001-1.png")
     attempt.parent.mkdir()
     attempt.write_bytes(encoded(scene(9)))
     collections.add_attempt(project, "0001", Attempt("0001-1.png", "", "prompt", 0, 0.5, 5.0, 20))
-    before = collections.edit(project, "0001", name="Big Ben", chosen=0)
-    after = take(folder_of(tmp_path / "two", photographs("c.png", first=2)))
+    before = collections.edit(project, "0001", name="Big Ben", accepted_index=0)
+    after = add(folder_of(tmp_path / "two", photo_files("c.png", first=2)))
     assert after.photos[:2] == before.photos
     assert [(photo.id, photo.file) for photo in after.photos] == [
         ("0001", "0001.png"),
@@ -142,116 +145,116 @@ def test_it_adds_to_what_is_there(take, project, tmp_path):
     ]
 
 
-def test_a_number_is_not_given_twice_while_its_photograph_is_there(take, project, tmp_path):
-    take(folder_of(tmp_path / "one", photographs("a.png", "b.png", "c.png")))
+def test_ids_are_not_reused(add, project, tmp_path):
+    add(folder_of(tmp_path / "one", photo_files("a.png", "b.png", "c.png")))
     collections.remove(project, ["0002"])
-    assert [photo.id for photo in take(folder_of(tmp_path / "two", photographs("d.png", first=3))).photos] == [
+    assert [photo.id for photo in add(folder_of(tmp_path / "two", photo_files("d.png", first=3))).photos] == [
         "0001",
         "0003",
         "0004",
     ]
 
 
-def test_the_same_file_is_taken_once(take, tmp_path):
-    files = photographs("a.png", "b.png")
+def test_the_same_file_is_added_once(add, tmp_path):
+    files = photo_files("a.png", "b.png")
     root = folder_of(tmp_path / "in", files | {"z.png": files["a.png"]})
-    once = take(root)
+    once = add(root)
     assert originals(once) == ["a.png", "b.png"]
-    assert problems(once) == {"z.png": "z.png is the same file as a.png (photograph 0001); it is taken once"}
-    again = take(root)
-    assert (again.photos, again.problems) == (once.photos, once.problems)
-    assert again.notes == ("2 photographs were there already.",)
+    assert reasons(once) == {"z.png": "z.png is the same file as a.png (photo 0001); it is added only once"}
+    again = add(root)
+    assert (again.photos, again.skipped) == (once.photos, once.skipped)
+    assert again.notes == ("2 photos already in the collection.",)
 
 
-def test_what_was_mended_is_no_longer_told(take, tmp_path):
-    root = folder_of(tmp_path / "in", photographs("a.png") | {"b.png": b"broken", "c.png": b""})
-    assert set(problems(take(root))) == {"b.png", "c.png"}
-    folder_of(root, photographs("b.png", first=1))
-    assert set(problems(take(root))) == {"c.png"}
-    assert set(problems(take(folder_of(tmp_path / "other", photographs("d.png", first=2))))) == {"c.png"}
+def test_a_corrected_file_is_no_longer_reported(add, tmp_path):
+    root = folder_of(tmp_path / "in", photo_files("a.png") | {"b.png": b"broken", "c.png": b""})
+    assert set(reasons(add(root))) == {"b.png", "c.png"}
+    folder_of(root, photo_files("b.png", first=1))
+    assert set(reasons(add(root))) == {"c.png"}
+    assert set(reasons(add(folder_of(tmp_path / "other", photo_files("d.png", first=2))))) == {"c.png"}
 
 
-def test_near_duplicates_are_told(take, tmp_path):
-    files = photographs("a.png", "b.png") | {"c.png": encoded(scene(0).resize((192, 144)))}
-    collection = take(folder_of(tmp_path / "in", files))
+def test_near_duplicates_are_noted(add, tmp_path):
+    files = photo_files("a.png", "b.png") | {"c.png": encoded(scene(0).resize((192, 144)))}
+    collection = add(folder_of(tmp_path / "in", files))
     assert collection.notes == (
-        "1 groups of photographs look alike (0001, 0003); they stay on one side of the split, or reject all but one of "
-        "each.",
+        "1 group of near duplicates (0001, 0003); each group stays on one side of the split, or reject all but one of "
+        "its photos.",
     )
 
 
-def test_the_bundled_photographs(take, project):
-    collection = take("photographs")
-    captions = (PHOTOGRAPHS / "captions.txt").read_text(encoding="utf-8").splitlines()
-    assert prompt_of(collection) == dict(line.split("|") for line in captions)
+def test_the_bundled_photos(add, project):
+    collection = add("photos")
+    captions = (PHOTOS / "captions.txt").read_text(encoding="utf-8").splitlines()
+    assert prompts_of(collection) == dict(line.split("|") for line in captions)
     assert len(collection.photos) == 45
-    assert (collection.problems, collection.notes) == ((), ())
+    assert (collection.skipped, collection.notes) == ((), ())
     by_name = {photo.name: photo for photo in collection.photos}
     assert by_name["Colosseum"].credit == (
         "Urse Ovidiu, Public Domain, https://commons.wikimedia.org/wiki/File:Colosseum_Roma_2009.jpg"
     )
     assert all("Public Domain" in photo.credit or "CC0" in photo.credit for photo in collection.photos)
     assert (by_name["Colosseum"].width, by_name["Colosseum"].height) == (1024, 666)
-    assert all(gauge.over == 0 for gauge in gauges(collection))
-    assert [finding.kind for finding in check(project)] == ["long"]
+    assert all(usage.over == 0 for usage in token_usage(collection))
+    assert [issue.kind for issue in check(project)] == ["long"]
 
 
-def test_the_painters_landmarks(take):
-    collection = take("landmarks", count=3, seed=5)
+def test_the_painted_landmarks(add):
+    collection = add("landmarks", count=3, seed=5)
     assert [photo.name for photo in collection.photos] == ["Big Ben", "Colosseum", "Petra"]
     assert {(photo.width, photo.height) for photo in collection.photos} == {(256, 256)}
     for photo in collection.photos:
-        assert all(getattr(photo, word) for word in WORDS)
-    assert collection.photos[0].original == "Big Ben (drawn, seed 5).png"
-    again = take("landmarks", count=3, seed=5)
-    assert (again.photos, again.notes) == (collection.photos, ("3 photographs were there already.",))
-    assert len(take("landmarks", count=2, seed=6).photos) == 5
+        assert all(getattr(photo, part) for part in PROMPT_PARTS)
+    assert collection.photos[0].original == "Big Ben (painted, seed 5).png"
+    again = add("landmarks", count=3, seed=5)
+    assert (again.photos, again.notes) == (collection.photos, ("3 photos already in the collection.",))
+    assert len(add("landmarks", count=2, seed=6).photos) == 5
 
 
-def test_another_base_model_is_for_all(take, project, tmp_path, tiny_folder):
-    take(folder_of(tmp_path / "in", photographs("a.png")))
-    other = take(folder_of(tmp_path / "two", photographs("b.png", first=1)), str(tiny_folder))
+def test_another_base_model_applies_to_all_photos(add, project, tmp_path, tiny_folder):
+    add(folder_of(tmp_path / "in", photo_files("a.png")))
+    other = add(folder_of(tmp_path / "two", photo_files("b.png", first=1)), str(tiny_folder))
     assert (other.base_model, other.resolution, len(other.photos)) == (str(tiny_folder), 64, 2)
-    assert take(folder_of(tmp_path / "three", photographs("c.png", first=2))).base_model == str(tiny_folder)
+    assert add(folder_of(tmp_path / "three", photo_files("c.png", first=2))).base_model == str(tiny_folder)
 
 
 @pytest.mark.parametrize("source", ["empty", "absent"])
-def test_a_source_without_pictures_is_refused_and_leaves_no_project(project, workspace, tmp_path, source):
+def test_a_source_without_images_is_refused_and_creates_no_project(project, workspace, tmp_path, source):
     (tmp_path / "empty").mkdir()
     (tmp_path / "empty/a.txt").write_text("x")
-    with pytest.raises(StudioError, match=r"holds no picture \(1 files\)|does not exist"):
-        list(gather(project, tmp_path / source))
+    with pytest.raises(StudioError, match=r"has no image \(1 files\)|does not exist"):
+        list(add_photos(project, tmp_path / source))
     assert workspace.projects() == []
     assert not collections.exists(project)
 
 
-def test_stopping_in_the_middle_keeps_what_is_there(project, tmp_path):
-    steps = gather(project, folder_of(tmp_path / "in", photographs("a.png", "b.png", "c.png")))
+def test_stopping_halfway_keeps_the_photos_so_far(project, tmp_path):
+    steps = add_photos(project, folder_of(tmp_path / "in", photo_files("a.png", "b.png", "c.png")))
     next(steps)
     next(steps)
     steps.close()
     assert originals(collections.load(project)) == ["a.png", "b.png"]
-    list(gather(project, tmp_path / "in"))
+    list(add_photos(project, tmp_path / "in"))
     assert originals(collections.load(project)) == ["a.png", "b.png", "c.png"]
 
 
-def test_two_cannot_gather_at_once_but_prompts_may_be_changed_meanwhile(project, tmp_path, monkeypatch):
-    monkeypatch.setattr(ingest, "WRITING_SHARE", 1e9)  # write after every photograph
-    root = folder_of(tmp_path / "in", photographs("a.png", "b.png", "c.png"))
-    steps = gather(project, root)
+def test_only_one_can_add_photos_but_prompts_can_be_edited_meanwhile(project, tmp_path, monkeypatch):
+    monkeypatch.setattr(ingest, "MAX_WRITING_SHARE", 1e9)  # write after every photo
+    root = folder_of(tmp_path / "in", photo_files("a.png", "b.png", "c.png"))
+    steps = add_photos(project, root)
     next(steps)
-    with pytest.raises(StudioError, match="is getting photographs just now"):
-        next(gather(project, root))
+    with pytest.raises(StudioError, match="photos are being added to project 'p' right now"):
+        next(add_photos(project, root))
     collections.edit(project, "0001", name="Big Ben")
     assert len(list(steps)) == 2
     assert [photo.name for photo in collections.load(project).photos] == ["Big Ben", "", ""]
 
 
-# words beside the pictures
+# captions beside the images
 
 
-def test_words_in_lists(take, tmp_path):
-    files = photographs("a.png", "b.png", "train/c.png", "train/d.png", "e.png", "f.png")
+def test_captions_in_lists(add, tmp_path):
+    files = photo_files("a.png", "b.png", "train/c.png", "train/d.png", "e.png", "f.png")
     files |= {
         "metadata.jsonl": b'{"file_name": "a.png", "text": "Big Ben, London, a tower", "n": 3}\n\n'
         b'{"file_name": "f.png", "name": "F", "composition": "wide shot", "text": "ignored"}\n',
@@ -262,9 +265,9 @@ def test_words_in_lists(take, tmp_path):
         "d.txt": b"nor this",
         "train/d.txt": b"D, d",
     }
-    collection = take(folder_of(tmp_path / "in", files))
-    words = {photo.original: [getattr(photo, word) for word in WORDS] for photo in collection.photos}
-    assert words == {
+    collection = add(folder_of(tmp_path / "in", files))
+    parts = {photo.original: [getattr(photo, part) for part in PROMPT_PARTS] for photo in collection.photos}
+    assert parts == {
         "a.png": ["Big Ben", "London", "a tower", ""],
         "b.png": ["", "", "list", ""],
         "train/c.png": ["C, the", "=Rome", "", "close-up"],
@@ -272,36 +275,36 @@ def test_words_in_lists(take, tmp_path):
         "e.png": ["Petra", "Jordan", "", ""],
         "f.png": ["F", "", "", "wide shot"],
     }
-    assert (collection.problems, collection.notes) == ((), ())
+    assert (collection.skipped, collection.notes) == ((), ())
 
 
-def test_a_list_that_cannot_be_read_loses_no_picture(take, tmp_path):
-    files = photographs("a.png", "x/b.png") | {
+def test_an_unreadable_list_loses_no_image(add, tmp_path):
+    files = photo_files("a.png", "x/b.png") | {
         "captions.txt": b"a.png, Big Ben",
         "x/metadata.jsonl": b"{",
         "x/t.csv": b"\xff\xfe",
         "a.txt": b"A, a",
     }
-    collection = take(folder_of(tmp_path / "in", files))
-    assert prompt_of(collection) == {"a.png": "A, a", "x/b.png": ""}
-    assert problems(collection) == {
+    collection = add(folder_of(tmp_path / "in", files))
+    assert prompts_of(collection) == {"a.png": "A, a", "x/b.png": ""}
+    assert reasons(collection) == {
         "captions.txt": "line 1 of captions.txt is 'a.png, Big Ben'; it must be file|caption",
-        "x/metadata.jsonl": "line 1 of x/metadata.jsonl is no JSON (Expecting property name enclosed in double quotes: "
-        "line 1 column 2 (char 1)); write one object a line",
+        "x/metadata.jsonl": "line 1 of x/metadata.jsonl is not JSON (Expecting property name enclosed in double "
+        "quotes: line 1 column 2 (char 1)); write one object per line",
         "x/t.csv": "x/t.csv is not UTF-8 text; save it as UTF-8",
     }
 
 
-def test_one_text_for_two_pictures_of_one_stem(take, tmp_path):
+def test_one_text_for_two_images_with_the_same_stem(add, tmp_path):
     files = {"a.png": encoded(scene(1)), "a.jpg": encoded(scene(2), "JPEG"), "a.txt": b"Big Ben, London"}
-    assert prompt_of(take(folder_of(tmp_path / "in", files))) == dict.fromkeys(("a.png", "a.jpg"), "Big Ben, London")
+    assert prompts_of(add(folder_of(tmp_path / "in", files))) == dict.fromkeys(("a.png", "a.jpg"), "Big Ben, London")
 
 
 # hostile
 
 
 def png_header(width, height):
-    """A PNG that says how large it is, and has hardly any data."""
+    """Return a PNG with this size in its header and hardly any data."""
 
     def chunk(kind, data):
         return struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data))
@@ -312,9 +315,9 @@ def png_header(width, height):
 
 
 def hostile():
-    """Sixty files, and for each that is a good photograph its prompt."""
-    whole = encoded(scene(50), "PNG")
-    bad = {f"truncated{n}.png": whole[: len(whole) * n // 12] for n in range(1, 11)}
+    """Return sixty files by name: good photos, bad ones, and captions and other files."""
+    complete = encoded(scene(50), "PNG")
+    bad = {f"truncated{n}.png": complete[: len(complete) * n // 12] for n in range(1, 11)}
     bad |= {f"cut{n}.jpg": encoded(scene(51), "JPEG")[: 100 * n] for n in range(1, 6)}
     bad |= {f"zero{n}.{end}": b"" for n, end in enumerate(("png", "jpg", "webp", "gif", "tif", "bmp"))}
     bad |= {
@@ -324,7 +327,7 @@ def hostile():
         "nothing.png": png_header(0, 0),
     }
     bad |= {
-        "text.png": b"this is no picture",
+        "text.png": b"not an image",
         "page.jpg": b"<html><img src=x onerror=alert(1)></html>",
         "archive.webp": b"PK\3\4" + bytes(100),
         "program.gif": b"\x7fELF" + bytes(100),
@@ -347,7 +350,7 @@ def hostile():
         "CON.png": encoded(scene(119)),
         "x" * 200 + ".png": encoded(scene(120)),
     }
-    words = {
+    others = {
         "good0.txt": b" ".join([b"word"] * 400),
         "good1.txt": b"\xff\xfe bad",
         "good2.txt": b"y" * 5000,
@@ -357,15 +360,15 @@ def hostile():
         "table.csv": b"a,b\n1,2\n",
         "notes.docx": b"x",
         "good3.txt": b"",
-        "orphan.txt": b"of no picture",
+        "orphan.txt": b"of no image",
     }
-    return good, bad, words
+    return good, bad, others
 
 
 @pytest.mark.parametrize("kind", ["folder", "zip", "files"])
-def test_sixty_hostile_files_give_one_list_and_no_photograph_is_lost(project, tmp_path, kind):
-    good, bad, words = hostile()
-    files = good | bad | words
+def test_sixty_hostile_files_give_one_list_and_no_photo_is_lost(project, tmp_path, kind):
+    good, bad, others = hostile()
+    files = good | bad | others
     assert len(files) == 60
     root = folder_of(tmp_path / "in", files)
     source = {"folder": root, "files": [root / name for name in files]}.get(kind)
@@ -375,7 +378,7 @@ def test_sixty_hostile_files_give_one_list_and_no_photograph_is_lost(project, tm
         source = zip_of(tmp_path / "in.zip", files | good)
     before = tree(tmp_path / "in")
     tracemalloc.start()
-    list(gather(project, source))
+    list(add_photos(project, source))
     peak = tracemalloc.get_traced_memory()[1]
     tracemalloc.stop()
     collection = collections.load(project)
@@ -384,18 +387,18 @@ def test_sixty_hostile_files_give_one_list_and_no_photograph_is_lost(project, tm
         clean = {name.rpartition("/")[2] for name in clean}
     assert set(originals(collection)) == clean
     assert len(collection.photos) == len(good)
-    told = problems(collection)
-    assert set(told) >= set(bad)
-    assert set(told) - set(bad) == {"good1.png", "good2.png", "captions.txt", "metadata.jsonl", "table.csv"}
-    assert all(len(reason) < 400 and "\n" not in reason and "Traceback" not in reason for reason in told.values())
-    assert told["huge.png"] == "huge.png has too many pixels, at most 100 million are opened; make it smaller first"
-    assert told["zero0.png"] == "zero0.png is empty (0 bytes); export it again"
-    assert "is of a kind that cannot be read" in told["vector.svg"]
-    assert "the shorter side needs 64" in told["small.png"]
-    assert "it is kept without a prompt" in told["good1.png"]
+    skipped = reasons(collection)
+    assert set(skipped) >= set(bad)
+    assert set(skipped) - set(bad) == {"good1.png", "good2.png", "captions.txt", "metadata.jsonl", "table.csv"}
+    assert all(len(reason) < 400 and "\n" not in reason and "Traceback" not in reason for reason in skipped.values())
+    assert skipped["huge.png"] == "huge.png has too many pixels, at most 100 million are allowed; make it smaller first"
+    assert skipped["zero0.png"] == "zero0.png is empty (0 bytes); export it again"
+    assert "has an unsupported format" in skipped["vector.svg"]
+    assert "the shorter side needs 64" in skipped["small.png"]
+    assert "it is added without a prompt" in skipped["good1.png"]
     assert len(next(photo for photo in collection.photos if photo.original == "good0.png").description.split()) == 400
-    kinds = {finding.kind: finding for finding in check(project)}
-    assert kinds["long prompt"].ids == (next(p.id for p in collection.photos if p.original == "good0.png"),)
+    issues = {issue.kind: issue for issue in check(project)}
+    assert issues["long prompt"].ids == (next(p.id for p in collection.photos if p.original == "good0.png"),)
     assert {photo.name for photo in collection.photos if photo.original.startswith("same")} == {"Same"}
     assert "notes.docx" in " ".join(collection.notes)
     sources = tree(project.collection.folder / "sources")
@@ -405,52 +408,53 @@ def test_sixty_hostile_files_give_one_list_and_no_photograph_is_lost(project, tm
     assert peak < 100 * 2**20
 
 
-def test_ten_thousand_entries(take, tmp_path):
-    picture = encoded(scene(1))
+def test_ten_thousand_entries(add, tmp_path):
+    image = encoded(scene(1))
     with zipfile.ZipFile(tmp_path / "in.zip", "w") as archive:
         for number in range(9_999):
             archive.writestr(f"{number}.png", b"broken")
-        archive.writestr("z.png", picture)
-    began = time.monotonic()
-    collection = take(tmp_path / "in.zip")
-    assert time.monotonic() - began < 60
+        archive.writestr("z.png", image)
+    started = time.monotonic()
+    collection = add(tmp_path / "in.zip")
+    assert time.monotonic() - started < 60
     assert originals(collection) == ["z.png"]
-    assert len(collection.problems) == 9_999
+    assert len(collection.skipped) == 9_999
 
 
-def test_more_entries_than_the_bound_are_refused(project, tmp_path, monkeypatch):
+def test_too_many_entries_are_refused(project, tmp_path, monkeypatch):
     monkeypatch.setattr(ingest, "MAX_FILES", 2)
-    with pytest.raises(StudioError, match="holds more than 2 files; split it"):
-        list(gather(project, folder_of(tmp_path / "in", photographs("a.png", "b.png", "c.png"))))
+    with pytest.raises(StudioError, match="has more than 2 files; split it"):
+        list(add_photos(project, folder_of(tmp_path / "in", photo_files("a.png", "b.png", "c.png"))))
 
 
-def test_a_member_with_a_password_is_told(take, tmp_path):
-    archive = zip_of(tmp_path / "in.zip", photographs("a.png", "b.png"), zipfile.ZIP_STORED)
+def test_an_encrypted_member_is_reported(add, tmp_path):
+    archive = zip_of(tmp_path / "in.zip", photo_files("a.png", "b.png"), zipfile.ZIP_STORED)
     data = bytearray(archive.read_bytes())
     central = data.index(b"PK\1\2")
     data[6] |= 1
     data[central + 8] |= 1
     archive.write_bytes(data)
-    collection = take(archive)
+    collection = add(archive)
     assert originals(collection) == ["b.png"]
-    assert "pack it anew without password" in problems(collection)["a.png"]
+    assert "create the ZIP again without a password" in reasons(collection)["a.png"]
 
 
-def test_a_file_that_may_not_be_read_is_told(take, tmp_path, monkeypatch):
-    root = folder_of(tmp_path / "in", photographs("a.png", "b.png"))
+def test_a_file_without_read_permission_is_reported(add, tmp_path, monkeypatch):
+    root = folder_of(tmp_path / "in", photo_files("a.png", "b.png"))
     (root / "gone.png").symlink_to(root / "a.png")
 
-    def read(shelf, name):
+    def read(source, name):
         if name == "a.png":
-            raise StudioError("a.png cannot be read (Permission denied); allow it, or leave it out")
+            raise StudioError("a.png cannot be read (Permission denied); change its permissions, or leave it out")
         return (root / name).read_bytes()
 
-    monkeypatch.setattr("ghibli_studio.shelves.FolderShelf.read", read)
-    assert problems(take(root))["a.png"] == "a.png cannot be read (Permission denied); allow it, or leave it out"
+    monkeypatch.setattr("ghibli_studio.data.file_source.FolderSource.read", read)
+    reason = "a.png cannot be read (Permission denied); change its permissions, or leave it out"
+    assert reasons(add(root))["a.png"] == reason
 
 
-def test_the_cost_does_not_grow_with_what_is_there(project, tmp_path, monkeypatch):
-    """The list is written now and then, so that writing it stays a small share however long it is."""
+def test_the_collection_is_not_written_for_every_photo(project, tmp_path, monkeypatch):
+    """It is written every so often, so that writing stays a small share of the time, however many photos there are."""
     writes = []
     original = collections.save
     monkeypatch.setattr(collections, "save", lambda *arguments: writes.append(1) or original(*arguments))
@@ -460,13 +464,13 @@ def test_the_cost_does_not_grow_with_what_is_there(project, tmp_path, monkeypatc
         for number, name in enumerate(names):
             archive.writestr(name, encoded(scene(number, (64, 64)), "PNG", compress_level=1))
     (tmp_path / "in.zip").write_bytes(buffer.getvalue())
-    list(gather(project, tmp_path / "in.zip"))
+    list(add_photos(project, tmp_path / "in.zip"))
     assert len(collections.load(project).photos) == 300
     assert len(writes) < 30
 
 
-def test_words_over_the_bound_are_told(tmp_path, take):
-    files = photographs("a.png") | {"captions.txt": b"a.png|" + b"z" * 5000}
-    collection = take(folder_of(tmp_path / "in", files))
-    assert "at most 4000; it is kept without a prompt" in problems(collection)["a.png"]
-    assert caption_files.is_list("captions.txt")
+def test_a_caption_over_the_limit_is_reported(tmp_path, add):
+    files = photo_files("a.png") | {"captions.txt": b"a.png|" + b"z" * 5000}
+    collection = add(folder_of(tmp_path / "in", files))
+    assert "at most 4000 are allowed; it is added without a prompt" in reasons(collection)["a.png"]
+    assert caption_files.is_caption_list("captions.txt")

@@ -1,29 +1,29 @@
-"""Every finding is found where it is, and not where it is not."""
+"""Every issue is reported where it exists, and only there."""
 
 import pytest
 
 from ghibli_studio.curation import photos as curation_photos
 from ghibli_studio.curation.collection import Collection
-from ghibli_studio.curation.review import check, findings
+from ghibli_studio.curation.review import check, find_issues
 from tests.support.collection_project import photo, put
 
-ALIKE = "0" * 16
+SAME_HASH = "0" * 16
+SAME = {"perceptual_hash": SAME_HASH}
 
 
 def good(count=20):
     return [photo(f"{n:04d}", f"Landmark {n}", description="a tower") for n in range(1, count + 1)]
 
 
-def found(photos, **fields):
-    """Kind -> (severity, ids) of the findings of a collection of these and twenty good ones."""
+def issues_of(photos, **fields):
+    """Return (severity, ids) by kind of the issues in a collection of these and twenty good photos."""
     base = {"base_model": "miniature", "resolution": 256, "token_limit": 77}
-    everything = (*good(), *photos)
-    listed = findings(Collection(**{**base, "photos": everything, **fields}))
-    return {one.kind: (one.severity, one.ids) for one in listed}
+    issues = find_issues(Collection(**{**base, "photos": (*good(), *photos), **fields}))
+    return {issue.kind: (issue.severity, issue.ids) for issue in issues}
 
 
-def test_where_all_is_well_nothing_is_found():
-    assert found([]) == {}
+def test_a_good_collection_has_no_issues():
+    assert issues_of([]) == {}
 
 
 @pytest.mark.parametrize(
@@ -33,7 +33,7 @@ def test_where_all_is_well_nothing_is_found():
         ([photo("0101"), photo("0102")], "no prompt", "error", ("0101", "0102")),
         ([photo("0101", description="a tower")], "no name", "warning", ("0101",)),
         (
-            [photo("0101", "A", likeness=ALIKE), photo("0102", "B", likeness=ALIKE)],
+            [photo("0101", "A", perceptual_hash=SAME_HASH), photo("0102", "B", perceptual_hash=SAME_HASH)],
             "near-duplicates",
             "warning",
             ("0101", "0102"),
@@ -55,37 +55,40 @@ def test_where_all_is_well_nothing_is_found():
         ),
     ],
 )
-def test_one_thing_wrong_is_one_finding(photos, kind, severity, ids):
-    assert found(photos) == {kind: (severity, ids)}
-    assert found([curation_photos.changed(one, {"rejected": True}) for one in photos]) == {}
+def test_one_problem_is_one_issue(photos, kind, severity, ids):
+    assert issues_of(photos) == {kind: (severity, ids)}
+    assert issues_of([curation_photos.edited(one, {"rejected": True}) for one in photos]) == {}
 
 
 @pytest.mark.parametrize(
     "fields", [{"width": 256, "height": 256}, {"brightness": 0.12}, {"brightness": 0.88}, {"width": 600, "height": 300}]
 )
-def test_at_the_bound_all_is_well(fields):
-    assert found([photo("0101", "A", **fields)]) == {}
+def test_values_at_the_bounds_are_no_issue(fields):
+    assert issues_of([photo("0101", "A", **fields)]) == {}
 
 
-def test_look_alikes_on_both_sides_are_an_error():
-    pair = [photo("0101", "A", likeness=ALIKE, split="train"), photo("0102", "B", likeness=ALIKE, split="validation")]
-    assert found(pair) == {"leak": ("error", ("0101", "0102")), "near-duplicates": ("warning", ("0101", "0102"))}
+def test_near_duplicates_on_both_sides_are_an_error():
+    pair = [
+        photo("0101", "A", **SAME, split="train"),
+        photo("0102", "B", perceptual_hash=SAME_HASH, split="validation"),
+    ]
+    assert issues_of(pair) == {"leak": ("error", ("0101", "0102")), "near-duplicates": ("warning", ("0101", "0102"))}
 
 
-def test_few_one_and_left_out():
+def test_few_photos_one_landmark_and_skipped_files():
     collection = Collection("miniature", 256, 77, tuple(good(19)))
-    assert [one.kind for one in findings(collection)] == ["few"]
-    one = Collection("miniature", 256, 77, tuple(photo(f"{n:04d}", "Petra") for n in range(1, 31)))
-    assert [(one.kind, one.severity) for one in findings(one)] == [("one landmark", "error")]
-    left_out = Collection("miniature", 256, 77, tuple(good()), ({"file": "x", "reason": "broken"},))
-    assert [one.kind for one in findings(left_out)] == ["left out"]
-    assert [one.kind for one in findings(Collection("miniature", 256, 77))] == ["few"]
+    assert [one.kind for one in find_issues(collection)] == ["few"]
+    same = Collection("miniature", 256, 77, tuple(photo(f"{n:04d}", "Petra") for n in range(1, 31)))
+    assert [(one.kind, one.severity) for one in find_issues(same)] == [("one landmark", "error")]
+    with_skipped = Collection("miniature", 256, 77, tuple(good()), ({"file": "x", "reason": "broken"},))
+    assert [one.kind for one in find_issues(with_skipped)] == ["skipped files"]
+    assert [one.kind for one in find_issues(Collection("miniature", 256, 77))] == ["few"]
 
 
-def test_errors_come_first_and_each_has_its_way_out(workspace):
+def test_errors_come_first_and_each_issue_has_a_fix(workspace):
     project = workspace.project("p", new=True)
     put(project, [photo("0001", "A", brightness=0.0, width=200), photo("0002"), photo("0003", "B")])
-    listed = check(project)
-    assert [one.severity for one in listed] == ["error", "warning", "note", "note"]
-    assert all(one.message and one.way_out for one in listed)
-    assert listed[0].message == "1 photographs have no prompt"
+    issues = check(project)
+    assert [one.severity for one in issues] == ["error", "warning", "note", "note"]
+    assert all(one.message and one.fix for one in issues)
+    assert issues[0].message == "1 photo without a prompt"

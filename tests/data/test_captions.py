@@ -1,11 +1,11 @@
-"""The landmark that a prompt names, its form, the gauge of tokens and what is cut by it."""
+"""Captions: the landmark in them, cleaning, token counts and truncation."""
 
 import random
 
 import pytest
 
 from ghibli_studio.data.captions import clean, landmark_of
-from ghibli_studio.models.tokenizer import fit, load_tokenizer, token_count
+from ghibli_studio.models.tokenizer import load_tokenizer, token_count, truncate_caption
 
 
 @pytest.fixture(scope="module")
@@ -29,7 +29,7 @@ def tokenizer():
         ("東京タワー, 東京", "1", "東京タワー"),
     ],
 )
-def test_the_landmark_is_the_caption_up_to_its_comma_or_else_the_file_without_its_number(caption, stem, landmark):
+def test_the_landmark_comes_from_the_caption_or_the_file_name(caption, stem, landmark):
     assert landmark_of(caption, stem) == landmark
 
 
@@ -49,36 +49,36 @@ def test_the_landmark_is_the_caption_up_to_its_comma_or_else_the_file_without_it
         (" \n ", ""),
     ],
 )
-def test_cleaning_makes_one_line_and_spoils_no_letter(text, cleaned):
+def test_cleaning_gives_one_line_and_keeps_all_letters(text, cleaned):
     assert clean(text) == cleaned
     assert clean(cleaned) == cleaned
 
 
-def test_tokens_are_counted_with_start_and_end_and_never_cut(tokenizer):
+def test_tokens_are_counted_with_start_and_end_and_without_truncation(tokenizer):
     assert token_count(tokenizer, "") == 2
     assert token_count(tokenizer, "tower") == 3
     assert token_count(tokenizer, "tower " * 400) == 402
     assert token_count(tokenizer, "🏯") > 3  # bytes of which the vocabulary has no whole word
 
 
-def test_a_caption_that_fits_is_left_as_it_is(tokenizer):
-    assert fit(tokenizer, "tower tower", 4) == "tower tower"
+def test_a_caption_that_fits_is_unchanged(tokenizer):
+    assert truncate_caption(tokenizer, "tower tower", 4) == "tower tower"
 
 
 @pytest.mark.parametrize("limit", [77, 50, 5, 3])
-def test_a_caption_is_cut_at_a_word_and_as_little_as_can_be(tokenizer, limit):
+def test_a_caption_is_truncated_at_a_word_and_as_little_as_possible(tokenizer, limit):
     words = ["tower", "bridge,", "faisalabad", "temple"] * 30
-    kept = fit(tokenizer, " ".join(words), limit)
+    kept = truncate_caption(tokenizer, " ".join(words), limit)
     count = len(kept.split())
     assert kept == " ".join(words[:count]).rstrip(",")
     assert token_count(tokenizer, kept) <= limit < token_count(tokenizer, " ".join(words[: count + 1]).rstrip(","))
 
 
-def test_a_whole_word_may_have_fewer_tokens_than_its_beginning(tokenizer):
-    """Why no search may jump: the tokens of the beginnings of a text do not grow with their length."""
+def test_a_word_may_have_fewer_tokens_than_its_prefix(tokenizer):
+    """Token counts of prefixes do not grow with their length, so a binary search would be wrong."""
     counts = [token_count(tokenizer, "faisalabad"[:end]) for end in range(11)]
     assert counts[-1] < max(counts)
-    assert fit(tokenizer, "faisalabad tower", counts[-1]) == "faisalabad"
+    assert truncate_caption(tokenizer, "faisalabad tower", counts[-1]) == "faisalabad"
 
 
 @pytest.mark.parametrize(
@@ -96,12 +96,12 @@ def test_a_whole_word_may_have_fewer_tokens_than_its_beginning(tokenizer):
         ("tower" * 20, 4, "tower"),
     ],
 )
-def test_where_there_are_no_spaces_a_caption_is_cut_between_two_characters(tokenizer, caption, limit, kept):
-    assert fit(tokenizer, caption, limit) == kept
+def test_a_caption_without_spaces_is_truncated_between_characters(tokenizer, caption, limit, kept):
+    assert truncate_caption(tokenizer, caption, limit) == kept
 
 
-def test_no_cut_ever_exceeds_the_limit(tokenizer):
-    drawn = random.Random(0)
+def test_truncation_never_exceeds_the_limit(tokenizer):
+    rng = random.Random(0)
     pieces = [
         "tower",
         "faisalabad",
@@ -125,31 +125,31 @@ def test_no_cut_ever_exceeds_the_limit(tokenizer):
         "x" * 30,
     ]
     for _ in range(150):
-        caption = "".join(drawn.choice(pieces) + drawn.choice(["", " "]) for _ in range(drawn.randint(1, 25)))
-        limit = drawn.randint(2, 60)
-        kept = fit(tokenizer, caption, limit)
+        caption = "".join(rng.choice(pieces) + rng.choice(["", " "]) for _ in range(rng.randint(1, 25)))
+        limit = rng.randint(2, 60)
+        kept = truncate_caption(tokenizer, caption, limit)
         assert token_count(tokenizer, kept) <= limit
         assert caption.startswith(kept)
         if token_count(tokenizer, caption) <= limit:
             assert kept == caption
 
 
-def test_a_caption_in_latin_is_never_cut_within_a_word_and_keeps_all_words_that_fit(tokenizer):
-    drawn = random.Random(1)
+def test_a_latin_caption_keeps_all_whole_words_that_fit(tokenizer):
+    rng = random.Random(1)
     pieces = ["tower", "faisalabad", "Ben,", "(stone)", "it's", "1889", "Đà", "x-ray", "!?"]
     for _ in range(100):
-        words = [drawn.choice(pieces) for _ in range(drawn.randint(8, 40))]
-        limit = drawn.randint(14, 30)
+        words = [rng.choice(pieces) for _ in range(rng.randint(8, 40))]
+        limit = rng.randint(14, 30)
         fitting = [
             cut
             for end in range(len(words) + 1)
             if token_count(tokenizer, cut := " ".join(words[:end]).rstrip(", ")) <= limit
         ]
         if token_count(tokenizer, " ".join(words)) > limit:
-            assert fit(tokenizer, " ".join(words), limit) == fitting[-1]
+            assert truncate_caption(tokenizer, " ".join(words), limit) == fitting[-1]
 
 
-def test_what_cannot_fit_is_empty(tokenizer):
-    assert fit(tokenizer, "tower", 2) == ""
-    assert fit(tokenizer, "大本钟", 2) == ""
-    assert fit(tokenizer, "tower bridge", 0) == ""
+def test_nothing_fits_gives_an_empty_caption(tokenizer):
+    assert truncate_caption(tokenizer, "tower", 2) == ""
+    assert truncate_caption(tokenizer, "大本钟", 2) == ""
+    assert truncate_caption(tokenizer, "tower bridge", 0) == ""

@@ -1,4 +1,4 @@
-"""Items, split, manifest: what training sees, and what is refused before it."""
+"""The dataset: items, split and manifest, and what is refused before training."""
 
 import hashlib
 import json
@@ -13,34 +13,29 @@ from adapters.settings import StudioError
 from ghibli_studio.config.evaluation import PAPER_LANDMARKS
 from ghibli_studio.data.dataset import (
     Dataset,
-    changing,
     check_caption,
     digest,
+    edit_lock,
     images,
     load,
     set_captions,
     split_by_landmark,
 )
-from ghibli_studio.miniature.landmarks.catalogue import LANDMARKS
+from ghibli_studio.miniature.landmarks.catalog import LANDMARKS
 from ghibli_studio.models.tokenizer import load_tokenizer, token_count
 from ghibli_studio.workspace.files import read_json, write_json
+from tests.support.dataset_files import tree
 
 ALL = [landmark.name for landmark in LANDMARKS]
 
 
 def changed_manifest(project, **values):
-    """Write the manifest again with some values replaced, and some left out."""
+    """Rewrite the manifest with some values replaced and others removed."""
     manifest = {**read_json(project.manifest_file), **values}
     write_json(project.manifest_file, {name: value for name, value in manifest.items() if value is not ...})
 
 
-def tree(folder):
-    """Every file below a folder with its bytes, locks aside."""
-    files = (path for path in sorted(folder.rglob("*")) if path.is_file() and path.suffix != ".lock")
-    return {path.relative_to(folder).as_posix(): path.read_bytes() for path in files}
-
-
-def test_the_manifest_says_what_is_in_the_folder(project, tiny_folder):
+def test_the_manifest_matches_the_folder(project, tiny_folder):
     dataset = load(project)
     assert replace(dataset, items=()) == Dataset(str(tiny_folder), 64, 77, 0, (), (), ())
     assert [item.id for item in dataset.items] == [f"{number:04d}" for number in range(1, 9)]
@@ -56,7 +51,7 @@ def test_the_manifest_says_what_is_in_the_folder(project, tiny_folder):
         assert item.caption.startswith(item.landmark + ", ")
 
 
-def test_parts_and_finding_by_landmark(project):
+def test_splits_and_search_by_landmark(project):
     dataset = load(project)
     train, validation = dataset.part("train"), dataset.part("validation")
     assert sorted([*train, *validation], key=lambda item: item.id) == list(dataset.items)
@@ -74,24 +69,24 @@ def test_images_come_in_order_as_rgb(project):
         assert image.tobytes() == Image.open(project.dataset / f"{item.id}.png").tobytes()
 
 
-def test_a_missing_or_changed_picture_is_refused(project):
+def test_a_missing_or_changed_image_is_refused(project):
     item = load(project).items[2]
     path = project.dataset / f"{item.id}.png"
     Image.new("RGB", (64, 64)).save(path)
-    with pytest.raises(StudioError) as told:
+    with pytest.raises(StudioError) as caught:
         list(images(project, [item]))
-    assert str(told.value) == f"{path} was changed after it was checked; import the pictures again"
+    assert str(caught.value) == f"{path} was changed after the import; import the images again"
     path.unlink()
-    with pytest.raises(StudioError) as told:
+    with pytest.raises(StudioError) as caught:
         list(images(project, [item]))
-    assert str(told.value) == f"{path} of the data set is missing; import the pictures again"
+    assert str(caught.value) == f"{path} of the dataset is missing; import the images again"
 
 
 # the split
 
 
-def sides(landmarks, *arguments, **named):
-    """Side of each landmark; fails where one is on both."""
+def splits_of(landmarks, *arguments, **named):
+    """Return the split of each landmark; fails if one is in both."""
     found = {}
     for name, side in zip(landmarks, split_by_landmark(landmarks, *arguments, **named)):
         assert found.setdefault(name, side) == side
@@ -99,25 +94,25 @@ def sides(landmarks, *arguments, **named):
 
 
 @pytest.mark.parametrize("seed", range(5))
-def test_about_a_fifth_of_all_landmarks_validates_the_papers_five_among_them(seed):
-    split = sides(ALL, seed, held_out=PAPER_LANDMARKS)
+def test_a_fifth_of_all_landmarks_is_for_validation_with_the_papers_five(seed):
+    split = splits_of(ALL, seed, held_out=PAPER_LANDMARKS)
     assert Counter(split.values()) == {"train": 92, "validation": 23}
     assert {split[name] for name in PAPER_LANDMARKS} == {"validation"}
 
 
-def test_the_split_depends_on_the_seed_and_on_nothing_else():
-    first = sides(ALL, 1, held_out=PAPER_LANDMARKS)
-    assert first == sides(ALL[::-1], 1, held_out=PAPER_LANDMARKS)
-    others = [sides(ALL, seed, held_out=PAPER_LANDMARKS) for seed in range(2, 6)]
+def test_the_split_depends_only_on_the_seed():
+    first = splits_of(ALL, 1, held_out=PAPER_LANDMARKS)
+    assert first == splits_of(ALL[::-1], 1, held_out=PAPER_LANDMARKS)
+    others = [splits_of(ALL, seed, held_out=PAPER_LANDMARKS) for seed in range(2, 6)]
     assert all(first != other for other in others)
 
 
 @pytest.mark.parametrize("seed", range(20))
-def test_whole_landmarks_of_different_sizes_come_near_a_fifth(seed):
+def test_landmarks_of_different_sizes_give_about_a_fifth(seed):
     landmarks = [name for number, name in enumerate("ABCDEFGHIJ", 1) for _ in range(number)]
     split = split_by_landmark(landmarks, seed)
     assert 0.1 <= split.count("validation") / len(split) <= 0.2
-    sides(landmarks, seed)
+    splits_of(landmarks, seed)
 
 
 @pytest.mark.parametrize(
@@ -134,52 +129,52 @@ def test_few_landmarks(landmarks, expected):
     assert [split_by_landmark(landmarks, seed) for seed in range(5)] == [expected] * 5
 
 
-def test_two_landmarks_of_one_picture_go_one_to_each_side():
+def test_two_landmarks_of_one_image_are_in_different_splits():
     assert {tuple(split_by_landmark(["A", "B"], seed)) for seed in range(20)} == {
         ("train", "validation"),
         ("validation", "train"),
     }
 
 
-def test_the_held_out_come_first_as_far_as_there_is_room():
+def test_held_out_landmarks_come_first_up_to_the_share():
     assert split_by_landmark(list("ABCDE"), 0, held_out=["D", "A"]) == [*["train"] * 3, "validation", "train"]
-    assert sides(list("ABCDEFGHIJ"), 3, held_out=["D", "nowhere", "A"]) == {
+    assert splits_of(list("ABCDEFGHIJ"), 3, held_out=["D", "nowhere", "A"]) == {
         name: "validation" if name in "AD" else "train" for name in "ABCDEFGHIJ"
     }
     for seed in range(5):  # none fits into a fifth, and there is no other
         assert split_by_landmark(["A"] * 5 + ["B"] * 4, seed, held_out=["A", "B"]) == ["train"] * 5 + ["validation"] * 4
 
 
-def test_names_that_differ_in_case_alone_are_one_landmark():
+def test_names_that_differ_only_in_case_are_one_landmark():
     landmarks = ["Big Ben", "big ben", "BIG BEN", *"ABCDEFGHIJKL"]
     for seed in range(20):
         assert len(set(split_by_landmark(landmarks, seed)[:3])) == 1
     assert split_by_landmark(landmarks, 0, held_out=["biG beN"])[:3] == ["validation"] * 3
 
 
-def test_the_share_can_be_chosen():
+def test_the_validation_share_is_a_setting():
     assert split_by_landmark(ALL, 0, share=0.5).count("validation") == 58
-    assert split_by_landmark(list("AB"), 0, share=0.9).count("validation") == 1, "something is left to train on"
+    assert split_by_landmark(list("AB"), 0, share=0.9).count("validation") == 1, "one image is left for training"
 
 
 # the manifest
 
 
-def test_no_data_set_yet(workspace):
+def test_no_dataset_yet(workspace):
     project = workspace.project("p", new=True)
-    with pytest.raises(StudioError) as told:
+    with pytest.raises(StudioError) as caught:
         load(project)
-    assert str(told.value) == (
-        "project 'p' has no data set yet; make one in the Data set tab, or with: python -m ghibli_studio sample 'p'"
+    assert str(caught.value) == (
+        "project 'p' has no dataset yet; create one in the Dataset tab, or with: ghibli-studio dataset sample 'p'"
     )
 
 
 @pytest.mark.parametrize("version", [..., None, 0, 2, "1"])
 def test_a_manifest_of_another_version(project, version):
     changed_manifest(project, version=version)
-    with pytest.raises(StudioError) as told:
+    with pytest.raises(StudioError) as caught:
         load(project)
-    assert str(told.value) == f"{project.manifest_file} is of another version than 1; import the pictures again"
+    assert str(caught.value) == f"{project.manifest_file} does not have version 1; import the images again"
 
 
 @pytest.mark.parametrize(
@@ -189,7 +184,7 @@ def test_a_manifest_of_another_version(project, version):
         {"items": 3},
         {"items": [{"id": "0001"}]},
         {"items": [3]},
-        {"problems": ...},
+        {"skipped": ...},
         {"notes": ...},
         {"notes": 3},
         {"resolution": ...},
@@ -199,24 +194,24 @@ def test_a_manifest_of_another_version(project, version):
 )
 def test_a_damaged_manifest(project, values):
     changed_manifest(project, **values)
-    with pytest.raises(StudioError, match=r"manifest\.json is damaged \(.*\); import the pictures again$"):
+    with pytest.raises(StudioError, match=r"manifest\.json is damaged \(.*\); import the images again$"):
         load(project)
 
 
 @pytest.mark.parametrize("text", ["[]", "null", "3", '"x"'])
 def test_a_manifest_of_another_kind(project, text):
     project.manifest_file.write_text(text)
-    with pytest.raises(StudioError, match=r"manifest\.json is damaged \(.*\); import the pictures again$"):
+    with pytest.raises(StudioError, match=r"manifest\.json is damaged \(.*\); import the images again$"):
         load(project)
 
 
-def test_a_manifest_cut_short(project):
+def test_a_truncated_manifest(project):
     project.manifest_file.write_text(project.manifest_file.read_text()[:500])
     with pytest.raises(StudioError, match=r"manifest\.json is damaged \(.*\); restore it from a copy or delete it$"):
         load(project)
 
 
-def test_the_digest_changes_with_all_that_training_sees_and_with_nothing_else(project):
+def test_the_digest_covers_exactly_what_training_sees(project):
     dataset = load(project)
     first, *rest = dataset.items
 
@@ -242,7 +237,7 @@ def test_the_digest_changes_with_all_that_training_sees_and_with_nothing_else(pr
         but(tokens=1),
         but(landmark="x"),
         digest(replace(dataset, seed=5)),
-        digest(replace(dataset, problems=({"file": "x", "reason": "y"},))),
+        digest(replace(dataset, skipped=({"file": "x", "reason": "y"},))),
         digest(replace(dataset, notes=("x",))),
     ]
     assert set(unseen) == {digest(dataset)}
@@ -262,11 +257,11 @@ def test_captions_can_be_changed(project, tiny_folder):
     assert digest(after) != digest(before)
 
 
-def test_captions_are_not_changed_while_the_data_set_is_made(project):
+def test_captions_cannot_be_changed_while_the_dataset_is_written(project):
     before = tree(project.folder)
-    with changing(project), pytest.raises(StudioError) as told:
+    with edit_lock(project), pytest.raises(StudioError) as caught:
         set_captions(project, {"0002": "Zytglogge, Bern"})
-    assert str(told.value) == "project 'sample' is getting a data set just now; wait until it is done"
+    assert str(caught.value) == "the dataset of project 'sample' is being written; wait until that is done"
     assert tree(project.folder) == before
     assert set_captions(project, {"0002": "Zytglogge, Bern"}).items[1].caption == "Zytglogge, Bern"
 
@@ -288,43 +283,34 @@ def test_captions_over_the_limit_are_kept_and_listed(project):
 
 
 @pytest.mark.parametrize("caption", ["", "  \n\t ", "\u202e"])
-def test_an_empty_caption_is_refused_and_nothing_of_the_lot_is_written(project, caption):
+def test_an_empty_caption_is_refused_and_no_caption_is_written(project, caption):
     before = tree(project.dataset)
-    with pytest.raises(StudioError) as told:
+    with pytest.raises(StudioError) as caught:
         set_captions(project, {"0001": "changed", "0002": caption})
-    assert str(told.value) == (
-        "picture 0002 has no caption; write what it shows, such as 'Big Ben, London, a stone clock tower'"
+    assert str(caught.value) == (
+        "image 0002 has no caption; describe the image, such as 'Big Ben, London, a stone clock tower'"
     )
     assert tree(project.dataset) == before
 
 
-def test_an_absurdly_long_caption_is_refused(project):
-    with pytest.raises(StudioError) as told:
+def test_a_far_too_long_caption_is_refused(project):
+    with pytest.raises(StudioError) as caught:
         set_captions(project, {"0001": "x" * 4001})
-    assert str(told.value) == "the caption of picture 0001 has 4001 characters, at most 4000; shorten it"
+    assert str(caught.value) == "the caption of image 0001 has 4001 characters, at most 4000 are allowed; shorten it"
     assert check_caption("x" * 4000, "a.png") == "x" * 4000
 
 
-def test_a_caption_for_an_unknown_picture_is_refused(project):
+def test_a_caption_for_an_unknown_image_is_refused(project):
     before = tree(project.dataset)
-    with pytest.raises(StudioError) as told:
+    with pytest.raises(StudioError) as caught:
         set_captions(project, {"0001": "changed", "0999": "x"})
-    assert str(told.value) == "the data set has no picture '0999'; its pictures are 0001 to 0008"
+    assert str(caught.value) == "the dataset has no image '0999'; its images are 0001 to 0008"
     assert tree(project.dataset) == before
 
 
-def test_the_manifest_is_plain_json_that_others_can_read(project):
+def test_the_manifest_is_plain_json(project):
     manifest = json.loads(project.manifest_file.read_text())
-    assert list(manifest) == [
-        "version",
-        "base_model",
-        "resolution",
-        "token_limit",
-        "seed",
-        "items",
-        "problems",
-        "notes",
-    ]
+    assert list(manifest) == ["version", "base_model", "resolution", "token_limit", "seed", "items", "skipped", "notes"]
     assert manifest["version"] == 1
     shutil.rmtree(project.sources)
     assert len(load(project).items) == 8, "training needs no sources"

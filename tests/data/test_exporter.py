@@ -1,4 +1,4 @@
-"""The data set for other programs: each layout is what its reader wants, and comes back as it was."""
+"""Exports of the dataset: each layout fits its reader, and importing it gives the same dataset."""
 
 import dataclasses
 import hashlib
@@ -8,47 +8,44 @@ import zipfile
 import pytest
 
 from adapters.settings import StudioError
-from ghibli_studio.config.export import ExportSettings
+from ghibli_studio.config.export import DatasetExportSettings
 from ghibli_studio.curation import collection as collections
-from ghibli_studio.curation.ingest import gather
+from ghibli_studio.curation.ingest import add_photos
 from ghibli_studio.curation.prompts import compose
 from ghibli_studio.data.dataset import digest, load
-from ghibli_studio.data.exporter import default_place, export
-from ghibli_studio.data.importer import import_pictures
+from ghibli_studio.data.exporter import default_target, export
+from ghibli_studio.data.importer import import_images
 from ghibli_studio.workspace.project import Workspace
+from tests.support.dataset_files import tree
 
 LAYOUTS = ("folder", "imagefolder", "kohya")
 
 
-def tree(folder):
-    return {path.relative_to(folder).as_posix(): path.read_bytes() for path in folder.rglob("*") if path.is_file()}
-
-
-def made(project, target=None, **settings):
-    chosen = ExportSettings.checked(settings)
+def exported(project, target=None, **settings):
+    chosen = DatasetExportSettings.checked(settings)
     list(export(project, chosen, target))
-    return target or default_place(project, chosen)
+    return target or default_target(project, chosen)
 
 
-def taken(place, tmp_path, tiny_folder):
+def imported(path, tmp_path, tiny_folder):
     project = Workspace(tmp_path / "other").project("again", new=True)
-    list(import_pictures(project, place, str(tiny_folder)))
+    list(import_images(project, path, str(tiny_folder)))
     return project
 
 
 @pytest.mark.parametrize("zipped", [False, True])
 @pytest.mark.parametrize("layout", LAYOUTS)
-def test_with_manifest_and_sources_everything_comes_back(project, layout, zipped, tmp_path, tiny_folder):
-    place = made(project, layout=layout, zipped=zipped, sources=True)
-    again = taken(place, tmp_path, tiny_folder)
+def test_with_manifest_and_sources_an_import_gives_the_same_dataset(project, layout, zipped, tmp_path, tiny_folder):
+    place = exported(project, layout=layout, zipped=zipped, sources=True)
+    again = imported(place, tmp_path, tiny_folder)
     assert load(again) == load(project)
     for folder in ("dataset", "sources"):
         assert tree(again.folder / folder) == tree(project.folder / folder)
 
 
 @pytest.mark.parametrize("layout", LAYOUTS)
-def test_without_them_all_that_is_learnt_from_comes_back(project, layout, tmp_path, tiny_folder):
-    again = load(taken(made(project, layout=layout, manifest=False), tmp_path, tiny_folder))
+def test_without_them_an_import_gives_the_same_training_data(project, layout, tmp_path, tiny_folder):
+    again = load(imported(exported(project, layout=layout, manifest=False), tmp_path, tiny_folder))
     names = {
         "folder": "{id}.png",
         "imagefolder": "{split}/{id}.png",
@@ -68,17 +65,17 @@ def test_without_them_all_that_is_learnt_from_comes_back(project, layout, tmp_pa
 
 
 @pytest.mark.parametrize("layout", LAYOUTS)
-def test_gathered_as_photographs_it_comes_back_without_the_trigger(project, layout, tmp_path):
-    place = made(project, layout=layout, manifest=False, trigger="gvis")
+def test_added_as_photos_captions_have_no_trigger(project, layout, tmp_path):
+    place = exported(project, layout=layout, manifest=False, trigger="gvis")
     again = Workspace(tmp_path / "other").project("again", new=True)
-    list(gather(again, place))
-    told = sorted(compose(photo) for photo in collections.load(again).photos)
-    assert told == sorted(item.caption for item in load(project).items)
+    list(add_photos(again, place))
+    captions = sorted(compose(photo) for photo in collections.load(again).photos)
+    assert captions == sorted(item.caption for item in load(project).items)
 
 
-def test_the_folder_has_bare_prompts_and_lists(project, tmp_path):
+def test_the_folder_layout_has_plain_captions_and_lists(project, tmp_path):
     dataset = load(project)
-    files = tree(made(project, tmp_path / "out", manifest=False))
+    files = tree(exported(project, tmp_path / "out", manifest=False))
     sides = {"train.txt": "train", "val.txt": "validation"}
     assert files == {
         **{f"{item.id}.png": (project.dataset / f"{item.id}.png").read_bytes() for item in dataset.items},
@@ -87,8 +84,8 @@ def test_the_folder_has_bare_prompts_and_lists(project, tmp_path):
     }
 
 
-def test_imagefolder_has_a_list_a_side(project, tmp_path):
-    files = tree(made(project, tmp_path / "out", layout="imagefolder", sources=True))
+def test_imagefolder_has_a_metadata_file_per_split(project, tmp_path):
+    files = tree(exported(project, tmp_path / "out", layout="imagefolder", sources=True))
     dataset = load(project)
     for side in ("train", "validation"):
         rows = [json.loads(line) for line in files.pop(f"{side}/metadata.jsonl").decode().splitlines()]
@@ -107,9 +104,9 @@ def test_imagefolder_has_a_list_a_side(project, tmp_path):
     )
 
 
-def test_kohya_has_repeats_trigger_and_class_in_the_folder_and_the_trigger_in_the_captions(project, tmp_path):
+def test_the_kohya_layout_has_repeats_trigger_and_class_in_folder_names(project, tmp_path):
     files = tree(
-        made(
+        exported(
             project, tmp_path / "out", layout="kohya", manifest=False, trigger="gvis", class_word="building", repeats=3
         )
     )
@@ -121,11 +118,11 @@ def test_kohya_has_repeats_trigger_and_class_in_the_folder_and_the_trigger_in_th
     assert files == {}
 
 
-def test_without_a_trigger_captions_are_as_they_are(project, tmp_path):
-    files = tree(made(project, tmp_path / "k", layout="kohya", trigger="", manifest=False))
+def test_without_a_trigger_captions_are_unchanged(project, tmp_path):
+    files = tree(exported(project, tmp_path / "k", layout="kohya", trigger="", manifest=False))
     item = load(project).part("train")[0]
     assert files[f"train/10_landmark/{item.id}.txt"].decode() == f"{item.caption}\n"
-    rows = tree(made(project, tmp_path / "i", layout="imagefolder", trigger=""))["train/metadata.jsonl"].decode()
+    rows = tree(exported(project, tmp_path / "i", layout="imagefolder", trigger=""))["train/metadata.jsonl"].decode()
     assert json.loads(rows.splitlines()[0]) == {
         "file_name": f"{item.id}.png",
         "text": item.caption,
@@ -136,55 +133,55 @@ def test_without_a_trigger_captions_are_as_they_are(project, tmp_path):
 @pytest.mark.parametrize(
     ("trigger", "class_word"), [("", ""), ("../..", ""), ("a/b", "c"), ("<gvis>", "x"), ("a", ".")]
 )
-def test_what_cannot_be_a_folder_is_refused(project, tmp_path, trigger, class_word):
-    with pytest.raises(StudioError, match=r"kohya's folder cannot be called .*; give a trigger or class_word"):
-        made(project, tmp_path / "out", layout="kohya", trigger=trigger, class_word=class_word)
+def test_an_invalid_folder_name_is_refused(project, tmp_path, trigger, class_word):
+    with pytest.raises(StudioError, match=r"cannot be the name of kohya's folder; set trigger or class_word"):
+        exported(project, tmp_path / "out", layout="kohya", trigger=trigger, class_word=class_word)
     assert list(tmp_path.glob("*out*")) == []
 
 
 def test_sources_need_the_manifest():
-    with pytest.raises(StudioError, match=r"^sources need the manifest, which says whose they are; switch it on"):
-        ExportSettings.checked({"sources": True, "manifest": False})
+    with pytest.raises(StudioError, match=r"^sources is on and manifest is off, but sources need it; turn manifest on"):
+        DatasetExportSettings.checked({"sources": True, "manifest": False})
 
 
-def test_a_zip_is_the_same_every_time(project, tmp_path):
-    first, second = (made(project, tmp_path / name, zipped=True, sources=True) for name in ("a.zip", "b.zip"))
+def test_the_same_dataset_gives_the_same_zip(project, tmp_path):
+    first, second = (exported(project, tmp_path / name, zipped=True, sources=True) for name in ("a.zip", "b.zip"))
     assert first.read_bytes() == second.read_bytes()
     with zipfile.ZipFile(first) as archive:
         assert archive.testzip() is None
         assert {member.date_time for member in archive.infolist()} == {(1980, 1, 1, 0, 0, 0)}
 
 
-def test_an_earlier_export_of_the_project_is_made_anew(project):
-    place = made(project)
-    (place / "0001.png").unlink()
-    assert len(tree(made(project))) == 2 * 8 + 3
-    assert [path.name for path in place.parent.iterdir()] == ["sample-folder"]
+def test_a_previous_export_of_the_project_is_replaced(project):
+    path = exported(project)
+    (path / "0001.png").unlink()
+    assert len(tree(exported(project))) == 2 * 8 + 3
+    assert [path.name for path in path.parent.iterdir()] == ["sample-folder"]
 
 
 @pytest.mark.parametrize("zipped", [False, True])
-def test_nothing_of_a_persons_own_is_overwritten(project, tmp_path, zipped):
+def test_a_users_own_files_are_never_overwritten(project, tmp_path, zipped):
     target = tmp_path / "mine"
     target.mkdir()
     (target / "novel.txt").write_text("chapter one")
     file = tmp_path / "one.zip"
     file.write_text("mine too")
     for place in (target, file):
-        with pytest.raises(StudioError, match="is there already; choose another name, or move it away"):
-            made(project, place, zipped=zipped)
+        with pytest.raises(StudioError, match="exists already; choose another name, or move it away"):
+            exported(project, place, zipped=zipped)
     assert (target / "novel.txt").read_text() + file.read_text() == "chapter onemine too"
     (target / "novel.txt").unlink()
-    made(project, target, zipped=zipped)
+    exported(project, target, zipped=zipped)
     assert target.is_file() == zipped
 
 
 @pytest.mark.parametrize("zipped", [False, True])
-def test_an_export_that_fails_or_is_stopped_leaves_nothing(project, tmp_path, zipped):
-    work = export(project, ExportSettings(zipped=zipped), tmp_path / "out")
+def test_a_failed_or_stopped_export_leaves_nothing(project, tmp_path, zipped):
+    work = export(project, DatasetExportSettings(zipped=zipped), tmp_path / "out")
     next(work)
     work.close()
     path = project.dataset / "0003.png"
     path.write_bytes(path.read_bytes() + b"x")
-    with pytest.raises(StudioError, match=r"0003\.png was changed after it was checked"):
-        made(project, tmp_path / "out", zipped=zipped)
+    with pytest.raises(StudioError, match=r"0003\.png was changed after the import"):
+        exported(project, tmp_path / "out", zipped=zipped)
     assert list(tmp_path.glob("*out*")) == []

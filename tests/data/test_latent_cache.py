@@ -1,4 +1,4 @@
-"""Pictures in the autoencoder's space: computed once, read again, and never those of something else."""
+"""Cached latents: computed once, read again, and never those of another image, model or precision."""
 
 from dataclasses import replace
 
@@ -9,31 +9,31 @@ from PIL import Image
 
 from adapters.settings import StudioError
 from ghibli_studio.data import dataset as datasets
+from ghibli_studio.data import latent_cache
 from ghibli_studio.data.dataset import load, set_captions
 from ghibli_studio.data.latent_cache import cached_latents
-from ghibli_studio.models import vae
 from ghibli_studio.models.vae import encode_images, to_tensor
-from ghibli_studio.runtime.distributed import Place
+from ghibli_studio.runtime.distributed import ProcessRank
 from ghibli_studio.runtime.progress import Progress
 
 
 def cached(base, project):
-    """The latents by id, and the progress told on the way."""
-    *told, found = cached_latents(base, project, load(project))
-    return found, told
+    """Return the latents by id, and the progress events."""
+    *events, found = cached_latents(base, project, load(project))
+    return found, events
 
 
 @pytest.fixture
 def count(monkeypatch):
-    """How many pictures the autoencoder has encoded."""
-    seen = []
+    """A function that returns how many images were encoded."""
+    encoded = []
 
-    def counted(base, images):
-        seen.extend(images)
+    def encode(base, images):
+        encoded.extend(images)
         return encode_images(base, images)
 
-    monkeypatch.setattr(vae, "encode_images", counted)
-    return lambda: len(seen)
+    monkeypatch.setattr(latent_cache, "encode_images", encode)
+    return lambda: len(encoded)
 
 
 def test_pixels_run_from_minus_one_to_one():
@@ -55,9 +55,9 @@ def test_latents_are_the_scaled_mean(tiny, project):
     assert not found.requires_grad
 
 
-def test_every_picture_has_its_own_latents(tiny, project):
-    found, told = cached(tiny, project)
-    assert told == [Progress(4, 8, "encoding pictures"), Progress(8, 8, "encoding pictures")]
+def test_every_image_has_its_own_latents(tiny, project):
+    found, events = cached(tiny, project)
+    assert events == [Progress(4, 8, "encoding images"), Progress(8, 8, "encoding images")]
     dataset = load(project)
     assert list(found) == [item.id for item in dataset.items]
     alone = encode_images(tiny, list(datasets.images(project, dataset.items[5:6])))[0]
@@ -65,28 +65,28 @@ def test_every_picture_has_its_own_latents(tiny, project):
     assert not torch.allclose(found[dataset.items[4].id], alone, atol=1e-2)
 
 
-def test_they_are_computed_once(tiny, project, count):
+def test_latents_are_computed_once(tiny, project, count):
     first, _ = cached(tiny, project)
     assert count() == 8
-    second, told = cached(tiny, project)
-    assert (count(), told) == (8, [])
+    second, events = cached(tiny, project)
+    assert (count(), events) == (8, [])
     assert second.keys() == first.keys()
     assert all(torch.equal(first[name], second[name]) for name in first)
 
 
 @pytest.mark.parametrize("size", [0, 7, 500])
-def test_a_spoilt_cache_is_made_again(tiny, project, count, size):
-    first = {name: one.clone() for name, one in cached(tiny, project)[0].items()}  # they are mapped from the file
+def test_a_damaged_cache_is_computed_again(tiny, project, count, size):
+    first = {name: latents.clone() for name, latents in cached(tiny, project)[0].items()}  # mapped from the file
     (path,) = project.cache_file("").glob("latents-*")
-    whole = path.read_bytes()
-    path.write_bytes(whole[:size])
+    data = path.read_bytes()
+    path.write_bytes(data[:size])
     second, _ = cached(tiny, project)
     assert count() == 16
     assert all(torch.equal(first[name], second[name]) for name in first)
-    assert path.read_bytes() == whole
+    assert path.read_bytes() == data
 
 
-def test_they_are_computed_anew_for_other_pictures_models_and_precisions(tiny, project, count):
+def test_latents_are_computed_again_for_other_images_models_and_precisions(tiny, project, count):
     cached(tiny, project)
     item = load(project).items[0]
     set_captions(project, {item.id: "another caption"})
@@ -106,41 +106,41 @@ def test_they_are_computed_anew_for_other_pictures_models_and_precisions(tiny, p
     assert count() == 40
 
 
-def test_a_changed_picture_is_refused(tiny, project):
+def test_a_changed_image_is_refused(tiny, project):
     Image.new("RGB", (64, 64)).save(project.dataset / "0002.png")
-    with pytest.raises(StudioError, match=r"0002\.png was changed after it was checked; import the pictures again$"):
+    with pytest.raises(StudioError, match=r"0002\.png was changed after the import; import the images again$"):
         cached(tiny, project)
     assert list(project.folder.glob("cache/*")) == []
 
 
-def test_pictures_of_another_size_are_refused(tiny, project, tiny_folder):
-    with pytest.raises(StudioError) as told:
+def test_images_of_another_size_are_refused(tiny, project, tiny_folder):
+    with pytest.raises(StudioError) as caught:
         list(cached_latents(tiny, project, replace(load(project), resolution=256)))
-    assert str(told.value) == (
-        f"the data set has 256 px pictures, base model {str(tiny_folder)!r} wants 64; make the data set again for this "
-        "base model"
+    assert str(caught.value) == (
+        f"the dataset has images of 256 px, base model {str(tiny_folder)!r} needs 64 px; create the dataset again for "
+        "this base model"
     )
 
 
-def test_stopped_in_the_middle_nothing_is_kept(tiny, project):
+def test_an_unfinished_shard_is_not_kept(tiny, project):
     encoding = cached_latents(tiny, project, load(project))
     next(encoding)
     encoding.close()
     assert list(project.folder.glob("cache/*")) == []
 
 
-def test_mirrored_latents_are_those_of_mirrored_pictures(tiny, project):
+def test_mirrored_latents_equal_those_of_flipped_images(tiny, project):
     usual, _ = cached(tiny, project)
     *_, mirrored = cached_latents(tiny, project, load(project), mirrored=True)
     item = load(project).items[2]
-    (picture,) = datasets.images(project, [item])
-    alone = encode_images(tiny, [picture.transpose(Image.Transpose.FLIP_LEFT_RIGHT)])[0]
+    (image,) = datasets.images(project, [item])
+    alone = encode_images(tiny, [image.transpose(Image.Transpose.FLIP_LEFT_RIGHT)])[0]
     assert torch.allclose(mirrored[item.id], alone, atol=1e-5)
     assert not torch.allclose(usual[item.id], alone, atol=1e-2)
 
 
-def test_shards_that_are_finished_stay(tiny, project, count, monkeypatch):
-    """Stopped in the second shard, the first is not computed again; several processes take turns."""
+def test_finished_shards_are_kept(tiny, project, count, monkeypatch):
+    """After a stop in the second shard, the first one is not computed again."""
     from ghibli_studio.models import tensor_cache
 
     monkeypatch.setattr(tensor_cache, "SHARD", 3)
@@ -159,12 +159,12 @@ def test_processes_share_the_shards(tiny, project, count, monkeypatch):
     from ghibli_studio.models import tensor_cache
 
     monkeypatch.setattr(tensor_cache, "SHARD", 3)
-    monkeypatch.setattr(tensor_cache, "place", lambda: Place(1, 2))
+    monkeypatch.setattr(tensor_cache, "process_rank", lambda: ProcessRank(1, 2))
     second = cached_latents(tiny, project, load(project))
-    told = [next(second), next(second)]
-    assert count() == 3, "the shard in the middle is the second process's"
-    assert told[-1].what == "encoding pictures (other processes)"
-    monkeypatch.setattr(tensor_cache, "place", lambda: Place(0, 2))
+    events = [next(second), next(second)]
+    assert count() == 3, "the second process computes the middle shard"
+    assert events[-1].what == "encoding images (other processes)"
+    monkeypatch.setattr(tensor_cache, "process_rank", lambda: ProcessRank(0, 2))
     first = cached_latents(tiny, project, load(project))
     *_, found = first
     assert count() == 8

@@ -1,4 +1,4 @@
-"""The sample project: who is in it, and that a seed is all that decides it."""
+"""The sample project: its landmarks, and that only the seed changes it."""
 
 import pytest
 from PIL import Image
@@ -6,23 +6,18 @@ from PIL import Image
 from adapters.settings import StudioError
 from ghibli_studio.config.evaluation import PAPER_LANDMARKS
 from ghibli_studio.data.dataset import load, split_by_landmark
-from ghibli_studio.data.sample_dataset import _chosen, draw_pair, make_sample
+from ghibli_studio.data.sample_dataset import _chosen, create_sample, render_pair
 from ghibli_studio.imaging.image_io import open_image
-from ghibli_studio.miniature.landmarks.catalogue import LANDMARKS
-
-
-def tree(folder):
-    """Every file below a folder with its bytes, locks aside."""
-    files = (path for path in sorted(folder.rglob("*")) if path.is_file() and path.suffix != ".lock")
-    return {path.relative_to(folder).as_posix(): path.read_bytes() for path in files}
+from ghibli_studio.miniature.landmarks.catalog import LANDMARKS
+from tests.support.dataset_files import tree
 
 
 @pytest.fixture
 def inline(monkeypatch):
-    """Draw in this process: starting two others takes seconds. How they are started is seen in `project`'s making."""
+    """Paint in this process, since starting two others takes seconds; the fixture `project` starts them."""
     from concurrent.futures import Future
 
-    class Here:
+    class InlineExecutor:
         def __init__(self, *_, **__):
             pass
 
@@ -40,7 +35,7 @@ def inline(monkeypatch):
             future.set_result(call(*arguments))
             return future
 
-    monkeypatch.setattr("ghibli_studio.sample.ProcessPoolExecutor", Here)
+    monkeypatch.setattr("ghibli_studio.data.sample_dataset.ProcessPoolExecutor", InlineExecutor)
 
 
 def test_the_papers_five_come_first_and_all_115_in_the_end():
@@ -60,30 +55,30 @@ def test_of_all_115_the_papers_five_validate_with_18_others():
 
 
 def test_the_sample_project(project, tiny_folder):
-    """Drawn by other processes, eight landmarks at 64 px."""
+    """Painted by other processes, eight landmarks at 64 px."""
     dataset = load(project)
     assert (dataset.base_model, dataset.resolution, len(dataset.items)) == (str(tiny_folder), 64, 8)
     assert {item.landmark for item in dataset.items} > set(PAPER_LANDMARKS)
     assert {item.landmark for item in dataset.part("validation")} < set(PAPER_LANDMARKS)
     assert [LANDMARKS[index].name for index in _chosen(8)] == [item.landmark for item in dataset.items]
     assert [(item.source, item.original) for item in dataset.items] == [
-        (f"{item.id}.png", f"{item.landmark}, drawn") for item in dataset.items
+        (f"{item.id}.png", f"{item.landmark}, painted") for item in dataset.items
     ]
     for number, item in zip(_chosen(8), dataset.items):
-        name, caption, photograph, styled = draw_pair(number, 0, 64)
+        name, caption, photo, stylized = render_pair(number, 0, 64)
         assert (name, caption) == (item.landmark, item.caption)
-        assert (project.sources / item.source).read_bytes() == photograph
-        picture = Image.open(project.dataset / f"{item.id}.png")
-        assert picture.size == (64, 64)
-        assert picture.tobytes() == open_image(styled, name).tobytes()
-        assert picture.tobytes() != open_image(photograph, name).tobytes()
+        assert (project.sources / item.source).read_bytes() == photo
+        image = Image.open(project.dataset / f"{item.id}.png")
+        assert image.size == (64, 64)
+        assert image.tobytes() == open_image(stylized, name).tobytes()
+        assert image.tobytes() != open_image(photo, name).tobytes()
 
 
 def test_the_seed_decides(workspace, tiny_folder, inline):
     made = {}
     for name, seed in (("a", 3), ("b", 3), ("c", 4)):
         project = workspace.project(name, new=True)
-        list(make_sample(project, str(tiny_folder), seed=seed, count=3))
+        list(create_sample(project, str(tiny_folder), seed=seed, count=3))
         made[name] = tree(project.dataset) | tree(project.sources)
         assert load(project).seed == seed
     assert made["a"] == made["b"]
@@ -91,66 +86,66 @@ def test_the_seed_decides(workspace, tiny_folder, inline):
 
 
 def test_progress_tells_every_landmark(workspace, tiny_folder, inline):
-    steps = list(make_sample(workspace.project("p", new=True), str(tiny_folder), count=2))
+    steps = list(create_sample(workspace.project("p", new=True), str(tiny_folder), count=2))
     names = [LANDMARKS[index].name for index in _chosen(2)]
     assert [(step.done, step.total, step.what) for step in steps] == [
-        (1, 2, f"drawing {names[0]}"),
-        (2, 2, f"drawing {names[1]}"),
+        (1, 2, f"painting {names[0]}"),
+        (2, 2, f"painting {names[1]}"),
     ]
     assert sorted(item.split for item in load(workspace.project("p")).items) == ["train", "validation"]
 
 
 @pytest.mark.parametrize("count", [-1, 0, 1, 116])
 def test_a_count_out_of_bounds(workspace, tiny_folder, count):
-    with pytest.raises(StudioError) as told:
-        next(make_sample(workspace.project("p", new=True), str(tiny_folder), count=count))
-    assert str(told.value) == f"count is {count}; it must be 2 to 115, the landmarks that the painter knows"
+    with pytest.raises(StudioError) as caught:
+        next(create_sample(workspace.project("p", new=True), str(tiny_folder), count=count))
+    assert str(caught.value) == f"count is {count}; it must be 2 to 115, the number of painted landmarks"
 
 
 def test_a_seed_out_of_bounds(workspace, tiny_folder):
     with pytest.raises(StudioError, match=r"^seed is -1; it must be 0 or more$"):
-        next(make_sample(workspace.project("p", new=True), str(tiny_folder), seed=-1, count=2))
+        next(create_sample(workspace.project("p", new=True), str(tiny_folder), seed=-1, count=2))
 
 
-def test_a_data_set_is_not_overwritten_unasked(project, tiny_folder, inline):
+def test_a_dataset_is_not_overwritten_by_default(project, tiny_folder, inline):
     before = tree(project.folder)
-    with pytest.raises(StudioError) as told:
-        next(make_sample(project, str(tiny_folder), count=2))
-    assert str(told.value) == (
-        "project 'sample' has a data set already; choose another project, or tick Replace (--replace)"
+    with pytest.raises(StudioError) as caught:
+        next(create_sample(project, str(tiny_folder), count=2))
+    assert str(caught.value) == (
+        "project 'sample' has a dataset already; choose another project, or overwrite it (--replace)"
     )
     assert tree(project.folder) == before
-    list(make_sample(project, str(tiny_folder), count=2, replace=True))
+    list(create_sample(project, str(tiny_folder), count=2, replace=True))
     assert len(load(project).items) == 2
 
 
-def test_stopped_in_the_middle_the_old_data_set_is_as_it_was(project, tiny_folder, inline):
+def test_a_stopped_sample_leaves_the_old_dataset(project, tiny_folder, inline):
     before = tree(project.folder)
-    drawing = make_sample(project, str(tiny_folder), count=3, replace=True)
-    next(drawing)
-    drawing.close()
+    painting = create_sample(project, str(tiny_folder), count=3, replace=True)
+    next(painting)
+    painting.close()
     assert tree(project.folder) == before
 
 
-def test_what_was_made_while_it_was_drawn_is_not_overwritten_unasked(workspace, tiny_folder, inline):
+def test_a_dataset_created_during_painting_is_not_overwritten_by_default(workspace, tiny_folder, inline):
     project = workspace.project("p", new=True)
-    drawing = make_sample(project, str(tiny_folder), count=2)
-    next(drawing)
-    list(make_sample(project, str(tiny_folder), count=3))
+    painting = create_sample(project, str(tiny_folder), count=2)
+    next(painting)
+    list(create_sample(project, str(tiny_folder), count=3))
     before = tree(workspace.root)
-    with pytest.raises(StudioError) as told:
-        list(drawing)
-    assert str(told.value) == "project 'p' has a data set already; choose another project, or tick Replace (--replace)"
+    with pytest.raises(StudioError) as caught:
+        list(painting)
+    assert str(caught.value) == "project 'p' has a dataset already; choose another project, or overwrite it (--replace)"
     assert tree(workspace.root) == before
 
 
-def test_stopped_in_the_middle_a_new_project_is_not_there(workspace, tiny_folder, inline):
-    drawing = make_sample(workspace.project("p", new=True), str(tiny_folder), count=3)
-    next(drawing)
-    drawing.close()
+def test_a_stopped_sample_leaves_no_new_project(workspace, tiny_folder, inline):
+    painting = create_sample(workspace.project("p", new=True), str(tiny_folder), count=3)
+    next(painting)
+    painting.close()
     assert (workspace.projects(), tree(workspace.root)) == ([], {})
 
 
-def test_a_base_model_that_is_not_there_is_told_before_anything_is_drawn(workspace):
+def test_a_missing_base_model_is_reported_before_painting(workspace):
     with pytest.raises(StudioError, match=r"^base_model 'nonsense' is neither "):
-        next(make_sample(workspace.project("p", new=True), "nonsense", count=2))
+        next(create_sample(workspace.project("p", new=True), "nonsense", count=2))

@@ -1,1 +1,1 @@
-"""TODO docstring."""
+"""Tests of ghibli_studio.deployment."""

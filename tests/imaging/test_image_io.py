@@ -1,4 +1,4 @@
-"""Whatever is dropped on us becomes an upright RGB picture, or one sentence."""
+"""Any file becomes an upright RGB image or one error message."""
 
 import io
 import struct
@@ -23,13 +23,13 @@ def encoded(image, kind="PNG", **options):
 
 
 def colors(width=SIZE[0], height=SIZE[1]):
-    """A picture in which every pixel is different."""
+    """A image in which every pixel is different."""
     y, x = np.mgrid[:height, :width]
     return Image.fromarray(np.stack([x * 3 % 256, y * 3 % 256, (x + y) % 256], -1).astype(np.uint8))
 
 
 def noise():
-    """A picture that cannot be compressed."""
+    """A image that cannot be compressed."""
     return Image.fromarray(np.random.default_rng(0).integers(0, 256, (SIZE[1], SIZE[0], 3), dtype=np.uint8))
 
 
@@ -45,7 +45,7 @@ def corners(image):
 
 
 @pytest.mark.parametrize("kind", ["PNG", "BMP", "TIFF", "WEBP"])
-def test_a_lossless_picture_comes_as_it_is(kind):
+def test_a_lossless_image_is_unchanged(kind):
     options = {"lossless": True} if kind == "WEBP" else {}
     assert (pixels(open_image(encoded(colors(), kind, **options), "x")) == np.asarray(colors())).all()
 
@@ -62,8 +62,8 @@ TURNS = {
 
 
 @pytest.mark.parametrize("orientation", [1, *TURNS])
-def test_a_picture_is_turned_upright(orientation):
-    """`ROTATE_90` is what the camera did, and what must be undone."""
+def test_an_image_is_turned_upright(orientation):
+    """The camera did `ROTATE_90`, which has to be undone."""
     lying = colors().transpose(TURNS[orientation]) if orientation in TURNS else colors()
     exif = Image.Exif()
     exif[0x0112] = orientation
@@ -74,13 +74,13 @@ def test_a_picture_is_turned_upright(orientation):
 
 @pytest.mark.parametrize("mode", ["RGBA", "LA"])
 @pytest.mark.parametrize(("alpha", "shown"), [(0, 255), (255, 50), (51, 214)])
-def test_transparency_lies_on_white(mode, alpha, shown):
+def test_transparency_becomes_white(mode, alpha, shown):
     gray = Image.new("L", SIZE, 50)
     image = Image.merge(mode, [*[gray] * (len(mode) - 1), Image.new("L", SIZE, alpha)])
     assert (pixels(open_image(encoded(image), "x")) == shown).all()
 
 
-def test_a_transparent_color_of_a_palette_lies_on_white():
+def test_a_transparent_palette_color_becomes_white():
     image = Image.new("P", SIZE, 1)
     image.putpalette([255, 0, 0, 0, 0, 255])
     image.paste(0, (0, 0, 40, 64))
@@ -91,7 +91,7 @@ def test_a_transparent_color_of_a_palette_lies_on_white():
     assert corners(open_image(encoded(image), "x")) == [(255, 0, 0), (0, 0, 255)] * 2
 
 
-def test_a_transparent_color_of_a_true_color_picture_lies_on_white():
+def test_a_transparent_color_of_a_true_color_image_becomes_white():
     image = Image.new("RGB", SIZE, (9, 8, 7))
     image.paste((1, 2, 3), (0, 0, 40, 64))
     assert corners(open_image(encoded(image, transparency=(1, 2, 3)), "x")) == [(255, 255, 255), (9, 8, 7)] * 2
@@ -117,7 +117,7 @@ def test_cmyk_becomes_rgb():
 
 
 @pytest.mark.parametrize("kind", ["GIF", "WEBP", "PNG"])
-def test_of_an_animation_the_first_frame_is_taken(kind):
+def test_an_animation_gives_its_first_frame(kind):
     first, second = Image.new("RGB", SIZE, (255, 0, 0)), Image.new("RGB", SIZE, (0, 0, 255))
     options = {"lossless": True} if kind == "WEBP" else {}
     data = encoded(first, kind, save_all=True, append_images=[second], **options)
@@ -131,8 +131,8 @@ def test_one_bit_becomes_black_and_white():
     assert corners(open_image(encoded(image), "x")) == [(0, 0, 0), (255, 255, 255)] * 2
 
 
-def test_only_the_pixels_are_kept():
-    """Neither a place on earth nor a color profile of another color space gets into the data set's file."""
+def test_metadata_and_profiles_are_removed():
+    """Neither EXIF nor a color profile of another color space gets into the dataset."""
     exif = Image.Exif()
     exif[0x010E] = "secret place"
     data = encoded(Image.new("CMYK", SIZE), "TIFF", icc_profile=b"a profile for CMYK", exif=exif)
@@ -141,7 +141,7 @@ def test_only_the_pixels_are_kept():
 
 
 def swapped_profile():
-    """An ICC profile (version 2, matrix and curve) of sRGB with red and green changed over, gamma 1.8.
+    """An ICC profile (version 2, matrix and curve) of sRGB with red and green swapped, gamma 1.8.
 
     Its color (r, g, b) is sRGB's (g, r, b) but for the curve, so what should come out is known by hand.
     """
@@ -194,7 +194,7 @@ def swapped_profile():
 
 
 def in_srgb(value):
-    """One channel of the profile's gamma 1.8 in sRGB's curve, 0 to 255."""
+    """Return one channel of the profile's gamma 1.8 in the sRGB curve, 0 to 255."""
     linear = (value / 255) ** 1.8
     return round(255 * (12.92 * linear if linear <= 0.0031308 else 1.055 * linear ** (1 / 2.4) - 0.055))
 
@@ -211,7 +211,7 @@ def test_colors_are_converted_from_the_files_profile(kind, options):
     assert "icc_profile" not in Image.open(io.BytesIO(png_bytes(open_image(data, "x")))).info
 
 
-def test_transparency_and_palettes_keep_their_place_beside_a_profile():
+def test_transparency_and_palettes_work_with_a_profile():
     image = Image.new("RGBA", SIZE, (200, 100, 50, 255))
     image.paste((0, 0, 0, 0), (0, 0, 40, 64))
     want = (in_srgb(100), in_srgb(200), in_srgb(50))
@@ -223,7 +223,7 @@ def test_transparency_and_palettes_keep_their_place_beside_a_profile():
 
 
 @pytest.mark.parametrize("mode", ["L", "LA", "CMYK", "I;16", "1"])
-def test_a_profile_of_other_colors_than_the_pictures_is_not_used(mode):
+def test_a_profile_of_another_color_space_is_ignored(mode):
     image = Image.new(mode, SIZE, 1 if mode == "1" else 0)
     kind = "TIFF" if mode in ("CMYK", "I;16") else "PNG"
     assert (
@@ -235,17 +235,17 @@ def test_a_profile_of_other_colors_than_the_pictures_is_not_used(mode):
 @pytest.mark.parametrize(
     "profile", [b"x", swapped_profile()[:200], bytes(3000), swapped_profile()[:128] + b"\xff" * 400]
 )
-def test_a_broken_profile_is_not_used(profile):
+def test_a_broken_profile_is_ignored(profile):
     found = open_image(encoded(colors(), icc_profile=profile), "x")
     assert (pixels(found) == np.asarray(colors())).all()
 
 
-def test_the_web_s_own_profile_changes_nothing():
+def test_an_srgb_profile_changes_nothing():
     profile = ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB")).tobytes()
     assert (pixels(open_image(encoded(colors(), icc_profile=profile), "x")) == np.asarray(colors())).all()
 
 
-def test_what_telephones_save_is_read_where_the_package_is_there():
+def test_heic_is_read_if_the_package_is_installed():
     heif = pytest.importorskip("pillow_heif")
     heif.register_heif_opener()
     data = encoded(Image.new("RGB", SIZE, (200, 100, 50)), "HEIF", quality=100)
@@ -253,18 +253,18 @@ def test_what_telephones_save_is_read_where_the_package_is_there():
     assert ".heic" in SUFFIXES
 
 
-@pytest.mark.skipif(find_spec("pillow_heif") is not None, reason="the package is there")
-def test_what_telephones_save_is_told_where_the_package_is_missing():
+@pytest.mark.skipif(find_spec("pillow_heif") is not None, reason="the package is installed")
+def test_heic_is_refused_if_the_package_is_missing():
     assert ".heic" not in SUFFIXES
     assert refusal(b"\0\0\0\x18ftypheic" + bytes(100), "a.heic") == (
-        "a.heic is not a picture that can be read; save it as PNG, JPEG or WebP"
+        "a.heic is not a readable image; save it as PNG, JPEG or WebP"
     )
 
 
 def refusal(data, name="a.png"):
-    with pytest.raises(StudioError) as told:
+    with pytest.raises(StudioError) as caught:
         open_image(data, name)
-    return str(told.value)
+    return str(caught.value)
 
 
 def test_a_file_of_zero_bytes():
@@ -272,31 +272,31 @@ def test_a_file_of_zero_bytes():
 
 
 @pytest.mark.parametrize("data", [b"Big Ben, London", b"<html>404</html>", b"%PDF-1.4", b"\x89PNG\r\n\x1a\n"])
-def test_what_is_no_picture(data):
+def test_a_file_that_is_not_an_image(data):
     assert refusal(data) in (
-        "a.png is not a picture that can be read; save it as PNG, JPEG or WebP",
+        "a.png is not a readable image; save it as PNG, JPEG or WebP",
         "a.png is broken (unexpected end of data); export it again",
     )
 
 
 @pytest.mark.parametrize("kind", ["PNG", "JPEG", "WEBP", "TIFF", "BMP", "GIF"])
-def test_a_picture_that_breaks_off(kind):
+def test_a_truncated_image(kind):
     data = encoded(noise(), kind)
     sentence = refusal(data[: len(data) // 2], f"a.{kind}")
-    assert sentence.startswith((f"a.{kind} is broken (", f"a.{kind} is not a picture that can be read"))
+    assert sentence.startswith((f"a.{kind} is broken (", f"a.{kind} is not a readable image"))
     assert sentence.endswith(("; export it again", "; save it as PNG, JPEG or WebP"))
 
 
-def test_a_picture_with_a_flipped_byte():
-    """Decoding alone would take most of these, with other pixels."""
+def test_an_image_with_a_flipped_byte():
+    """Decoding alone would accept most of these, with wrong pixels."""
     data = encoded(colors())
     for place in range(41, len(data) - 16):  # from the first compressed byte to the last
-        spoilt = bytes([*data[:place], data[place] ^ 255, *data[place + 1 :]])
-        assert refusal(spoilt).startswith("a.png is broken (")
+        damaged = bytes([*data[:place], data[place] ^ 255, *data[place + 1 :]])
+        assert refusal(damaged).startswith("a.png is broken (")
 
 
-def claiming(width, height):
-    """A PNG whose header claims a size; there is nothing behind it."""
+def png_claiming(width, height):
+    """Return a PNG whose header claims a size that its data does not have."""
     header = b"IHDR" + struct.pack(">IIBBBBB", width, height, 8, 2, 0, 0, 0)
     return (
         b"\x89PNG\r\n\x1a\n"
@@ -307,24 +307,24 @@ def claiming(width, height):
     )
 
 
-def test_a_picture_that_claims_to_be_huge_is_refused_before_it_is_decoded():
-    assert refusal(claiming(30_000, 30_000)) == (
-        "a.png has too many pixels, at most 100 million are opened; make it smaller first"
+def test_an_image_with_a_huge_claimed_size_is_refused_before_decoding():
+    assert refusal(png_claiming(30_000, 30_000)) == (
+        "a.png has too many pixels, at most 100 million are allowed; make it smaller first"
     )
-    assert refusal(claiming(12_000, 10_000)) == (
-        "a.png has 12000 x 10000 px, at most 100 million pixels are opened; make it smaller first"
+    assert refusal(png_claiming(12_000, 10_000)) == (
+        "a.png has 12000 x 10000 px, at most 100 million pixels are allowed; make it smaller first"
     )
 
 
-def test_our_bound_on_pixels_counts_and_not_the_librarys_warning(recwarn):
-    assert refusal(claiming(10_000, 9_999)).startswith("a.png is broken (")
+def test_the_pixel_limit_applies_and_not_pillows_warning(recwarn):
+    assert refusal(png_claiming(10_000, 9_999)).startswith("a.png is broken (")
     assert not recwarn.list
 
 
 @pytest.mark.parametrize("size", [(63, 500), (500, 63), (1, 1)])
-def test_a_picture_that_is_too_small(size):
+def test_an_image_that_is_too_small(size):
     assert refusal(encoded(Image.new("RGB", size))) == (
-        f"a.png has {size[0]} x {size[1]} px, the shorter side needs 64; use a larger picture"
+        f"a.png has {size[0]} x {size[1]} px, the shorter side needs 64; use a larger image"
     )
     assert open_image(encoded(Image.new("RGB", (64, 64))), "x").size == (64, 64)
 
@@ -337,13 +337,13 @@ def test_the_square_is_the_lanczos_of_the_center(size):
     assert (ours == np.asarray(ImageOps.fit(image, (64, 64), Image.Resampling.LANCZOS))).all()
 
 
-def test_a_picture_of_the_right_size_is_not_resampled():
+def test_an_image_of_the_right_size_is_not_resampled():
     image = colors(64, 64)
     assert (pixels(square(image, 64)) == np.asarray(image)).all()
 
 
-def test_png_text_comes_back_and_the_pixels_with_it(tmp_path):
-    text = {"recipe": '{"prompt": "Đà Nẵng 🏯"}', "other": "x" * 100_000, "empty": ""}
+def test_png_text_and_pixels_round_trip(tmp_path):
+    text = {"metadata": '{"prompt": "Đà Nẵng 🏯"}', "other": "x" * 100_000, "empty": ""}
     (tmp_path / "a.png").write_bytes(png_bytes(colors(), text))
     assert png_text(tmp_path / "a.png") == text
     assert (pixels(Image.open(tmp_path / "a.png")) == np.asarray(colors())).all()
@@ -351,22 +351,22 @@ def test_png_text_comes_back_and_the_pixels_with_it(tmp_path):
     assert png_text(tmp_path / "b.png") == {}
 
 
-def test_the_same_picture_and_text_give_the_same_bytes():
+def test_the_same_image_and_text_give_the_same_bytes():
     first = png_bytes(colors(), {"a": "1", "b": "2"})
     assert first == png_bytes(colors(), {"a": "1", "b": "2"})
     assert len({first, png_bytes(colors(), {"a": "1", "b": "3"}), png_bytes(Image.new("RGB", SIZE), {"a": "1"})}) == 3
 
 
 @pytest.mark.parametrize(
-    "data", [b"", b"text", encoded(colors(), "JPEG"), encoded(noise())[:5000], claiming(30_000, 30_000)]
+    "data", [b"", b"text", encoded(colors(), "JPEG"), encoded(noise())[:5000], png_claiming(30_000, 30_000)]
 )
-def test_text_of_what_is_no_png_is_refused(tmp_path, data):
+def test_text_of_a_file_that_is_not_a_png_is_refused(tmp_path, data):
     path = tmp_path / "a.png"
     path.write_bytes(data)
-    with pytest.raises(StudioError, match=r"a\.png is not a PNG that can be read \("):
+    with pytest.raises(StudioError, match=r"a\.png is not a readable PNG \("):
         png_text(path)
 
 
 def test_text_of_a_missing_file_is_refused(tmp_path):
-    with pytest.raises(StudioError, match=r"nowhere\.png is not a PNG that can be read \("):
+    with pytest.raises(StudioError, match=r"nowhere\.png is not a readable PNG \("):
         png_text(tmp_path / "nowhere.png")

@@ -1,1 +1,1 @@
-"""TODO docstring."""
+"""Tests of training runs as processes."""

@@ -1,4 +1,4 @@
-"""The embedded weights are whole, small enough for git, and load."""
+"""The embedded weights match their checksums, are small enough for git, and load."""
 
 import json
 import shutil
@@ -16,7 +16,7 @@ def copy(tmp_path):
     return shutil.copytree(WEIGHTS, tmp_path / "weights")
 
 
-def test_every_file_is_as_listed_and_listed():
+def test_every_file_is_listed_and_matches():
     listed = [line.partition("  ")[2] for line in (WEIGHTS / SUMS).read_text().splitlines()]
     present = {path.relative_to(WEIGHTS).as_posix() for path in WEIGHTS.rglob("*") if path.is_file()}
     assert wrong_files(WEIGHTS) == []
@@ -29,7 +29,7 @@ def test_every_file_is_below_ten_megabytes():
     assert [path for path in miniature.rglob("*") if path.is_file() and path.stat().st_size >= 10_000_000] == []
 
 
-def test_a_flipped_byte_is_found(copy):
+def test_a_flipped_byte_is_reported(copy):
     data = bytearray((copy / TEACHER).read_bytes())
     data[5_000_000] ^= 1
     (copy / TEACHER).write_bytes(data)
@@ -38,12 +38,12 @@ def test_a_flipped_byte_is_found(copy):
     assert folder_digest(copy) != folder_digest(WEIGHTS)
 
 
-def test_a_missing_file_is_found(copy):
+def test_a_missing_file_is_reported(copy):
     (copy / "clip/config.json").unlink()
     assert wrong_files(copy) == ["clip/config.json is missing."]
 
 
-def test_an_extra_file_of_weights_is_found_and_other_files_are_not_minded(copy):
+def test_an_extra_weights_file_is_reported_and_other_files_are_ignored(copy):
     (copy / "base/unet/more.safetensors").write_bytes(b"")
     (copy / "base/vae/model.bin").write_bytes(b"")
     (copy / "README.md").write_text("another card")
@@ -53,24 +53,24 @@ def test_an_extra_file_of_weights_is_found_and_other_files_are_not_minded(copy):
     ]
 
 
-def test_a_folder_without_a_list_or_with_a_torn_one_is_not_taken_for_whole(copy):
-    whole = (copy / SUMS).read_text()
-    (copy / SUMS).write_text(whole + "1234  \n")
-    line = len(whole.splitlines()) + 1
+def test_a_missing_or_damaged_list_is_reported(copy):
+    text = (copy / SUMS).read_text()
+    (copy / SUMS).write_text(text + "1234  \n")
+    line = len(text.splitlines()) + 1
     assert wrong_files(copy) == [f"Line {line} of SHA256SUMS is not `<digest>  <path>`: '1234  '."]
     (copy / SUMS).unlink()
-    assert wrong_files(copy) == [f"{copy / SUMS} is missing, so nothing in that folder can be checked."]
+    assert wrong_files(copy) == [f"{copy / SUMS} is missing, so the folder cannot be verified."]
 
 
-def test_the_digest_depends_on_names_and_contents_but_not_on_the_card(copy):
-    whole = folder_digest(WEIGHTS)
+def test_the_digest_covers_names_and_contents_but_not_the_model_card(copy):
+    digest = folder_digest(WEIGHTS)
     (copy / "README.md").write_text("another card")
-    assert folder_digest(copy) == whole
+    assert folder_digest(copy) == digest
     (copy / "clip/config.json").rename(copy / "clip/other.json")
-    assert folder_digest(copy) != whole
+    assert folder_digest(copy) != digest
 
 
-def test_writing_the_list_makes_a_changed_folder_whole(copy, capsys):
+def test_writing_the_list_accepts_a_changed_folder(copy, capsys):
     (copy / "clip/config.json").write_text("{}")
     assert main([str(copy)]) == 1
     assert main([str(copy), "--write"]) == 0
@@ -83,20 +83,20 @@ def test_clip_loads_with_its_processor():
 
     model = CLIPModel.from_pretrained(WEIGHTS / "clip", local_files_only=True)
     processor = CLIPProcessor.from_pretrained(WEIGHTS / "clip", local_files_only=True)
-    given = processor(text=["Petra, photo"], images=Image.new("RGB", (300, 200)), return_tensors="pt")
-    assert given.pixel_values.shape == (1, 3, 128, 128)
-    assert given.input_ids[0, 0] == model.config.text_config.bos_token_id == 1759
+    inputs = processor(text=["Petra, photo"], images=Image.new("RGB", (300, 200)), return_tensors="pt")
+    assert inputs.pixel_values.shape == (1, 3, 128, 128)
+    assert inputs.input_ids[0, 0] == model.config.text_config.bos_token_id == 1759
     assert len(processor.tokenizer) == model.config.text_config.vocab_size == 1761
 
 
-def test_the_teacher_says_its_rank_alpha_and_layers():
+def test_the_teacher_file_has_its_rank_alpha_and_layers():
     from safetensors import safe_open
 
     with safe_open(WEIGHTS / TEACHER, "pt") as file:
-        described = json.loads(file.metadata()["lora_adapter_metadata"])
+        metadata = json.loads(file.metadata()["lora_adapter_metadata"])
         assert len(file.keys()) == 188
         assert file.get_tensor("unet.conv_in.lora_A.weight").shape == (16, 4, 3, 3)
-    assert described == {
+    assert metadata == {
         "unet.r": 16,
         "unet.lora_alpha": 16,
         "unet.target_modules": [

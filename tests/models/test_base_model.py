@@ -1,4 +1,4 @@
-"""Describing and loading: a folder, shards, a checkpoint in the original layout, and what is refused."""
+"""Describing and loading base models: folder, shards, checkpoint in the original layout, and what is refused."""
 
 import json
 import shutil
@@ -19,7 +19,7 @@ from ghibli_studio.models.text_encoder import encode, token_ids
 from ghibli_studio.models.tokenizer import load_tokenizer
 from ghibli_studio.runtime import device as runtime_device
 
-ASK_PROCESSOR = runtime_device.processor_knows_bfloat16  # before the tests' float32 replaces it
+ASK_PROCESSOR = runtime_device.cpu_supports_bfloat16  # before the tests' float32 replaces it
 FILES = {
     "unet": "diffusion_pytorch_model.safetensors",
     "vae": "diffusion_pytorch_model.safetensors",
@@ -29,18 +29,18 @@ FILES = {
 
 @pytest.fixture
 def copy(tiny_folder, tmp_path):
-    """A copy of the tiny model to be spoilt."""
+    """A copy of the tiny model to damage."""
     return shutil.copytree(tiny_folder, tmp_path / "model")
 
 
 def refusal(call, *arguments, **named):
-    with pytest.raises(StudioError) as told:
+    with pytest.raises(StudioError) as caught:
         call(*arguments, **named)
-    return str(told.value)
+    return str(caught.value)
 
 
 def edit_json(path, **values):
-    """Replace values of a JSON file, or take out those that are `...`."""
+    """Replace values of a JSON file, or remove those that are `...`."""
     config = {**json.loads(path.read_text()), **values}
     path.write_text(json.dumps({name: value for name, value in config.items() if value is not ...}))
 
@@ -51,8 +51,8 @@ def edit_weights(folder, part, change):
 
 
 @torch.no_grad()
-def answers(base: BaseModel) -> list[torch.Tensor]:
-    """What UNet, text encoder and both halves of the autoencoder say to a fixed input."""
+def outputs(base: BaseModel) -> list[torch.Tensor]:
+    """Return the outputs of UNet, text encoder and both halves of the autoencoder for a fixed input."""
     source = torch.Generator().manual_seed(1)
     latents = torch.randn((2, *base.description.latent_shape), generator=source).to(base.dtype)
     side = base.description.resolution
@@ -67,7 +67,7 @@ def answers(base: BaseModel) -> list[torch.Tensor]:
 
 
 def bare(state):
-    """Weights without the prefix that some versions of transformers put before the text encoder's."""
+    """Return weights without the prefix that some versions of transformers add to the text encoder."""
     return {name.removeprefix("text_model."): tensor for name, tensor in state.items()}
 
 
@@ -78,27 +78,28 @@ def same(first, second):
 # describing
 
 
-def test_what_the_model_says_of_itself(tiny_folder):
+def test_the_description_of_a_model(tiny_folder):
     assert describe("miniature") == Description("miniature", 256, (4, 32, 32), 77, "photo")
     assert describe(str(tiny_folder)) == Description(str(tiny_folder), 64, (4, 8, 8), 77, "")
 
 
-def test_the_plain_style_goes_to_the_end_of_a_prompt(tiny_folder):
-    assert describe("miniature").plain_caption("Petra, Jordan") == "Petra, Jordan, photo"
-    assert describe(str(tiny_folder)).plain_caption("Petra, Jordan") == "Petra, Jordan"
+def test_the_base_style_suffix_goes_to_the_end_of_a_prompt(tiny_folder):
+    assert describe("miniature").base_prompt("Petra, Jordan") == "Petra, Jordan, photo"
+    assert describe(str(tiny_folder)).base_prompt("Petra, Jordan") == "Petra, Jordan"
 
 
-def test_size_and_limit_are_read_and_not_assumed(copy):
+def test_resolution_and_token_limit_are_read_from_the_files(copy):
     edit_json(copy / "unet/config.json", sample_size=16)
     edit_json(copy / "vae/config.json", block_out_channels=[16, 16, 32])
     edit_json(copy / "text_encoder/config.json", max_position_embeddings=40)
-    (copy / "studio.json").write_text('{"plain_style": "on film"}')
+    (copy / "studio.json").write_text('{"base_style_suffix": "on film"}')
     assert describe(str(copy)) == Description(str(copy), 64, (4, 16, 16), 40, "on film")
 
 
+@pytest.mark.integration
 def test_describing_needs_no_torch(tiny_folder):
     code = (
-        "import sys; from ghibli_studio.base_model import describe\n"
+        "import sys; from ghibli_studio.models.description import describe\n"
         f"describe({str(tiny_folder)!r}); describe('miniature')\n"
         "print([name for name in ('torch', 'diffusers', 'gradio', 'peft') if name in sys.modules])"
     )
@@ -106,12 +107,12 @@ def test_describing_needs_no_torch(tiny_folder):
     assert done.stdout == "[]\n"
 
 
-FAMILY = "supported is the Stable Diffusion 1.x and 2.x family"
+FAMILY = "only the Stable Diffusion 1.x and 2.x family is supported"
 
 
 @pytest.mark.parametrize("part", COMPONENTS)
 @pytest.mark.parametrize("found", ["SD3Transformer2DModel", None])
-def test_another_familys_components_are_refused(copy, part, found):
+def test_components_of_another_family_are_refused(copy, part, found):
     edit_json(copy / "model_index.json", **{part: [found and "diffusers", found]})
     assert refusal(describe, str(copy)) == (
         f"base_model {str(copy)!r} has {found} as its {part}; {FAMILY} ({COMPONENTS[part]})"
@@ -135,8 +136,8 @@ def test_stable_diffusion_xl_is_refused(copy):
 def test_a_model_for_inpainting_is_refused(copy):
     edit_json(copy / "unet/config.json", in_channels=9)
     assert refusal(describe, str(copy)) == (
-        f"base_model {str(copy)!r} wants 9 channels where its pictures have 4: it is made for inpainting or another "
-        "task; use a text-to-image model"
+        f"base_model {str(copy)!r} takes 9 channels where latents have 4: it is for inpainting or another task; use a "
+        "text-to-image model"
     )
 
 
@@ -144,10 +145,10 @@ def test_a_model_for_inpainting_is_refused(copy):
     ("part", "name"),
     [("unet", "sample_size"), ("unet", "in_channels"), ("vae", "latent_channels"), ("vae", "block_out_channels")],
 )
-def test_a_configuration_with_a_gap_is_refused(copy, part, name):
+def test_an_incomplete_configuration_is_refused(copy, part, name):
     edit_json(copy / part / "config.json", **{name: ...})
     assert refusal(describe, str(copy)) == (
-        f"base_model {str(copy)!r} does not say its {name}; copy or download the model again"
+        f"base_model {str(copy)!r} has no {name} in its configuration; copy or download it again"
     )
 
 
@@ -165,21 +166,21 @@ def test_a_configuration_with_a_gap_is_refused(copy, part, name):
 def test_a_damaged_configuration_is_refused(copy, file):
     (copy / file).write_text("{")
     assert refusal(load, str(copy)) == (
-        f"base_model {str(copy)!r} lacks {file} or it is damaged; copy or download the model again"
+        f"base_model {str(copy)!r} has no {file}, or it is damaged; copy or download the model again"
     )
 
 
 # the tokenizer
 
 
-@pytest.mark.parametrize("spoil", ["remove all", "remove words", "{", ""])
-def test_a_tokenizer_that_cannot_be_read_is_refused(copy, spoil):
-    if spoil == "remove all":
+@pytest.mark.parametrize("damage", ["remove all", "remove words", "{", ""])
+def test_a_tokenizer_that_cannot_be_read_is_refused(copy, damage):
+    if damage == "remove all":
         shutil.rmtree(copy / "tokenizer")
-    elif spoil == "remove words":
+    elif damage == "remove words":
         (copy / "tokenizer/tokenizer.json").unlink()
     else:
-        (copy / "tokenizer/tokenizer.json").write_text(spoil)
+        (copy / "tokenizer/tokenizer.json").write_text(damage)
     assert refusal(describe, str(copy)) == (
         f"base_model {str(copy)!r} has no readable tokenizer; copy or download the model again"
     )
@@ -218,15 +219,15 @@ def test_every_weight_is_the_one_in_the_file(tiny, tiny_folder):
 
 def test_loading_twice_gives_the_same_answers_and_digest(tiny, tiny_folder):
     again = load(str(tiny_folder))
-    assert same(answers(again), answers(tiny))
+    assert same(outputs(again), outputs(tiny))
     assert again.digest == tiny.digest
 
 
-def test_the_digest_tells_other_weights(tiny, copy):
+def test_the_digest_differs_for_other_weights(tiny, copy):
     edit_weights(copy, "unet", lambda tensors: {**tensors, "conv_out.bias": tensors["conv_out.bias"] + 1})
     other = load(str(copy))
     assert other.digest != tiny.digest
-    assert not torch.equal(answers(other)[1], answers(tiny)[1])
+    assert not torch.equal(outputs(other)[1], outputs(tiny)[1])
 
 
 def test_shards_and_half_precision_files_are_read(tiny, copy):
@@ -234,7 +235,7 @@ def test_shards_and_half_precision_files_are_read(tiny, copy):
     from diffusers import UNet2DConditionModel
 
     shutil.rmtree(copy / "unet")
-    UNet2DConditionModel.from_pretrained(tiny.description.spec, subfolder="unet").half().save_pretrained(
+    UNet2DConditionModel.from_pretrained(tiny.description.model_id, subfolder="unet").half().save_pretrained(
         copy / "unet", max_shard_size="200KB"
     )
     shards = sorted((copy / "unet").glob("*.safetensors"))
@@ -249,14 +250,14 @@ def test_shards_and_half_precision_files_are_read(tiny, copy):
 
 def test_the_miniature_is_loaded():
     base = load()
-    assert (base.description.spec, base.dtype, base.shape) == ("miniature", torch.float32, [96, 192, 256, 256, 256])
+    assert (base.description.model_id, base.dtype, base.shape) == ("miniature", torch.float32, [96, 192, 256, 256, 256])
     stored = bare(load_file(WEIGHTS / "base/text_encoder/model.safetensors"))
     found = bare(base.host.text_encoder.state_dict())
     assert found.keys() == stored.keys()
     assert all(torch.equal(found[name], stored[name].float()) for name in stored)
 
 
-def test_files_as_stable_diffusion_15_has_them_give_the_same_answers(tiny, copy):
+def test_files_as_stable_diffusion_15_has_them_give_the_same_outputs(tiny, copy):
     """Old names of the autoencoder's attention, a prefix and a buffer in the text encoder."""
     old = {"to_q.": "query.", "to_k.": "key.", "to_v.": "value.", "to_out.0.": "proj_attn."}
 
@@ -271,23 +272,23 @@ def test_files_as_stable_diffusion_15_has_them_give_the_same_answers(tiny, copy)
 
     edit_weights(copy, "vae", lambda tensors: {rename(name): tensor for name, tensor in tensors.items()})
     edit_weights(copy, "text_encoder", prefixed)
-    assert same(answers(load(str(copy))), answers(tiny))
+    assert same(outputs(load(str(copy))), outputs(tiny))
 
 
 @pytest.mark.parametrize("part", FILES)
 @pytest.mark.parametrize("keep", [0, 100, 0.5, -1])
-def test_weights_cut_short_are_refused(copy, part, keep):
+def test_truncated_weights_are_refused(copy, part, keep):
     file = copy / part / FILES[part]
     data = file.read_bytes()
     file.write_bytes(data[: int(len(data) * keep) if isinstance(keep, float) else keep])
     sentence = refusal(load, str(copy))
     assert sentence.startswith(f"base_model {str(copy)!r} cannot be loaded (")
     assert sentence.endswith("); copy or download it again, or use 'miniature'")
-    assert str(copy) not in sentence.partition("(")[2], "the reason has only the path from the model's folder on"
+    assert str(copy) not in sentence.partition("(")[2], "the reason has only the path within the model folder"
 
 
 @pytest.mark.parametrize("part", FILES)
-def test_weights_that_are_not_there_are_refused(copy, part):
+def test_missing_weights_are_refused(copy, part):
     (copy / part / FILES[part]).unlink()
     assert refusal(load, str(copy)) == (
         f"base_model {str(copy)!r} cannot be loaded (Error no file named {FILES[part]} found in directory {part}.); "
@@ -305,7 +306,7 @@ def test_pickled_weights_are_not_read(copy, part):
 
 
 @pytest.mark.parametrize("part", FILES)
-def test_weights_with_a_gap_are_refused_and_never_filled_with_random_values(copy, part):
+def test_incomplete_weights_are_refused_and_never_filled_with_random_values(copy, part):
     first = min(load_file(copy / part / FILES[part]))
     edit_weights(copy, part, lambda tensors: {name: tensor for name, tensor in tensors.items() if name != first})
     assert refusal(load, str(copy)) == (
@@ -324,7 +325,7 @@ def test_weights_of_another_shape_are_refused(copy, part):
 # device, precision, attention
 
 
-def test_a_device_that_is_not_there_is_refused(tiny_folder, monkeypatch):
+def test_a_missing_device_is_refused(tiny_folder, monkeypatch):
     monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
     monkeypatch.setattr(torch.backends.mps, "is_available", lambda: False)
     for name in ("cuda", "mps"):
@@ -357,7 +358,7 @@ def test_auto_takes_the_fastest_device(monkeypatch, cuda, mps, chosen):
 )
 def test_precision_by_device(monkeypatch, device, precision, bf16, dtype):
     monkeypatch.setattr(torch.cuda, "is_bf16_supported", lambda: bf16)
-    monkeypatch.setattr(runtime_device, "processor_knows_bfloat16", lambda: bf16)
+    monkeypatch.setattr(runtime_device, "cpu_supports_bfloat16", lambda: bf16)
     assert runtime_device.choose_dtype(torch.device(device), precision) == dtype
 
 
@@ -365,7 +366,7 @@ def test_precision_by_device(monkeypatch, device, precision, bf16, dtype):
     ("capabilities", "known"),
     [({"avx512_bf16": True}, True), ({"amx_bf16": True}, True), ({"avx512_bf16": False}, False), ({}, False)],
 )
-def test_the_processor_is_asked_what_it_computes_in(monkeypatch, capabilities, known):
+def test_bfloat16_support_of_the_cpu_is_checked(monkeypatch, capabilities, known):
     monkeypatch.setattr(torch.cpu, "get_capabilities", lambda: capabilities, raising=False)
     assert ASK_PROCESSOR() == known
 
@@ -376,17 +377,17 @@ def test_half_precision_on_a_cpu_is_refused(tiny_folder):
     )
 
 
-def test_bfloat16_is_what_unet_and_vae_compute_in(tiny, tiny_folder):
+def test_unet_and_vae_compute_in_bfloat16(tiny, tiny_folder):
     base = load(str(tiny_folder), device="cpu", mixed_precision="bf16")
     assert base.host.text_encoder.dtype == torch.float32  # learned words move in steps too small for bfloat16
-    exact, rough = answers(tiny), answers(base)
+    exact, rough = outputs(tiny), outputs(base)
     assert {tensor.dtype for tensor in rough} == {torch.bfloat16}
     assert all((a - b.float()).abs().mean() < 0.05 * a.abs().mean() for a, b in zip(exact, rough))
 
 
 def test_xformers_on_a_cpu_is_refused(tiny_folder):
     assert refusal(load, str(tiny_folder), device="cpu", attention="xformers") == (
-        "attention is 'xformers', which needs a CUDA GPU (here: cpu); use 'sdpa'"
+        "attention is 'xformers', which needs a CUDA GPU (device: cpu); use 'sdpa'"
     )
 
 
@@ -400,13 +401,13 @@ def test_token_ids_are_padded_to_the_limit(tiny):
     assert ids.tolist() == [[start, tower, *[end] * 75], [start, *[end] * 76], [start, *[tower] * 75, end]]
 
 
-def test_a_prompt_over_the_limit_is_refused_and_never_cut(tiny):
+def test_a_prompt_over_the_token_limit_is_refused_and_never_truncated(tiny):
     assert refusal(token_ids, tiny.host, ["tower", "tower " * 76], 77) == (
-        f"the prompt {('tower ' * 76)[:60]!r}... has 78 tokens, the model reads 77; shorten it"
+        f"the prompt {('tower ' * 76)[:60]!r}... has 78 tokens, at most 77 are allowed; shorten it"
     )
 
 
-def test_prompts_are_encoded_each_for_itself(tiny):
+def test_prompts_are_encoded_independently(tiny):
     captions = ["Big Ben, London", "Petra", ""]
     together = encode(tiny.host, token_ids(tiny.host, captions, 77))
     assert together.shape == (3, 77, 32)
@@ -418,12 +419,12 @@ def test_prompts_are_encoded_each_for_itself(tiny):
 
 
 def ldm_unet(name):
-    """diffusers' name of a UNet weight -> the original's, for two blocks of one layer, the first with attention.
+    """the original name of a UNet weight for its diffusers name, for two blocks of one layer, the first with attention.
 
     Numbers of the original: input 0 is conv_in, then layer and downsampling of each block in turn; each output entry is
     a layer, its attention and its upsampling. The mapping is that of CompVis' `openaimodel.py`.
     """
-    whole = {
+    names = {
         "time_embedding.linear_1": "time_embed.0",
         "time_embedding.linear_2": "time_embed.2",
         "conv_in": "input_blocks.0.0",
@@ -452,12 +453,12 @@ def ldm_unet(name):
         "time_emb_proj": "emb_layers.1",
         "conv_shortcut": "skip_connection",
     }
-    head = max((known for known in whole if name.startswith(known + ".")), key=len)
+    head = max((known for known in names if name.startswith(known + ".")), key=len)
     rest = name.removeprefix(head)
     if ".resnets." in head:
         _, part, kind = rest.split(".")
         rest = f".{inside[part]}.{kind}"
-    return f"model.diffusion_model.{whole[head]}{rest}"
+    return f"model.diffusion_model.{names[head]}{rest}"
 
 
 def ldm_vae(name, blocks):
@@ -490,7 +491,7 @@ def ldm_state(base):
 
 @pytest.fixture
 def checkpoint(tiny, copy):
-    """A checkpoint beside a folder of its name that holds configuration alone."""
+    """A checkpoint beside a folder of the same name with only the configuration."""
     for weights in copy.rglob("*.safetensors"):
         weights.unlink()
     path = copy.with_suffix(".safetensors")
@@ -500,10 +501,10 @@ def checkpoint(tiny, copy):
     return path
 
 
-def test_a_checkpoint_answers_as_the_folder_does_bit_for_bit(tiny, checkpoint):
+def test_a_checkpoint_gives_the_same_outputs_as_the_folder(tiny, checkpoint):
     base = load(str(checkpoint))
-    assert same(answers(base), answers(tiny))
-    assert base.description == replace(tiny.description, spec=str(checkpoint))
+    assert same(outputs(base), outputs(tiny))
+    assert base.description == replace(tiny.description, model_id=str(checkpoint))
     assert base.digest != tiny.digest
     for module in (base.host.unet, base.host.text_encoder, base.vae):
         assert not module.training
@@ -511,10 +512,10 @@ def test_a_checkpoint_answers_as_the_folder_does_bit_for_bit(tiny, checkpoint):
 
 
 def test_a_checkpoint_beside_other_files_of_its_model_folder(tiny, checkpoint):
-    """As people keep them: the checkpoint inside the folder with the configuration."""
+    """The checkpoint is inside the folder with the configuration."""
     moved = checkpoint.with_suffix("") / "v1.safetensors"
     checkpoint.rename(moved)
-    assert same(answers(load(str(moved))), answers(tiny))
+    assert same(outputs(load(str(moved))), outputs(tiny))
 
 
 @pytest.mark.parametrize(
@@ -524,8 +525,8 @@ def test_a_checkpoint_beside_other_files_of_its_model_folder(tiny, checkpoint):
 def test_a_checkpoint_without_a_part_is_refused(checkpoint, part, prefix):
     save_file({k: v for k, v in load_file(checkpoint).items() if not k.startswith(prefix)}, checkpoint)
     assert refusal(load, str(checkpoint)) == (
-        f"base_model {str(checkpoint)!r} cannot be loaded (it holds no {part}, so it is no checkpoint of a whole "
-        "Stable Diffusion); copy or download it again, or use 'miniature'"
+        f"base_model {str(checkpoint)!r} cannot be loaded (it has no {part}, so it is not a complete Stable "
+        "Diffusion checkpoint); copy or download it again, or use 'miniature'"
     )
 
 
@@ -540,7 +541,7 @@ def test_a_checkpoint_without_a_part_is_refused(checkpoint, part, prefix):
         ),
     ],
 )
-def test_a_checkpoint_with_a_gap_is_refused(checkpoint, name, reason):
+def test_an_incomplete_checkpoint_is_refused(checkpoint, name, reason):
     save_file({k: v for k, v in load_file(checkpoint).items() if k != name}, checkpoint)
     assert refusal(load, str(checkpoint)) == (
         f"base_model {str(checkpoint)!r} cannot be loaded ({reason}); copy or download it again, or use 'miniature'"
@@ -548,11 +549,11 @@ def test_a_checkpoint_with_a_gap_is_refused(checkpoint, name, reason):
 
 
 @pytest.mark.parametrize("data", [b"", b"garbage" * 100])
-def test_a_checkpoint_that_is_no_safetensors_file_is_refused(checkpoint, data):
+def test_a_checkpoint_that_is_not_a_safetensors_file_is_refused(checkpoint, data):
     checkpoint.write_bytes(data)
     assert refusal(load, str(checkpoint)).startswith(f"base_model {str(checkpoint)!r} cannot be loaded (Error while ")
 
 
-def test_an_adapter_is_no_base_model(checkpoint):
+def test_an_adapter_is_not_a_base_model(checkpoint):
     save_file({"unet.down_blocks.0.lora_A.weight": torch.zeros(4, 4)}, checkpoint)
-    assert "(it holds no unet, so it is no checkpoint of a whole Stable Diffusion)" in refusal(load, str(checkpoint))
+    assert "(it has no unet, so it is not a complete Stable Diffusion checkpoint)" in refusal(load, str(checkpoint))

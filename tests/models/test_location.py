@@ -1,4 +1,4 @@
-"""Where a base model lies, and one sentence for each way in which it does not."""
+"""Locating a base model, and one error message for each way to fail."""
 
 import json
 import shutil
@@ -13,15 +13,15 @@ from ghibli_studio.models.location import Location, locate, read_config, weights
 SD15 = "stable-diffusion-v1-5/stable-diffusion-v1-5"
 
 
-def refusal(spec):
-    with pytest.raises(StudioError) as told:
-        locate(str(spec))
-    return str(told.value)
+def refusal(model_id):
+    with pytest.raises(StudioError) as caught:
+        locate(str(model_id))
+    return str(caught.value)
 
 
 @pytest.fixture
 def cache(tmp_path, monkeypatch):
-    """An empty cache of the hub, so that nobody's own downloads are found."""
+    """An empty Hub cache, so that no downloads of this machine are found."""
     import huggingface_hub.constants
 
     monkeypatch.setattr(huggingface_hub.constants, "HF_HUB_CACHE", str(tmp_path / "hub"))
@@ -38,7 +38,7 @@ def test_a_folder(tiny_folder, monkeypatch):
     assert locate("~/model") == Location("~/model", tiny_folder)
 
 
-def test_a_folder_that_is_no_model(tmp_path):
+def test_a_folder_that_is_not_a_model(tmp_path):
     assert refusal(tmp_path) == (
         f"base_model {str(tmp_path)!r} has no model_index.json; give a folder in diffusers layout "
         "(unet/, vae/, text_encoder/, tokenizer/, scheduler/)"
@@ -54,7 +54,7 @@ def test_a_pickle_is_refused_unread(tmp_path, name, exists):
     assert refusal(path) == f"base_model {str(path)!r} is a pickle, which can run code; use a .safetensors checkpoint"
 
 
-def test_a_checkpoint_that_is_not_there(tmp_path):
+def test_a_missing_checkpoint(tmp_path):
     path = tmp_path / "model.safetensors"
     assert refusal(path) == f"base_model {str(path)!r} does not exist; give the path of a .safetensors checkpoint"
 
@@ -72,13 +72,13 @@ def test_a_checkpoint_without_a_configuration(tmp_path, cache):
     path = tmp_path / "v1.5.safetensors"
     path.write_bytes(b"")
     assert refusal(path) == (
-        f"checkpoint v1.5.safetensors holds weights only, and the configuration of {SD15} is not on this machine; "
+        f"checkpoint v1.5.safetensors has weights only, and the configuration of {SD15} is not on this machine; "
         f"put a diffusers folder without weights at {tmp_path / 'v1.5'}"
     )
 
 
 @pytest.mark.parametrize(
-    "spec",
+    "model_id",
     [
         "nonsense",
         "",
@@ -93,32 +93,32 @@ def test_a_checkpoint_without_a_configuration(tmp_path, cache):
         "a b/c",
     ],
 )
-def test_a_spec_of_no_kind(spec, cache):
-    assert refusal(spec) == (
-        f"base_model {spec!r} is neither 'miniature', a folder, a .safetensors file nor a hub id such as {SD15}; "
+def test_an_invalid_model_id(model_id, cache):
+    assert refusal(model_id) == (
+        f"base_model {model_id!r} is neither 'miniature', a folder, a .safetensors file nor a Hub id such as {SD15}; "
         "check the spelling of the path"
     )
 
 
 @pytest.mark.parametrize(
-    ("spec", "reason"),
+    ("model_id", "reason"),
     [
-        (SD15, "this machine is offline and has no copy of it"),
-        ("a--b/c", "no repository can have that name"),
-        ("a/b..c", "no repository can have that name"),
-        ("a/" + "b" * 100, "no repository can have that name"),
+        (SD15, "this machine is offline and has no local copy"),
+        ("a--b/c", "a repository cannot have that name"),
+        ("a/b..c", "a repository cannot have that name"),
+        ("a/" + "b" * 100, "a repository cannot have that name"),
     ],
 )
-def test_a_hub_id_that_cannot_be_had_is_told_at_once(cache, spec, reason):
+def test_an_unavailable_hub_id_is_reported_at_once(cache, model_id, reason):
     started = time.monotonic()
-    assert refusal(spec) == (
-        f"base_model {spec!r} cannot be had: {reason}; download it once with a connection, give a local folder, "
-        "or use 'miniature', which is always here"
+    assert refusal(model_id) == (
+        f"base_model {model_id!r} is not available: {reason}; download it once while online, give a local folder, or "
+        "use 'miniature', which is always available"
     )
     assert time.monotonic() - started < 5
 
 
-def test_what_the_hub_answers_is_told(cache, monkeypatch):
+def test_the_answer_of_the_hub_is_reported(cache, monkeypatch):
     import httpx
     import huggingface_hub
     from huggingface_hub.errors import RepositoryNotFoundError
@@ -129,20 +129,20 @@ def test_what_the_hub_answers_is_told(cache, monkeypatch):
         )
 
     monkeypatch.setattr(huggingface_hub, "snapshot_download", refuse)
-    assert refusal("a/b").startswith("base_model 'a/b' cannot be had: the hub answered 401; download it once")
+    assert refusal("a/b").startswith("base_model 'a/b' is not available: the Hub answered 401; download it once")
 
 
-def test_a_disk_that_is_full_while_downloading_is_not_called_offline(cache, monkeypatch):
+def test_a_full_disk_during_a_download_is_not_reported_as_offline(cache, monkeypatch):
     import huggingface_hub
 
     def refuse(*_, **__):
         raise OSError(28, "No space left on device")
 
     monkeypatch.setattr(huggingface_hub, "snapshot_download", refuse)
-    assert refusal("a/b").startswith("base_model 'a/b' cannot be had: No space left on device; download it once")
+    assert refusal("a/b").startswith("base_model 'a/b' is not available: No space left on device; download it once")
 
 
-def test_a_hub_id_that_was_downloaded_before_is_found_offline(cache, tiny_folder):
+def test_a_downloaded_hub_id_is_found_offline(cache, tiny_folder):
     commit = "0" * 40
     repository = cache / "models--somebody--tiny"
     shutil.copytree(tiny_folder, repository / "snapshots" / commit)
@@ -151,8 +151,8 @@ def test_a_hub_id_that_was_downloaded_before_is_found_offline(cache, tiny_folder
     assert locate("somebody/tiny") == Location("somebody/tiny", repository / "snapshots" / commit)
 
 
-def test_only_what_is_needed_is_asked_of_the_hub(monkeypatch, tmp_path):
-    """No pickles, no half-precision twins, no whole checkpoints of gigabytes."""
+def test_only_needed_files_are_downloaded(monkeypatch, tmp_path):
+    """No pickles, no half-precision copies, no large checkpoints."""
     from fnmatch import fnmatch
 
     import huggingface_hub
@@ -176,13 +176,13 @@ def test_only_what_is_needed_is_asked_of_the_hub(monkeypatch, tmp_path):
         "safety_checker/model.safetensors",
         "v1-5-pruned.ckpt",
     ]
-    taken = [
+    downloaded = [
         file
         for file in files
         if any(fnmatch(file, pattern) for pattern in asked["allow_patterns"])
         and not any(fnmatch(file, pattern) for pattern in asked["ignore_patterns"])
     ]
-    assert taken == files[:8]
+    assert downloaded == files[:8]
 
 
 def test_configuration_is_read(tiny_folder):
@@ -197,13 +197,13 @@ def test_configuration_that_is_missing_or_damaged(tmp_path, text, part, file):
     (folder / part).mkdir(parents=True)
     if text is not None:
         (folder / part / file).write_text(text, errors="surrogatepass")
-    with pytest.raises(StudioError) as told:
+    with pytest.raises(StudioError) as caught:
         read_config(Location("m", folder), part, file)
     shown = "model_index.json" if part == "." else "unet/config.json"
-    assert str(told.value) == f"base_model 'm' lacks {shown} or it is damaged; copy or download the model again"
+    assert str(caught.value) == f"base_model 'm' has no {shown}, or it is damaged; copy or download the model again"
 
 
-def test_the_digest_is_of_names_and_bytes_of_the_weights(tiny_folder, tmp_path):
+def test_the_digest_covers_names_and_bytes_of_the_weights(tiny_folder, tmp_path):
     digest = weights_digest(Location("a", tiny_folder))
     copy = shutil.copytree(tiny_folder, tmp_path / "copy")
     assert weights_digest(Location("b", copy)) == digest
@@ -230,7 +230,7 @@ def test_the_digest_changes_with_a_byte(tiny_folder, tmp_path, part):
     assert weights_digest(Location("a", copy)) not in (before, changed)
 
 
-def test_the_digest_of_a_checkpoint_is_of_that_file_alone(tiny_folder, tmp_path):
+def test_the_digest_of_a_checkpoint_covers_only_that_file(tiny_folder, tmp_path):
     path = tmp_path / "model.safetensors"
     path.write_bytes(b"one")
     one = weights_digest(Location("a", tiny_folder, path))

@@ -1,4 +1,4 @@
-"""Plots as inline SVG: everything stands where its number says, is told in words as well, and is never markup."""
+"""Plots as inline SVG: positions match the numbers, alt texts describe them, and names never become markup."""
 
 import re
 import xml.etree.ElementTree as xml
@@ -6,11 +6,8 @@ import xml.etree.ElementTree as xml
 import pytest
 
 from ghibli_studio.plotting import charts
-from ghibli_studio.plotting.charts import Line, Path, Point
-from ghibli_studio.plotting.figures import LABEL, WIDTH, Axis, Bar, axis, intervals, precise, table
-from ghibli_studio.reporting import study_plot
-from study.analysis.preregistered import analyze
-from tests.support.study_answers import board, catch, person, study
+from ghibli_studio.plotting.charts import Line, Point, Trajectory
+from ghibli_studio.plotting.figures import LABEL, WIDTH, Axis, Bar, axis, interval_chart, precise_format, table
 
 BARS = [
     Bar("LoRA", 0.75, 0.6, 0.9, "#2f9e63"),
@@ -19,19 +16,19 @@ BARS = [
 ]
 
 
-def drawn(figure):
-    """The SVG of a figure as a tree; fails where it is not well formed."""
+def svg_of(figure):
+    """Return the SVG of a figure as a tree; fails if it is not well formed."""
     (svg,) = re.findall(r"<svg.*?</svg>", figure, re.DOTALL)
     return xml.fromstring(svg)
 
 
 def x(share):
-    """Where a share stands, px."""
+    """Return the x position of a share, px."""
     return LABEL + (WIDTH - LABEL - 30) * share
 
 
-def test_a_point_and_its_interval_stand_at_their_shares():
-    tree = drawn(intervals("Buy", BARS, mark=0.5))
+def test_a_point_and_its_interval_are_at_their_shares():
+    tree = svg_of(interval_chart("Buy", BARS, mark=0.5))
     points = [(float(one.get("cx")), one.get("fill")) for one in tree.iter("circle")]
     assert points == [(pytest.approx(x(0.75)), "#2f9e63"), (pytest.approx(x(0)), "#d0672f")]
     wide = [one for one in tree.iter("line") if one.get("stroke") == "#2f9e63"]
@@ -39,12 +36,12 @@ def test_a_point_and_its_interval_stand_at_their_shares():
     assert spans == [(pytest.approx(x(0.6)), pytest.approx(x(0.9)))]
     marks = [float(one.get("x1")) for one in tree.iter("line") if one.get("stroke-dasharray")]
     assert marks == [pytest.approx(x(0.5))]
-    assert not [one for one in drawn(intervals("Buy", BARS)).iter("line") if one.get("stroke-dasharray")]
+    assert not [one for one in svg_of(interval_chart("Buy", BARS)).iter("line") if one.get("stroke-dasharray")]
 
 
 def test_nothing_is_drawn_outside_the_figure():
     bars = [Bar("a", 0.0, 0.0, 1.0, "red"), Bar("b", 1.0, 1.0, 1.0, "red")]
-    tree = drawn(intervals("Ends", bars))
+    tree = svg_of(interval_chart("Ends", bars))
     _, _, width, height = map(float, tree.get("viewBox").split())
     for one in tree.iter():
         for name in ("x", "x1", "x2", "cx"):
@@ -53,84 +50,28 @@ def test_nothing_is_drawn_outside_the_figure():
             assert 0 <= float(one.get(name, 0)) <= height
 
 
-def test_a_figure_is_told_in_words():
-    figure = intervals("Would buy", BARS, "12 people")
-    told = "Would buy: LoRA 75% (60% to 90%); Textual Inversion 0%; None cannot be said"
-    assert drawn(figure).get("aria-label") == told
-    assert drawn(figure).get("role") == "img"
+def test_a_figure_has_an_alt_text():
+    figure = interval_chart("Would buy", BARS, "12 people")
+    description = "Would buy: LoRA 75% (60% to 90%); Textual Inversion 0%; None no data"
+    assert svg_of(figure).get("aria-label") == description
+    assert svg_of(figure).get("role") == "img"
     assert "<figcaption>Would buy<br><small>12 people</small></figcaption>" in figure
-    assert "cannot be said" in [one.text for one in drawn(figure).iter("text")]
+    assert "no data" in [one.text for one in svg_of(figure).iter("text")]
 
 
 def test_names_never_become_markup():
     name = '"><script>alert(1)</script>'
-    figure = intervals(name, [Bar(name, 0.5, 0.4, 0.6, "red")], name)
+    figure = interval_chart(name, [Bar(name, 0.5, 0.4, 0.6, "red")], name)
     assert "<script" not in figure
-    assert name in drawn(figure).get("aria-label")
+    assert name in svg_of(figure).get("aria-label")
 
 
-def test_a_long_name_is_cut_and_told_whole():
+def test_a_long_name_is_cut_and_complete_in_the_alt_text():
     name = "The Cathedral of Saint Basil the Blessed on the Red Square"
-    tree = drawn(intervals("Style", [Bar(name, 0.5, 0.4, 0.6, "red")]))
+    tree = svg_of(interval_chart("Style", [Bar(name, 0.5, 0.4, 0.6, "red")]))
     (label,) = [one for one in tree.iter("text") if one.get("text-anchor") == "end"]
     assert label.text == "The Cathedral of Sain…"
     assert name in tree.get("aria-label")
-
-
-def answered(people, **values):
-    rows = []
-    for number in range(people):
-        who = f"person {number:02d}"
-        rows += person(who, "lltlu", buy="lltl-", landmark="lbntl", style="lltlt", **values)
-        rows += [catch(who, 99, right=True)]
-    return rows
-
-
-def test_a_triads_plots_have_its_numbers():
-    result = analyze(study(), answered(12))
-    shown = study_plot.plots(result)
-    for name, title in study_plot.TITLES.items():
-        shares = result["all"]["questions"][name]["shares"]
-        (figure,) = [one for one in figures_of(shown) if f"<figcaption>{title}<br>" in one]
-        for key, told in shares.items():
-            only = " only" if name == "landmark" and key in ("lora", "ti") else ""
-            assert f"{study_plot.NAMES[key]}{only} {told['mean']:.0%}" in drawn(figure).get("aria-label")
-    assert f"right {result['all']['guess']['right']['mean']:.0%}" in shown
-    assert "<figcaption>Would buy as artwork: how many people chose LoRA so often, of 5 times</figcaption>" in shown
-    assert "<td>12</td>" in shown
-    seen = result["all"]["questions"]["landmark"]["landmarks"]["Colosseum"]["recognizable"]["lora"]["share"]
-    (figure,) = [one for one in figures_of(shown) if "preserved: LoRA or both, by landmark<" in one]
-    assert seen == 1  # all chose "both" there
-    assert "Colosseum 100% (" in figure
-    for landmark in result["landmarks"]:
-        assert shown.count(f">{landmark}</text>") >= 2
-
-
-def figures_of(shown):
-    return re.findall(r'<figure class="figure">.*?</figure>', shown, re.DOTALL)
-
-
-def test_every_figure_of_every_instrument_is_well_formed():
-    nobody = analyze(study(), [])
-    paper = analyze(
-        study(instrument="paper"),
-        [*board("a", buy="l", landmark="-", style="t"), *board("b", buy="o", landmark="l", style="t")],
-    )
-    for result in (analyze(study(), answered(3)), nobody, paper):
-        shown = study_plot.plots(result)
-        assert "nan" not in shown
-        assert "None" not in re.sub(r"None( \d|</text>| cannot)", "", shown)
-        for figure in figures_of(shown):
-            xml.fromstring(figure.replace("<br>", "<br/>"))
-
-
-def test_papers_plots_have_their_numbers():
-    result = analyze(
-        study(instrument="paper"),
-        [row for number in range(8) for row in board(f"{number}", buy="lllltt-o"[number], style="l", landmark="-")],
-    )
-    shown = study_plot.plots(result)
-    assert "LoRA 50% (22% to 78%); Textual Inversion 25% (7% to 59%); None 12%" in shown
 
 
 @pytest.mark.parametrize(
@@ -152,23 +93,23 @@ def test_an_axis_has_round_numbers_around_its_values(values, include, ticks, tex
 
 
 @pytest.mark.parametrize("value", [0.0, 3.0, -0.02, 1e-9, 1e12])
-def test_an_axis_of_one_value_has_it_inside(value):
+def test_an_axis_of_one_value_includes_it(value):
     scale = axis([value, value])
     assert scale.low < value < scale.high
     assert 2 <= len(scale.ticks) <= 8
 
 
-def test_words_have_a_digit_more_than_ticks():
-    assert precise(axis([0.612, 0.788]))(0.6543) == "0.654"
-    assert precise(axis([-10, 10]))(-3.21) == "−3.2"
-    assert precise(Axis(0, 1, (0.0,), str))(0.5) == "0.5"
-    assert precise(axis([-10, 10]))(-0.01) == "0.0"
+def test_texts_have_one_digit_more_than_ticks():
+    assert precise_format(axis([0.612, 0.788]))(0.6543) == "0.654"
+    assert precise_format(axis([-10, 10]))(-3.21) == "−3.2"
+    assert precise_format(Axis(0, 1, (0.0,), str))(0.5) == "0.5"
+    assert precise_format(axis([-10, 10]))(-0.01) == "0.0"
 
 
-def test_bars_stand_on_any_axis():
+def test_intervals_on_any_axis():
     scale = axis([0.612, 0.788])
     bar = Bar("LoRA", 0.70, 0.65, 0.75, "#2f9e63")
-    tree = drawn(intervals("Similarity", [bar], mark=0.6, scale=scale))
+    tree = svg_of(interval_chart("Similarity", [bar], mark=0.6, scale=scale))
     (point,) = tree.iter("circle")
     assert float(point.get("cx")) == pytest.approx(x(0.5))
     (wide,) = [one for one in tree.iter("line") if one.get("stroke") == "#2f9e63"]
@@ -178,18 +119,18 @@ def test_bars_stand_on_any_axis():
     assert tree.get("aria-label") == "Similarity: LoRA 0.700 (0.650 to 0.750)"
 
 
-def test_a_label_in_two_lines_is_told_in_one():
-    tree = drawn(intervals("Differences", [Bar("distance to the\ntrue picture *", 0.5, None, None, "red")]))
+def test_a_label_in_two_lines_is_one_line_in_the_alt_text():
+    tree = svg_of(interval_chart("Differences", [Bar("distance to the\ntrue image *", 0.5, None, None, "red")]))
     texts = [one.text for one in tree.iter("text") if one.get("text-anchor") == "end"]
-    assert texts == ["distance to the", "true picture *"]
-    assert tree.get("aria-label") == "Differences: distance to the true picture * 50%"
+    assert texts == ["distance to the", "true image *"]
+    assert tree.get("aria-label") == "Differences: distance to the true image * 50%"
 
 
-def test_a_tables_cells_are_text():
-    told = table("<Runs>", ["<b>", "n"], [["<i>a</i>", "1"]], "<note>", numbers=1)
-    assert "<figcaption>&lt;Runs&gt;<br><small>&lt;note&gt;</small></figcaption>" in told
-    assert '<tr><th scope="col">&lt;b&gt;</th><th scope="col" class=n>n</th></tr>' in told
-    assert "<tr><td>&lt;i&gt;a&lt;/i&gt;</td><td class=n>1</td></tr>" in told
+def test_table_cells_are_escaped():
+    text = table("<Runs>", ["<b>", "n"], [["<i>a</i>", "1"]], "<note>", numbers=1)
+    assert "<figcaption>&lt;Runs&gt;<br><small>&lt;note&gt;</small></figcaption>" in text
+    assert '<tr><th scope="col">&lt;b&gt;</th><th scope="col" class=n>n</th></tr>' in text
+    assert "<tr><td>&lt;i&gt;a&lt;/i&gt;</td><td class=n>1</td></tr>" in text
 
 
 CURVE = Line("LoRA", ((0, 0.07), (5, 0.05), (10, 0.06)), "#2f9e63", ((0, 0.06, 0.08), (10, 0.05, 0.07)))
@@ -197,12 +138,12 @@ FLAT = Line("TI", ((0, 0.07), (10, 0.07)), "#d0672f", dashed=True, marker="squar
 
 
 def tree_of(figure):
-    """The large drawing of a figure, without its legend's."""
+    """Return the main SVG of a figure as a tree, without the legend's."""
     return xml.fromstring(re.search(r'<svg role="img".*?</svg>', figure, re.DOTALL)[0])
 
 
 def test_curves_pass_through_their_points():
-    figure = charts.lines("Loss", [CURVE, FLAT], "epoch", "loss", "Dashed: base.", mark=0.075)
+    figure = charts.line_chart("Loss", [CURVE, FLAT], "epoch", "loss", "Dashed: base.", mark=0.075)
     tree = tree_of(figure)
     first, second = [one.get("points").split() for one in tree.iter("polyline")]
     right, floor = charts.WIDTH - charts.RIGHT, charts.HEIGHT - charts.BOTTOM
@@ -217,20 +158,20 @@ def test_curves_pass_through_their_points():
     marks = [one for one in tree.iter("line") if one.get("stroke-dasharray")]
     assert len(marks) == 1
     assert tree.get("aria-label") == (
-        "Loss, loss by epoch: LoRA begins at 0.070, is lowest at 0.050 where 5.0, ends at 0.060; TI begins at 0.070, "
-        "is lowest at 0.070 where 0.0, ends at 0.070"
+        "Loss, loss by epoch: LoRA starts at 0.070, is lowest with 0.050 at 5.0, and ends at 0.060; "
+        "TI starts at 0.070, is lowest with 0.070 at 0.0, and ends at 0.070"
     )
     assert re.findall(r"</svg>([^<]*)</li>", figure) == ["LoRA", "TI"]
 
 
-def test_given_ticks_are_the_ticks():
-    tree = tree_of(charts.lines("Strength", [CURVE], "adapter_scale", "style", ticks=[0, 5, 10]))
+def test_given_ticks_are_used():
+    tree = tree_of(charts.line_chart("Strength", [CURVE], "adapter_scale", "style", ticks=[0, 5, 10]))
     bottom = [one.text for one in tree.iter("text") if one.get("y") == str(charts.HEIGHT - charts.BOTTOM + 17)]
     assert bottom == ["0", "5", "10"]
 
 
-def test_powers_of_ten_stand_evenly():
-    figure = charts.lines(
+def test_powers_of_ten_are_evenly_spaced():
+    figure = charts.line_chart(
         "Range",
         [
             Line("LoRA", ((1e-4, 0.0), (1e-3, 1.0), (1e-2, 0.0)), "#2f9e63", marker=""),
@@ -248,7 +189,7 @@ def test_powers_of_ten_stand_evenly():
     places = (charts.LEFT, (charts.LEFT + right) / 2, right)
     assert [one.split(",")[0] for one in curve] == [f"{place:.1f}" for place in places]
     assert tree.get("aria-label").endswith(
-        "LoRA begins at 0.00, is lowest at 0.00 where 0.0001, ends at 0.00; chosen, 1.00 where 0.001"
+        "LoRA starts at 0.00, is lowest with 0.00 at 0.0001, and ends at 0.00; chosen, 1.00 at 0.001"
     )
 
 
@@ -256,16 +197,16 @@ POINTS = [
     Point("Base", 0.7, 0.6, "#7a8794", "diamond"),
     Point("LoRA", 0.65, 0.75, "#2f9e63", "circle", ((0.62, 0.68), (0.7, 0.8))),
 ]
-WAY = Path("LoRA by strength", ((0.7, 0.6, "0"), (0.68, 0.66, "0.5"), (0.65, 0.75, "1")), "#2f9e63")
+PATH = Trajectory("LoRA by strength", ((0.7, 0.6, "0"), (0.68, 0.66, "0.5"), (0.65, 0.75, "1")), "#2f9e63")
 
 
-def test_a_plane_has_its_points_crosses_and_ways():
-    figure = charts.plane("Style and landmark", POINTS, "landmark", "style", paths=[WAY])
+def test_a_scatter_plot_has_points_crosses_and_paths():
+    figure = charts.scatter_plot("Style and landmark", POINTS, "landmark", "style", paths=[PATH])
     tree = tree_of(figure)
     crosses = [one for one in tree.iter("line") if one.get("stroke") == "#2f9e63"]
     assert [one.get("y1") == one.get("y2") for one in crosses] == [True, False]
-    (way,) = tree.iter("polyline")
-    assert len(way.get("points").split()) == 3
+    (path,) = tree.iter("polyline")
+    assert len(path.get("points").split()) == 3
     assert tree.get("aria-label") == (
         "Style and landmark, landmark across and style up: Base at 0.700, 0.600; LoRA at 0.650, 0.750; "
         "LoRA by strength from 0.700, 0.600 to 0.650, 0.750"
@@ -273,9 +214,11 @@ def test_a_plane_has_its_points_crosses_and_ways():
     assert re.findall(r"</svg>([^<]*)</li>", figure) == ["Base", "LoRA", "LoRA by strength"]
 
 
-def test_small_labels_never_cover_each_other():
-    crowd = Path("TI", tuple((0.66 + number / 400, 0.66 + number / 500, f"{number}.25") for number in range(12)), "red")
-    tree = tree_of(charts.plane("Crowd", POINTS, "x", "y", paths=[WAY, crowd]))
+def test_small_labels_never_overlap():
+    crowd = Trajectory(
+        "TI", tuple((0.66 + number / 400, 0.66 + number / 500, f"{number}.25") for number in range(12)), "red"
+    )
+    tree = tree_of(charts.scatter_plot("Crowd", POINTS, "x", "y", paths=[PATH, crowd]))
     boxes = [
         (float(one.get("x")), float(one.get("y")), charts.LETTER * len(one.text))
         for one in tree.iter("text")
@@ -291,12 +234,14 @@ def test_small_labels_never_cover_each_other():
             )
 
 
-def test_nothing_of_a_chart_is_markup_or_outside():
+def test_charts_escape_names_and_stay_inside():
     name = '"><script>alert(1)</script>'
     figures = [
-        charts.lines(name, [Line(name, ((0, 1), (1, 2)), "red", ((0, 0.5, 1.5), (1, 1.5, 2.5)))], name, name, name),
-        charts.plane(
-            name, [Point(name, 1, 2, "red", "triangle")], name, name, name, [Path(name, ((1, 2, name),), "red")]
+        charts.line_chart(
+            name, [Line(name, ((0, 1), (1, 2)), "red", ((0, 0.5, 1.5), (1, 1.5, 2.5)))], name, name, name
+        ),
+        charts.scatter_plot(
+            name, [Point(name, 1, 2, "red", "triangle")], name, name, name, [Trajectory(name, ((1, 2, name),), "red")]
         ),
     ]
     for figure in figures:
@@ -315,6 +260,6 @@ def test_nothing_of_a_chart_is_markup_or_outside():
                 assert 0 <= float(one.get(attribute, 0)) <= most
 
 
-def test_an_empty_chart_can_be_drawn():
-    assert "has no point" in charts.lines("Loss", [Line("LoRA", (), "red")], "epoch", "loss")
-    assert "nan" not in charts.plane("Nothing", [], "x", "y")
+def test_an_empty_chart_can_be_svg_of():
+    assert "has no points" in charts.line_chart("Loss", [Line("LoRA", (), "red")], "epoch", "loss")
+    assert "nan" not in charts.scatter_plot("Nothing", [], "x", "y")

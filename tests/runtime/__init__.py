@@ -1,1 +1,1 @@
-"""TODO docstring."""
+"""Tests of the runtime package."""

@@ -1,4 +1,4 @@
-"""Joules from counters that begin again, fail, or are not there; never a guess."""
+"""Joules from counters that restart, fail or are missing; never an estimate."""
 
 import sys
 from types import SimpleNamespace
@@ -7,14 +7,14 @@ import pytest
 import torch
 
 from ghibli_studio.runtime import energy
-from ghibli_studio.runtime.device import machine, processor
+from ghibli_studio.runtime.device import describe_machine, processor_name
 from ghibli_studio.runtime.energy import Meter, meter
 
 CPU, CUDA = torch.device("cpu"), torch.device("cuda")
 
 
 class Fake:
-    """A counter that gives the values in turn; an error among them is raised."""
+    """A counter that returns the values one by one and raises the errors among them."""
 
     def __init__(self, *values, wraps_at=None):
         self.values, self.wraps_at = list(values), wraps_at
@@ -32,12 +32,12 @@ def test_joules_are_counted_from_the_start_of_all_counters():
     assert counting.joules() == 32.5
 
 
-def test_a_counter_that_began_again_loses_nothing():
+def test_a_counter_that_restarts_loses_nothing():
     counting = Meter("wraps", [Fake(990.0, 995.0, 5.0, 8.0, wraps_at=1000.0)])
     assert [counting.joules() for _ in range(3)] == [5.0, 15.0, 18.0]
 
 
-def test_a_counter_that_is_gone_is_no_guess_and_no_crash():
+def test_a_failing_counter_gives_neither_an_estimate_nor_a_crash():
     counting = Meter("breaks", [Fake(0.0, 5.0, OSError("gone"), 9.0)])
     assert [counting.joules() for _ in range(3)] == [5.0, None, None]
 
@@ -50,7 +50,7 @@ def powercap(root, **packages):
         (folder / "max_energy_range_uj").write_text(f"{most}\n")
 
 
-def test_a_processors_packages_are_read_without_their_parts(tmp_path, monkeypatch):
+def test_cpu_packages_are_read_without_their_parts(tmp_path, monkeypatch):
     monkeypatch.setattr(energy, "POWERCAP", tmp_path)
     assert meter(CPU) is None
     powercap(
@@ -63,20 +63,20 @@ def test_a_processors_packages_are_read_without_their_parts(tmp_path, monkeypatc
         },
     )
     counting = meter(CPU)
-    assert counting.source == "RAPL, the processor's packages"
+    assert counting.source == "RAPL, CPU packages"
     (tmp_path / "intel-rapl:0/energy_uj").write_text("1000000\n")  # began again
     (tmp_path / "intel-rapl:1/energy_uj").write_text("500000\n")
     (tmp_path / "intel-rapl:0:0/energy_uj").write_text("4000000\n")
     assert counting.joules() == pytest.approx(4.5)
 
 
-def test_packages_that_may_not_be_read_are_no_meter(tmp_path, monkeypatch):
+def test_unreadable_packages_give_no_meter(tmp_path, monkeypatch):
     monkeypatch.setattr(energy, "POWERCAP", tmp_path)
     powercap(tmp_path, **{"intel-rapl_0": ("secret", 5)})
     assert meter(CPU) is None
 
 
-def test_a_gpus_board_is_read_by_its_own_number(monkeypatch):
+def test_a_gpu_board_is_found_by_its_uuid(monkeypatch):
     asked, energies = [], [5000, 12500]
     library = SimpleNamespace(
         nvmlInit=lambda: None,
@@ -86,10 +86,10 @@ def test_a_gpus_board_is_read_by_its_own_number(monkeypatch):
     monkeypatch.setitem(sys.modules, "pynvml", library)
     monkeypatch.setattr(torch.cuda, "get_device_properties", lambda device: SimpleNamespace(uuid="1234-ab"))
     counting = meter(CUDA)
-    assert (counting.source, counting.joules(), asked) == ("NVML, the GPU's board", 7.5, ["GPU-1234-ab"])
+    assert (counting.source, counting.joules(), asked) == ("NVML, GPU board", 7.5, ["GPU-1234-ab"])
 
 
-def test_no_library_no_driver_or_an_old_gpu_is_no_meter(monkeypatch):
+def test_no_library_no_driver_or_an_old_gpu_gives_no_meter(monkeypatch):
     monkeypatch.setattr(torch.cuda, "get_device_properties", lambda device: SimpleNamespace(uuid="GPU-1"))
     monkeypatch.setitem(sys.modules, "pynvml", None)
     assert meter(CUDA) is None
@@ -110,11 +110,11 @@ def test_no_library_no_driver_or_an_old_gpu_is_no_meter(monkeypatch):
     assert meter(torch.device("mps")) is None
 
 
-def test_the_machine_in_facts():
-    told = machine(CPU, torch.bfloat16)
-    assert list(told) == ["device", "name", "dtype", "threads", "processor", "cores", "memory_bytes", "system"]
-    assert (told["device"], told["name"], told["dtype"]) == ("cpu", processor(), "bfloat16")
-    assert told["threads"] == torch.get_num_threads()
-    assert told["memory_bytes"] > 2**28
-    assert processor().strip()
-    assert machine(CPU)["dtype"] is None
+def test_the_machine_is_described():
+    info = describe_machine(CPU, torch.bfloat16)
+    assert list(info) == ["device", "name", "dtype", "threads", "processor", "cores", "memory_bytes", "system"]
+    assert (info["device"], info["name"], info["dtype"]) == ("cpu", processor_name(), "bfloat16")
+    assert info["threads"] == torch.get_num_threads()
+    assert info["memory_bytes"] > 2**28
+    assert processor_name().strip()
+    assert describe_machine(CPU)["dtype"] is None

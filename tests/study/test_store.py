@@ -1,4 +1,4 @@
-"""What a study promises of its data: one answer a trial, no place twice, nothing lost, nothing told."""
+"""Guarantees for the data of a study: one answer per trial, one participant per slot, no loss, no leak."""
 
 import json
 import os
@@ -35,11 +35,11 @@ from tests.support.study_sample import (
     answer_one,
     bytes_of,
     draft,
+    images,
     live,
-    pictures,
     png,
     query,
-    told,
+    study_error,
 )
 
 ROOT = Path(__file__).parents[2]
@@ -58,11 +58,11 @@ def store(tmp_path, clock):
 
 @pytest.fixture
 def person(store):
-    """The token of somebody who has just joined."""
+    """The token of a new participant."""
     return store.join("live", "1").token
 
 
-# --- creating ---------------------------------------------------------------------------------------------------------
+# --- creation ---------------------------------------------------------------------------------------------------------
 
 
 def test_a_new_study_is_a_draft_in_two_files(tmp_path):
@@ -73,7 +73,7 @@ def test_a_new_study_is_a_draft_in_two_files(tmp_path):
         state="draft",
         target=50,
         counts={},
-        places={},
+        slots={},
         side=32,
         created_at="2023-11-14T22:13:20.000+00:00",
         locked_at=None,
@@ -85,83 +85,85 @@ def test_a_new_study_is_a_draft_in_two_files(tmp_path):
     assert Store(store.folder).definition() == store.definition()
 
 
-def test_there_is_one_study_in_a_folder(tmp_path):
+def test_a_folder_has_only_one_study(tmp_path):
     store = draft(tmp_path)
     before = store.file.read_bytes()
-    with told("there is a study already, study.db; choose another folder or move it away"):
+    with study_error("there is already a study in this folder, study.db; choose another folder or move it"):
         draft(tmp_path)
     assert store.file.read_bytes() == before
     store.file.unlink()
-    with told("there is a study already, key.db; choose another folder or move it away"):
+    with study_error("there is already a study in this folder, key.db; choose another folder or move it"):
         draft(tmp_path)
 
 
-def test_a_folder_without_a_study_is_told(tmp_path):
-    with told(f"there is no study in {tmp_path}; create one first"):
+def test_a_folder_without_a_study_is_an_error(tmp_path):
+    with study_error(f"there is no study in {tmp_path}; create one first"):
         Store(tmp_path)
 
 
 def without(role, landmark=None, origin=None):
-    return [one for one in pictures() if (one.role, one.landmark, one.origin) != (role, landmark, origin)]
+    return [one for one in images() if (one.role, one.landmark, one.origin) != (role, landmark, origin)]
 
 
 def changed(number, **values):
-    given = pictures()
+    given = images()
     return [*given[:number], replace(given[number], **values), *given[number + 1 :]]
 
 
 ASKED = ", ".join(LANDMARKS)
-SAME = "are the same to the last pixel; give two different ones"
+SAME = "are identical to the last pixel; give two different ones"
 
 
 @pytest.mark.parametrize(
-    ("given", "sentence"),
+    ("given", "message"),
     [
-        (without("candidate", "Petra", "ti"), "there are 0 ti pictures of Petra; give exactly one"),
-        ([*pictures(), pictures()[0]], "there are 2 original pictures of Big Ben; give exactly one"),
-        (without("photo", "Petra"), "there are 0 photograph pictures of Petra; give exactly one"),
+        (without("candidate", "Petra", "ti"), "there are 0 ti images of Petra; give exactly one"),
+        ([*images(), images()[0]], "there are 2 original images of Big Ben; give exactly one"),
+        (without("photo", "Petra"), "there are 0 photos of Petra; give exactly one"),
         (
             changed(0, role="canditate"),
-            "the role of a picture is 'canditate'; choose one of candidate, photo, reference, practice",
+            "the role of an image is 'canditate'; use candidate, photo, reference, practice",
         ),
         (
             changed(0, origin="dora"),
-            "the origin of a candidate picture is 'dora'; it must be 'original' or 'lora' or 'ti'",
+            "the origin of a candidate image is 'dora'; it must be 'original' or 'lora' or 'ti'",
         ),
-        (changed(15, origin="lora"), "the origin of a photo picture is 'lora'; it must be None"),
-        (changed(20, origin="lora"), "the origin of a reference picture is 'lora'; it must be 'original'"),
+        (changed(15, origin="lora"), "the origin of a photo image is 'lora'; it must be None"),
+        (changed(20, origin="lora"), "the origin of a reference image is 'lora'; it must be 'original'"),
         (
             changed(0, landmark="Eiffel Tower"),
-            "the landmark of a candidate picture is Eiffel Tower, which the study does not ask about; choose one of "
+            "the landmark of a candidate image is Eiffel Tower, which the study does not ask about; choose one of "
             f"{ASKED}",
         ),
         (
             changed(20, landmark="Petra"),
-            "the landmark of a reference picture is Petra, which the study asks about; choose another",
+            "the landmark of a reference image is Petra, which the study asks about; choose another",
         ),
-        (changed(25, landmark=""), "a practice picture has no landmark; name what it shows"),
-        (changed(1, data=png("Big Ben original")), f"the pictures of Big Ben (original) and Big Ben (lora) {SAME}"),
-        (changed(1, data=png("Big Ben photo")), f"the pictures of Big Ben (lora) and Big Ben (photo) {SAME}"),
-        (changed(1, data=b"GIF?"), "picture 2 is not a picture that can be read; save it as PNG, JPEG or WebP"),
+        (changed(25, landmark=""), "a practice image has no landmark; name the landmark that it shows"),
+        (changed(1, data=png("Big Ben original")), f"the images of Big Ben (original) and Big Ben (lora) {SAME}"),
+        (changed(1, data=png("Big Ben photo")), f"the images of Big Ben (lora) and Big Ben (photo) {SAME}"),
+        (changed(1, data=b"GIF?"), "image 2 is not a readable image; save it as PNG, JPEG or WebP"),
         (
             without("reference", "Tower 0", "original"),
-            f"the references are 3 and the style sheet needs 4; add originals of landmarks other than {ASKED}",
+            f"there are 3 reference images and the style sheet needs 4; add originals of landmarks other than {ASKED}",
         ),
     ],
 )
-def test_pictures_that_make_no_study_are_told_and_leave_nothing(tmp_path, given, sentence):
-    with told(sentence):
+def test_unsuitable_images_are_an_error_and_leave_no_files(tmp_path, given, message):
+    with study_error(message):
         create(tmp_path, Definition(landmarks=LANDMARKS), given)
     assert list(tmp_path.iterdir()) == []
 
 
-def test_a_folder_that_cannot_be_written_is_told(tmp_path):
+def test_a_folder_that_cannot_be_written_is_an_error(tmp_path):
     (tmp_path / "file").write_text("")
-    with told(f"the study cannot be written to {tmp_path / 'file' / 'study'} (Not a directory); choose another folder"):
+    with study_error(
+        f"the study cannot be written to {tmp_path / 'file' / 'study'} (Not a directory); choose another folder"
+    ):
         draft(tmp_path / "file" / "study")
 
 
-def test_the_pictures_are_brought_to_the_smallest_ones_side(tmp_path):
+def test_all_images_get_the_side_of_the_smallest_one(tmp_path):
     store = create(tmp_path, Definition(landmarks=LANDMARKS), changed(3, data=png("smaller", 24)))
     assert store.status().side == 24
     assert set(query(store, "SELECT width, height, bytes, length(image) FROM stimulus")) == {
@@ -169,10 +171,10 @@ def test_the_pictures_are_brought_to_the_smallest_ones_side(tmp_path):
     }
 
 
-def test_the_key_knows_what_the_study_does_not(tmp_path):
+def test_the_key_has_the_origins(tmp_path):
     file = tmp_path / "step-900.png"
     file.write_bytes(png("Big Ben lora"))
-    given = changed(1, data=file, facts={"adapter": "9f", "seed": 7})
+    given = changed(1, data=file, metadata={"adapter": "9f", "seed": 7})
     store = create(tmp_path / "s", Definition(landmarks=LANDMARKS), given)
     origins = key.read(store.folder / "key.db", [one for (one,) in query(store, "SELECT id FROM stimulus")])
     (found,) = [one for one in origins.values() if one.source]
@@ -184,35 +186,35 @@ def test_the_key_knows_what_the_study_does_not(tmp_path):
     assert Counter(one.origin for one in origins.values()) == {"original": 12, "lora": 5, "ti": 5, None: 5}
 
 
-def test_the_blind_copies_make_another_study_of_the_same_pictures(tmp_path):
+def test_another_study_can_be_created_from_the_blind_copies(tmp_path):
     store = draft(tmp_path / "a")
-    again = create(tmp_path / "b", store.definition(), store.pictures("rehearsal"))
+    again = create(tmp_path / "b", store.definition(), store.stimulus_images("rehearsal"))
     shown = "SELECT role, landmark, sha256, width, image FROM stimulus ORDER BY sha256"
     assert query(again, shown) == query(store, shown)
     assert {one for (one,) in query(again, "SELECT id FROM stimulus")}.isdisjoint(
         one for (one,) in query(store, "SELECT id FROM stimulus")
     )
     known, given = (
-        {(one.role, one.landmark, one.origin, tuple(sorted(one.facts.items()))) for one in some}
-        for some in (again.pictures("test"), pictures())
+        {(one.role, one.landmark, one.origin, tuple(sorted(one.metadata.items()))) for one in some}
+        for some in (again.stimulus_images("test"), images())
     )
     assert known == given
     last = store.audit()[-1]
     assert (last["action"], last["detail"]) == ("key opened", {"purpose": "rehearsal"})
 
 
-def test_while_people_answer_nobody_gets_the_pictures_origins(store):
-    with told("the study is live, and this needs one that is draft or pilot or closed; close it first"):
-        store.pictures("curiosity")
+def test_a_live_study_does_not_give_the_origins(store):
+    with study_error("the study is live; this needs a study that is draft or pilot or closed, so close it first"):
+        store.stimulus_images("curiosity")
     assert [entry["detail"] for entry in store.audit() if entry["action"] == "key opened"] == [{"purpose": "lock"}]
     store.close()
-    assert len(store.pictures("afterwards")) == 27
+    assert len(store.stimulus_images("afterwards")) == 27
 
 
-# --- what the study's file must not tell ------------------------------------------------------------------------------
+# --- what study.db must not reveal ------------------------------------------------------------------------------------
 
 
-def test_no_origin_is_in_the_studys_file_from_creation_to_export(tmp_path):
+def test_study_db_never_contains_an_origin(tmp_path):
     store = draft(tmp_path / "s", participants=2)
     answer_all(store, store.join("pilot", "1").token)
     store.lock(ANALYSIS)
@@ -227,7 +229,7 @@ def test_no_origin_is_in_the_studys_file_from_creation_to_export(tmp_path):
     assert b"lora" in (store.folder / "key.db").read_bytes()
 
 
-def test_neither_ids_nor_the_order_of_rows_follow_the_origins(tmp_path):
+def test_ids_and_the_order_of_rows_do_not_follow_the_origins(tmp_path):
     orders = []
     for number in range(4):
         store = draft(tmp_path / str(number))
@@ -237,21 +239,21 @@ def test_neither_ids_nor_the_order_of_rows_follow_the_origins(tmp_path):
         assert ids == sorted(ids)
         data = store.file.read_bytes()
         at = [data.index(image[-60:-12]) for _, image in stored]
-        assert at == sorted(at)  # the pages follow the ids as well
+        assert at == sorted(at)  # the database pages follow the ids too
         origins = key.read(store.folder / "key.db", ids)
         assert list(origins) == ids
         candidates = [one for (one,) in query(store, "SELECT id FROM stimulus WHERE role = 'candidate' ORDER BY rowid")]
         orders.append(tuple(origins[one].origin for one in candidates))
-    given = tuple(one.origin for one in pictures() if one.role == "candidate")
+    given = tuple(one.origin for one in images() if one.role == "candidate")
     assert len({*orders, given}) == 5  # of 756,756 orders, two are equal by chance once in 75,000 runs
 
 
-def test_the_key_is_for_its_owner_only(tmp_path):
+def test_only_the_owner_can_read_the_key(tmp_path):
     store = draft(tmp_path)
     assert stat.S_IMODE((store.folder / "key.db").stat().st_mode) == 0o600
 
 
-def test_nobody_who_answers_needs_the_key(store, tmp_path, monkeypatch):
+def test_answering_needs_no_key(store, tmp_path, monkeypatch):
     (store.folder / "key.db").rename(tmp_path / "away.db")
     monkeypatch.setattr(key, "read", None)
     token = store.join("live", "1").token
@@ -280,7 +282,7 @@ def test_a_view_token_is_random_and_used_once(store):
     assert len(tokens) == query(store, "SELECT count(*) FROM trial_option")[0][0]
 
 
-def test_all_pictures_that_a_person_sees_have_one_length(store, person):
+def test_all_images_of_a_participant_have_the_same_length(store, person):
     lengths = set()
     while not (current := store.current(person)).done:
         lengths |= {len(store.image(view)) for view in (*current.options, *current.shown)}
@@ -288,7 +290,7 @@ def test_all_pictures_that_a_person_sees_have_one_length(store, person):
     assert len(lengths) == 1
 
 
-def test_a_picture_is_had_by_its_view_token_only(store, person):
+def test_an_image_is_served_by_its_view_token_only(store, person):
     view = store.current(person).options[0]
     ((stimulus, image),) = query(
         store,
@@ -297,31 +299,31 @@ def test_a_picture_is_had_by_its_view_token_only(store, person):
     )
     assert store.image(view) == image
     for forged in (stimulus, "", view[:-1], "0" * 32):
-        with told("there is no such picture; reload the page"):
+        with study_error("there is no such image; reload the page"):
             store.image(forged)
 
 
 # --- locking ----------------------------------------------------------------------------------------------------------
 
 
-def test_the_lock_keeps_the_plans_and_seals_definition_and_analysis(tmp_path, clock):
+def test_the_lock_stores_the_plans_and_the_hash_of_definition_and_analysis(tmp_path, clock):
     store = draft(tmp_path, clock, participants=50, seed=3)
     clock.pass_(5 * MINUTE)
-    seal = store.lock(ANALYSIS)
+    lock_sha256 = store.lock(ANALYSIS)
     definition = store.definition()
-    assert seal == sha256(f"{definition.digest()}\n{ANALYSIS}\n".encode()).hexdigest()
+    assert lock_sha256 == sha256(f"{definition.digest()}\n{ANALYSIS}\n".encode()).hexdigest()
     assert store.status() == Status(
         state="live",
         target=50,
         counts={},
-        places={"free": 60},
+        slots={"free": 60},
         side=32,
         created_at="2023-11-14T22:13:20.000+00:00",
         locked_at="2023-11-14T22:18:20.000+00:00",
         closed_at=None,
         definition_sha256=definition.digest(),
         analysis_sha256=ANALYSIS,
-        lock_sha256=seal,
+        lock_sha256=lock_sha256,
     )
     stimuli = query(store, "SELECT id, role, landmark FROM stimulus")
     origins = key.read(store.folder / "key.db", [one for one, _, _ in stimuli])
@@ -333,32 +335,32 @@ def test_the_lock_keeps_the_plans_and_seals_definition_and_analysis(tmp_path, cl
 
 
 def test_a_study_is_locked_once(store):
-    with told("the study is live, and this needs one that is draft or pilot; create another one"):
+    with study_error("the study is live; this needs a study that is draft or pilot, so create a new study"):
         store.lock("b" * 64)
     assert store.status().analysis_sha256 == ANALYSIS
 
 
-def test_what_is_no_sha256_does_not_lock(tmp_path):
+def test_a_lock_needs_a_sha256(tmp_path):
     store = draft(tmp_path)
-    with told("the analysis is 'A'; give its sha256, 64 hexadecimal digits"):
+    with study_error("the analysis is 'A'; give its sha256 of 64 hexadecimal digits"):
         store.lock("A")
     assert store.status().state == "draft"
 
 
-def test_without_its_own_key_a_study_is_not_locked(tmp_path):
+def test_a_lock_needs_the_key_of_the_study(tmp_path):
     store, other = draft(tmp_path / "a"), draft(tmp_path / "b")
     (store.folder / "key.db").unlink()
-    with told("key.db is missing beside the study; without it nobody knows which picture is whose"):
+    with study_error("key.db is missing next to study.db; put it back, because only it has the origins of the images"):
         store.lock(ANALYSIS)
     (other.folder / "key.db").rename(store.folder / "key.db")
-    with told("key.db belongs to another study; put this study's own key beside it"):
+    with study_error("key.db belongs to another study; put this study's own key next to study.db"):
         store.lock(ANALYSIS)
     assert store.status().state == "draft"
     assert query(store, "SELECT count(*) FROM slot WHERE mode = 'live'") == [(0,)]
 
 
 def forbidden(store, sql):
-    """The database's own words for refusing a statement."""
+    """Return the error message of the database for a statement."""
     with closing(sqlite3.connect(store.file)) as connection:
         connection.execute("PRAGMA recursive_triggers = ON")
         connection.execute("PRAGMA foreign_keys = ON")
@@ -372,7 +374,7 @@ STANDS = "a locked study does not change"
 
 
 @pytest.mark.parametrize(
-    ("sql", "words"),
+    ("sql", "message"),
     [
         ("UPDATE study_version SET definition = '{}'", NEVER),
         ("UPDATE study_version SET definition_sha256 = 'x'", NEVER),
@@ -381,9 +383,9 @@ STANDS = "a locked study does not change"
         ("UPDATE study_version SET analysis_sha256 = 'x'", STANDS),
         ("UPDATE study_version SET locked_at = 1", STANDS),
         ("UPDATE study_version SET lock_sha256 = 'x'", STANDS),
-        ("UPDATE study_version SET state = 'draft'", "a study does not go back"),
-        ("UPDATE study_version SET state = 'pilot'", "a study does not go back"),
-        ("DELETE FROM study_version", "a study is not deleted from its own database"),
+        ("UPDATE study_version SET state = 'draft'", "the state of a study never goes back"),
+        ("UPDATE study_version SET state = 'pilot'", "the state of a study never goes back"),
+        ("DELETE FROM study_version", "a study is never deleted from its own database"),
         ("UPDATE slot SET plan = '[]' WHERE number = 59", "a plan never changes"),
         ("UPDATE slot SET number = 100 WHERE number = 59", "a plan never changes"),
         ("UPDATE slot SET mode = 'pilot' WHERE number = 59", "a plan never changes"),
@@ -391,11 +393,11 @@ STANDS = "a locked study does not change"
         ("INSERT INTO slot VALUES (99, 'live', '[]', 'free', NULL, NULL)", STANDS),
         ("REPLACE INTO slot VALUES (59, 'live', '[]', 'free', NULL, NULL)", STANDS),
         ("INSERT INTO stimulus VALUES ('x', 'photo', 'Petra', 'x', 1, 1, 1, x'00')", STANDS),
-        ("UPDATE stimulus SET image = x'00'", "the pictures of a study never change"),
+        ("UPDATE stimulus SET image = x'00'", "the images of a study never change"),
         ("DELETE FROM stimulus", STANDS),
         ("UPDATE trial SET answer = 1", "a trial never changes"),
         ("UPDATE trial SET kind = 'main'", "a trial never changes"),
-        ("UPDATE trial SET shown_at = 1 WHERE seq = 1", "a trial is shown once"),
+        ("UPDATE trial SET shown_at = 1 WHERE seq = 1", "a trial is shown only once"),
         ("DELETE FROM trial WHERE seq = 1", "a trial is deleted with its participant only"),
         ("UPDATE trial_option SET stimulus = (SELECT min(id) FROM stimulus)", "a trial never changes"),
         ("DELETE FROM trial_option", "a trial is deleted with its participant only"),
@@ -406,25 +408,25 @@ STANDS = "a locked study does not change"
         ("DELETE FROM audit WHERE seq = 2", "the audit never changes"),
     ],
 )
-def test_the_database_itself_refuses_to_change_a_locked_study(store, person, sql, words):
+def test_the_database_refuses_every_change_of_a_locked_study(store, person, sql, message):
     answer_one(store, person)
     before = query(store, "SELECT * FROM study_version"), query(store, "SELECT * FROM response")
-    assert forbidden(store, sql) == words
+    assert forbidden(store, sql) == message
     assert (query(store, "SELECT * FROM study_version"), query(store, "SELECT * FROM response")) == before
     assert store.audit_chain_ok()
 
 
-def test_a_closed_study_takes_no_answer_even_past_the_program(store, person):
+def test_the_database_of_a_closed_study_refuses_answers(store, person):
     trial = store.current(person).trial_id
     store.close()
     insert = f"INSERT INTO response VALUES ('late-answer', '{trial}', 'image', 1, NULL, NULL, '', 1)"
     assert forbidden(store, insert) == "the study is closed"
-    assert forbidden(store, "UPDATE study_version SET state = 'live'") == "a study does not go back"
+    assert forbidden(store, "UPDATE study_version SET state = 'live'") == "the state of a study never goes back"
     assert forbidden(store, "UPDATE study_version SET closed_at = 1") == "a closed study does not change"
 
 
 @pytest.mark.parametrize(
-    ("sql", "words"),
+    ("sql", "message"),
     [
         ("UPDATE participant SET seen_at = 'today'", "cannot store TEXT value in INTEGER column participant.seen_at"),
         ("UPDATE participant SET mode = 'life'", "CHECK constraint failed: mode IN ('live', 'pilot', 'simulated')"),
@@ -461,11 +463,11 @@ def test_a_closed_study_takes_no_answer_even_past_the_program(store, person):
         ),
     ],
 )
-def test_the_tables_take_no_wrong_value(store, person, sql, words):
-    assert forbidden(store, sql) == words
+def test_the_tables_refuse_wrong_values(store, person, sql, message):
+    assert forbidden(store, sql) == message
 
 
-def test_every_table_of_a_study_is_strict_and_the_journal_is_wal(store):
+def test_every_table_is_strict_and_the_journal_mode_is_wal(store):
     listed = {name: strict for _, name, kind, _, _, strict in query(store, "PRAGMA table_list") if kind == "table"}
     ours = {name: strict for name, strict in listed.items() if not name.startswith(("sqlite_", "_sqlite_"))}
     assert ours == dict.fromkeys(
@@ -483,7 +485,7 @@ def test_every_table_of_a_study_is_strict_and_the_journal_is_wal(store):
         ),
         1,
     )
-    with transactions.opened(store.file) as db:
+    with transactions.connected(store.file) as db:
         pragmas = ("journal_mode", "synchronous", "foreign_keys", "secure_delete", "recursive_triggers")
         assert [db.execute(f"PRAGMA {pragma}").fetchone()[0] for pragma in pragmas] == ["wal", 2, 1, 1, 1]
 
@@ -491,11 +493,11 @@ def test_every_table_of_a_study_is_strict_and_the_journal_is_wal(store):
 # --- audit ------------------------------------------------------------------------------------------------------------
 
 
-def test_the_audit_tells_what_was_done(tmp_path, clock):
+def test_the_audit_log_has_every_action(tmp_path, clock):
     store = draft(tmp_path / "s", clock)
     store.join("pilot", "1")
     store.clear_pilot()
-    seal = store.lock(ANALYSIS)
+    lock_sha256 = store.lock(ANALYSIS)
     store.withdraw(store.current(store.join("live", "1").token).withdrawal_code)
     store.close()
     store.export_rows()
@@ -513,14 +515,14 @@ def test_the_audit_tells_what_was_done(tmp_path, clock):
         "export",
     ]
     assert (entries[3]["detail"]["lock_sha256"], entries[3]["detail"]["definition_sha256"]) == (
-        seal,
+        lock_sha256,
         store.definition().digest(),
     )
     assert [entry["previous"] for entry in entries] == ["0" * 64, *(entry["hash"] for entry in entries[:-1])]
     assert store.audit_chain_ok()
 
 
-def test_the_opening_is_in_the_audit_before_the_key_is_opened(store):
+def test_the_audit_log_has_the_opening_before_the_key_is_opened(store):
     store.close()
     (store.folder / "key.db").unlink()
     with pytest.raises(StudyError, match=r"^key\.db is missing"):
@@ -545,7 +547,7 @@ def test_the_opening_is_in_the_audit_before_the_key_is_opened(store):
         ("state_goes_on", "UPDATE study_version SET state = 'draft'"),
     ],
 )
-def test_who_goes_past_the_triggers_is_found_out(store, trigger, sql):
+def test_changes_without_the_triggers_are_detected(store, trigger, sql):
     assert store.audit_chain_ok()
     with closing(sqlite3.connect(store.file)) as connection:
         connection.execute(f"DROP TRIGGER {trigger}")
@@ -554,7 +556,7 @@ def test_who_goes_past_the_triggers_is_found_out(store, trigger, sql):
     assert not store.audit_chain_ok()
 
 
-def test_an_entry_that_is_forged_with_its_own_hash_breaks_the_next(store):
+def test_an_entry_forged_with_its_own_hash_breaks_the_chain(store):
     entry = store.audit()[1]
     entry["detail"] = json.dumps({"purpose": "look"})
     del entry["hash"]
@@ -584,23 +586,24 @@ while True:
 
 
 def start_answering(folder):
-    """A process of its own in which people join and answer for ever."""
+    """Start a process in which participants join and answer forever."""
     return subprocess.Popen([sys.executable, "-c", ANSWERING, str(folder)], stdout=subprocess.PIPE, text=True, cwd=ROOT)
 
 
+@pytest.mark.integration
 def test_kill_9_loses_no_acknowledged_answer(tmp_path):
     live(tmp_path)
-    people = [start_answering(tmp_path) for _ in range(2)]
+    processes = [start_answering(tmp_path) for _ in range(2)]
     acknowledged = []
     try:
         for number in range(30):
-            acknowledged.append(people[number % 2].stdout.readline().split())
+            acknowledged.append(processes[number % 2].stdout.readline().split())
     finally:
-        for one in people:
-            os.kill(one.pid, signal.SIGKILL)
-    for one in people:
-        rest = one.communicate()[0].splitlines()  # what was acknowledged between the last line read and the end
-        assert one.returncode == -signal.SIGKILL
+        for process in processes:
+            os.kill(process.pid, signal.SIGKILL)
+    for process in processes:
+        rest = process.communicate()[0].splitlines()  # acknowledged between the last line read and the kill
+        assert process.returncode == -signal.SIGKILL
         acknowledged += [line.split() for line in rest if len(line) == 65]
     store = Store(tmp_path)
     assert query(store, "PRAGMA integrity_check") == [("ok",)]
@@ -612,8 +615,9 @@ def test_kill_9_loses_no_acknowledged_answer(tmp_path):
     assert store.audit_chain_ok()
 
 
+@pytest.mark.integration
 def test_threads_and_processes_share_a_folder(tmp_path):
-    """Connections come and go, so that the journal is made and removed all the time."""
+    """Connections open and close, so that the journal is created and removed all the time."""
     live(tmp_path)
     other = start_answering(tmp_path)
     store = Store(tmp_path)
@@ -632,10 +636,10 @@ def test_threads_and_processes_share_a_folder(tmp_path):
     assert query(store, "PRAGMA integrity_check") == [("ok",)]
 
 
-def test_while_a_study_is_held_its_journal_stays(store, person):
+def test_with_pooled_connections_the_journal_stays(store, person):
     journal = store.folder / "study.db-wal"
     assert not journal.exists()
-    with store.held():
+    with store.pooled_connections():
         after = answer_one(store, person)
         assert journal.stat().st_size > 0
         assert Store(store.folder).current(person) == after
@@ -643,16 +647,19 @@ def test_while_a_study_is_held_its_journal_stays(store, person):
     assert store.current(person) == after
 
 
-def test_writers_of_one_process_wait_in_a_queue_and_not_for_ever(store, person, monkeypatch):
-    monkeypatch.setattr(transactions, "PATIENCE", 0.0)
-    with transactions.writing(store.file), told("study.db is being written to for more than 0 s; try again"):
+def test_writers_of_one_process_wait_in_a_queue_with_a_timeout(store, person, monkeypatch):
+    monkeypatch.setattr(transactions, "LOCK_TIMEOUT", 0.0)
+    with (
+        transactions.writing(store.file),
+        study_error("study.db has been locked by another writer for more than 0 s; try again"),
+    ):
         store.current(person)
     with pytest.raises(RuntimeError), transactions.writing(store.file):
         raise RuntimeError
-    assert store.current(person).number == 1  # whoever failed has left the queue
+    assert store.current(person).number == 1  # the failed writer has left the queue
 
 
-def test_a_backup_opens_and_has_every_answer(store, person, tmp_path):
+def test_a_backup_can_be_opened_and_has_every_answer(store, person, tmp_path):
     token = store.join("live", "1").token
     answer_all(store, token)
     after = answer_one(store, person)
@@ -660,7 +667,9 @@ def test_a_backup_opens_and_has_every_answer(store, person, tmp_path):
     backup = tmp_path / "copy" / "study.db"
     store.backup(backup)
     with closing(sqlite3.connect(backup)) as plain:
-        assert plain.execute("PRAGMA journal_mode").fetchall() == [("delete",)]  # read-only places can be read as well
+        assert plain.execute("PRAGMA journal_mode").fetchall() == [
+            ("delete",)
+        ]  # so that it can be opened in a read-only folder
     assert [path.name for path in backup.parent.iterdir()] == ["study.db"]
     copy = Store(backup.parent, store._clock)
     assert copy.status() == store.status()
@@ -668,11 +677,11 @@ def test_a_backup_opens_and_has_every_answer(store, person, tmp_path):
     assert query(copy, "SELECT * FROM response ORDER BY id") == query(store, "SELECT * FROM response ORDER BY id")
     assert copy.audit_chain_ok()
     answer_one(store, person)
-    store.backup(backup)  # in place of the old one
+    store.backup(backup)  # replaces the old one
     assert Store(backup.parent).current(person).number == 3
 
 
-def test_a_backup_is_made_while_people_answer(store, person, tmp_path):
+def test_a_backup_works_while_participants_answer(store, person, tmp_path):
     def backup(number):
         store.backup(tmp_path / f"{number}.db")
 
@@ -685,13 +694,13 @@ def test_a_backup_is_made_while_people_answer(store, person, tmp_path):
             assert copy.execute("PRAGMA integrity_check").fetchall() == [("ok",)]
 
 
-def test_a_backup_that_cannot_be_written_is_told(store, tmp_path):
+def test_a_backup_that_cannot_be_written_is_an_error(store, tmp_path):
     path = tmp_path / "nowhere" / "study.db"
-    with told(f"{path} cannot be written (No such file or directory); choose another place"):
+    with study_error(f"{path} cannot be written (No such file or directory); choose another path"):
         store.backup(path)
 
 
-def test_a_migration_and_its_record_come_together_or_not_at_all(store, monkeypatch):
+def test_a_migration_and_its_record_are_one_transaction(store, monkeypatch):
     migrations = schema.Migrations("study")
     migrations._migrations = list(schema.MIGRATIONS._migrations)
     monkeypatch.setattr(schema, "MIGRATIONS", migrations)
@@ -718,12 +727,14 @@ def test_a_migration_and_its_record_come_together_or_not_at_all(store, monkeypat
     assert state() == ({"good"}, ["first_tables", "outbox", "good"])
 
 
-def test_a_study_of_a_newer_program_is_left_alone(store):
+def test_a_study_of_a_newer_version_is_not_changed(store):
     with closing(sqlite3.connect(store.file)) as connection:
         Database(connection)["_sqlite_migrations"].insert(
             {"migration_set": "study", "name": "from_the_future", "applied_at": ""}
         )
-    with told("study.db was made by a newer version, from_the_future is not known here; update first"):
+    with study_error(
+        "study.db was created by a newer version (unknown migration from_the_future); update this program"
+    ):
         Store(store.folder)
 
 
@@ -734,35 +745,35 @@ def test_stores_opened_at_once_migrate_once(tmp_path):
     assert query(store, "SELECT name FROM _sqlite_migrations") == [("first_tables",), ("outbox",)]
 
 
-def test_a_file_that_is_no_database_is_told(tmp_path):
+def test_a_file_that_is_no_database_is_an_error(tmp_path):
     (tmp_path / "study.db").write_bytes(b"not a database, but long enough to be looked at" * 10)
-    with told(
-        "study.db cannot be used (file is not a database); try again, and if it stays so, look at the disk or "
-        "restore a backup"
+    with study_error(
+        "study.db cannot be used (file is not a database); try again, and if it happens again, check the "
+        "disk or restore a backup"
     ):
         Store(tmp_path)
 
 
-def test_an_sqlite_without_strict_tables_is_told(tmp_path, monkeypatch):
+def test_an_old_sqlite_is_an_error(tmp_path, monkeypatch):
     monkeypatch.setattr(sqlite3, "sqlite_version_info", (3, 36, 0))
     monkeypatch.setattr(sqlite3, "sqlite_version", "3.36.0")
-    with told("SQLite is 3.36.0 and strict tables need 3.37.0; use a newer Python"):
+    with study_error("SQLite is 3.36.0 but strict tables need 3.37.0; use a newer Python"):
         draft(tmp_path)
     assert list(tmp_path.iterdir()) == []
 
 
-def test_somebody_who_writes_for_too_long_is_told(store, person, monkeypatch):
-    monkeypatch.setattr(transactions, "PATIENCE", 0.0)
+def test_a_long_transaction_of_another_program_is_an_error(store, person, monkeypatch):
+    monkeypatch.setattr(transactions, "LOCK_TIMEOUT", 0.0)
     with closing(sqlite3.connect(store.file)) as other:
         other.execute("BEGIN IMMEDIATE")
-        with told(
-            "study.db cannot be used (database is locked); try again, and if it stays so, look at the disk or "
-            "restore a backup"
+        with study_error(
+            "study.db cannot be used (database is locked); try again, and if it happens again, check the "
+            "disk or restore a backup"
         ):
             store.current(person)
-        assert store.status().state == "live"  # reading goes on
+        assert store.status().state == "live"  # reading still works
 
 
-def test_a_mistake_of_the_program_is_not_taken_for_the_disks(store):
+def test_a_bug_is_not_reported_as_an_error_of_the_disk(store):
     with pytest.raises(sqlite3.OperationalError, match="no such table"), transactions.reading(store.file) as db:
         db.execute("SELECT * FROM nowhere")

@@ -1,4 +1,4 @@
-"""Photographs to gather, each different from the others, and collections with them."""
+"""Photos that differ from each other, and collections of them."""
 
 import hashlib
 import io
@@ -14,46 +14,47 @@ from ghibli_studio.workspace.files import write_atomic
 
 
 def scene(seed, size=(96, 72)):
-    """Soft spots of light, different in the large for each seed."""
+    """Return soft spots of light whose coarse structure differs for each seed."""
     coarse = np.random.default_rng(seed).integers(0, 256, (6, 8, 3), dtype=np.uint8)
     return Image.fromarray(coarse).resize(size, Image.Resampling.BICUBIC)
 
 
 def encoded(image, kind="PNG", **options):
+    """Return the bytes of an image file."""
     buffer = io.BytesIO()
     image.save(buffer, kind, **options)
     return buffer.getvalue()
 
 
 def photo(id, name="", **fields):
-    """A photograph on paper only; its hash is far from those of others."""
+    """Return a photo without a file; its hash is far from those of other ids."""
     number = int(id)
-    likeness = np.random.default_rng(number).integers(0, 256, 8, dtype=np.uint8).tobytes().hex()
-    plain = {
+    perceptual_hash = np.random.default_rng(number).integers(0, 256, 8, dtype=np.uint8).tobytes().hex()
+    defaults = {
         "file": f"{id}.png",
         "original": f"{id}.png",
         "sha256": f"{number:064x}",
         "width": 512,
         "height": 384,
-        "likeness": likeness,
+        "perceptual_hash": perceptual_hash,
         "brightness": 0.5,
     }
-    return Photo(id, **{**plain, "name": name, **fields})
+    return Photo(id, **{**defaults, "name": name, **fields})
 
 
 def put(project, photos, base_model="miniature"):
-    """A collection of these photographs, without their files."""
-    collections.begin(project, base_model)
+    """Save a collection of these photos, without their files."""
+    collections.load_or_create(project, base_model)
     return collections.change(project, lambda old: collections.replace(old, photos=tuple(photos)))
 
 
-def style(project, id, *, accept=True):
-    """A styled picture for a photograph: its own center square, mirrored."""
+def stylize(project, id, *, accept=True):
+    """Add a stylized image to a photo: its own center square, mirrored."""
     photo = collections.load(project).photo(id)
-    picture = square(collections.picture(project, photo), 64).transpose(Image.Transpose.FLIP_LEFT_RIGHT)
-    data, file = png_bytes(picture), f"{id}-{len(photo.attempts) + 1}.png"
-    write_atomic(project.collection.styled(file), data)
+    image = square(collections.load_photo(project, photo), 64).transpose(Image.Transpose.FLIP_LEFT_RIGHT)
+    data, file = png_bytes(image), f"{id}-{len(photo.attempts) + 1}.png"
+    write_atomic(project.collection.stylized(file), data)
     digest = hashlib.sha256(data).hexdigest()
     attempt = Attempt(file, "a prompt", "prompt", 3, 0.5, 5.0, 20, center=photo.center, sha256=digest)
     collections.add_attempt(project, id, attempt)
-    return collections.edit(project, id, chosen=len(photo.attempts)) if accept else collections.load(project)
+    return collections.edit(project, id, accepted_index=len(photo.attempts)) if accept else collections.load(project)

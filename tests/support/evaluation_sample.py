@@ -1,7 +1,7 @@
-"""An evaluation as `result.json` has it, and what trainings say, made up by a seed: realistic in form, true of nothing.
+"""A made-up evaluation as in `result.json`, and made-up training results, from a seed: realistic in form only.
 
-The numbers are drawn from normal distributions and summed up here with textbook formulas, so that no test of the
-report depends on the code that computes real ones.
+The scores are normally distributed random numbers and are summarized here with textbook formulas, so that no test of
+the report depends on the code that computes real ones.
 """
 
 import io
@@ -15,58 +15,54 @@ from tests.support.study_project import with_dataset
 from tests.support.study_sample import LANDMARKS, png
 
 CLIP = "miniature CLIP"
+TASKS = ("txt2img", "img2img")
 METRICS = {
     "clip_score": (
-        f"CLIP score stand-in ({CLIP})",
+        f"CLIP score proxy ({CLIP})",
         "higher",
-        ("prompt", "photo"),
-        "How well the picture fits the prompt: 100 times the cosine of the two.",
+        TASKS,
+        "How well the image matches the prompt: 100 times the cosine of the two.",
     ),
     "style_similarity": (
         f"Style similarity ({CLIP})",
         "higher",
-        ("prompt", "photo"),
-        "Cosine to the middle of the styled originals that were trained on.",
+        TASKS,
+        "Cosine to the center of the stylized training images.",
     ),
     "style_distance": (
         f"Style distance ({CLIP})",
         "lower",
-        ("prompt", "photo"),
-        "How far textures and colors are from those of the styled originals.",
+        TASKS,
+        "How far textures and colors are from those of the stylized training images.",
     ),
-    "landmark_similarity": (
-        f"Landmark similarity ({CLIP})",
-        "higher",
-        ("prompt", "photo"),
-        "Cosine to the landmark's photograph.",
-    ),
+    "landmark_similarity": (f"Landmark similarity ({CLIP})", "higher", TASKS, "Cosine to the landmark's photo."),
     "lpips": (
-        f"LPIPS stand-in ({CLIP})",
+        f"LPIPS proxy ({CLIP})",
         "lower",
-        ("prompt", "photo"),
-        "Perceptual distance to the true styled picture of the landmark.",
+        TASKS,
+        "Perceptual distance to the ground-truth image of the landmark.",
     ),
-    "ssim": ("Structure (SSIM)", "higher", ("photo",), "Structure kept of the photograph."),
-    "edges": ("Edges kept", "higher", ("photo",), "Correlation of the edges with the photograph's."),
-    "truth_psnr": ("PSNR to the true picture", "higher", ("photo",), "Pixels against the true picture."),
-    "truth_distance": (
-        f"Distance to the true picture ({CLIP})",
+    "ssim": ("Structure (SSIM)", "higher", ("img2img",), "Structure preserved from the photo."),
+    "edge_correlation": ("Edge correlation", "higher", ("img2img",), "Correlation with the photo's edges."),
+    "psnr": ("PSNR to the ground truth", "higher", ("img2img",), "Pixels compared with the ground truth."),
+    "clip_distance": (
+        f"CLIP distance to the ground truth ({CLIP})",
         "lower",
-        ("photo",),
-        "Features against those of the true styled picture of the same scene.",
+        ("img2img",),
+        "Features compared with those of the ground-truth image of the same scene.",
     ),
 }
-# (mean of the base model, what LoRA adds, what TI adds, spread over landmarks)
-NATURE = {
+# mean of the base model, effect of LoRA, effect of TI, spread over landmarks
+EFFECTS = {
     "clip_score": (27.0, 0.4, 0.3, 1.5),
     "style_similarity": (0.62, 0.14, 0.06, 0.03),
     "style_distance": (1.9, -0.7, -0.3, 0.2),
     "landmark_similarity": (0.71, -0.05, -0.02, 0.04),
     "lpips": (0.72, -0.08, -0.03, 0.03),
     "ssim": (0.48, -0.02, -0.01, 0.05),
-    "edges": (0.41, -0.03, 0.0, 0.06),
-    "truth_psnr": (14.2, 1.9, 0.8, 0.9),
-    "truth_distance": (0.44, -0.14, -0.06, 0.04),
+    "edge_correlation": (0.41, -0.03, 0.0, 0.06),
+    "psnr": (14.2, 1.9, 0.8, 0.9),
+    "clip_distance": (0.44, -0.14, -0.06, 0.04),
 }
 BASE, LORA, TI = "Base model", "LoRA", "Textual Inversion"
 NAMES = {"lora": "LoRA", "ti": "TI"}
@@ -103,17 +99,17 @@ def variants(sweeps=True):
     return found
 
 
-def share_of(one):
-    """How much of its method's effect a variant shows."""
+def effect_share(one):
+    """Return how much of its method's effect a variant shows."""
     if one["method"] == "base":
         return 0.0
     return one["adapter_scale"] if one["group"] != "epoch" else 1 - 0.5 ** (one["epoch"] / 2)
 
 
-def score(key, one, luck):
-    base, lora, ti, spread = NATURE[key]
+def score(key, one, noise):
+    base, lora, ti, spread = EFFECTS[key]
     effect = {"base": 0, "lora": lora, "ti": ti}[one["method"]]
-    return base + effect * share_of(one) + spread * luck
+    return base + effect * effect_share(one) + spread * noise
 
 
 def mean_and_interval(values):
@@ -125,9 +121,9 @@ def mean_and_interval(values):
 
 
 def comparison(task, metric, a, b, differences):
-    """Holm is left out: p is doubled instead, which is enough for words to stand on."""
+    """p is doubled in place of Holm's correction, which is enough for the sentences."""
     mean, interval = mean_and_interval(differences)
-    told = {
+    compared = {
         "task": task,
         "metric": metric,
         "a": a,
@@ -139,29 +135,29 @@ def comparison(task, metric, a, b, differences):
     }
     if len(differences) < 6:
         least = 2 ** (1 - len(differences))
-        verdict = f"cannot be said: {len(differences)} landmarks; the smallest p possible is {least:.3g}"
-        return {**told, "p": 0.5, "p_holm": 1.0, "effect": 0.3, "verdict": verdict}
+        verdict = f"inconclusive: {len(differences)} landmarks; the smallest p possible is {least:.3g}"
+        return {**compared, "p": 0.5, "p_holm": 1.0, "effect_size": 0.3, "verdict": verdict}
     spread = (interval[1] - interval[0]) / 4.4 * math.sqrt(len(differences))
     p = math.erfc(abs(mean) / (spread / math.sqrt(len(differences))) / math.sqrt(2))
-    told |= {"p": p, "p_holm": min(1.0, 2 * p), "effect": mean / spread}
-    if told["p_holm"] >= 0.05:
-        return {**told, "verdict": "no evidence of a difference"}
+    compared |= {"p": p, "p_holm": min(1.0, 2 * p), "effect_size": mean / spread}
+    if compared["p_holm"] >= 0.05:
+        return {**compared, "verdict": "no evidence of a difference"}
     better = a if (mean > 0) == (METRICS[metric][1] == "higher") else b
-    return {**told, "favors": better, "verdict": f"{better} better"}
+    return {**compared, "favors": better, "verdict": f"{better} better"}
 
 
-def result(landmarks=LANDMARKS + OTHERS, seeds=2, tasks=("prompt", "photo"), sweeps=True, luck_seed=0, stand_in=True):
-    """A whole `result.json`; a picture is `pictures/<variant>-<task>-<landmark>-<seed>.png`, all by number."""
-    luck, all_variants = random.Random(luck_seed), variants(sweeps)
+def result(landmarks=LANDMARKS + OTHERS, seeds=2, tasks=TASKS, sweeps=True, random_seed=0, proxy=True):
+    """Return a complete `result.json`; an image is `images/<variant>-<task>-<landmark>-<seed>.png`, all by number."""
+    generator, all_variants = random.Random(random_seed), variants(sweeps)
     rows = []
     for task in tasks:
         keys = [key for key, (_, _, of, _) in METRICS.items() if task in of]
         for place, landmark in enumerate(landmarks):
-            shared = {key: luck.gauss(0, 1) for key in keys}
+            shared = {key: generator.gauss(0, 1) for key in keys}
             for seed in range(seeds):
                 for one in all_variants:
-                    scores = {key: score(key, one, shared[key] + luck.gauss(0, 0.4)) for key in keys}
-                    file = f"pictures/{all_variants.index(one):02d}-{task}-{place:03d}-{seed}.png"
+                    scores = {key: score(key, one, shared[key] + generator.gauss(0, 0.4)) for key in keys}
+                    file = f"images/{all_variants.index(one):02d}-{task}-{place:03d}-{seed}.png"
                     rows.append(
                         {
                             "task": task,
@@ -197,17 +193,17 @@ def result(landmarks=LANDMARKS + OTHERS, seeds=2, tasks=("prompt", "photo"), swe
                         "mean": mean,
                         "interval": interval,
                         "landmarks": len(landmarks),
-                        "pictures": len(landmarks) * seeds,
+                        "images": len(landmarks) * seeds,
                     }
                 )
             for a, b in ((LORA, TI), (LORA, BASE), (TI, BASE)):
                 comparisons.append(comparison(task, key, a, b, [x - y for x, y in zip(per[a], per[b])]))
     labels = {
-        key: {"label": label, "better": better, "tasks": list(of), "what": what}
-        for key, (label, better, of, what) in METRICS.items()
+        key: {"label": label, "better": better, "tasks": list(of), "description": description}
+        for key, (label, better, of, description) in METRICS.items()
     }
     warnings = [
-        f"Fewer than 50 pictures a variant ({len(landmarks) * seeds}): the Frechet distance is biased upwards "
+        f"Fewer than 50 images per variant ({len(landmarks) * seeds}): the Frechet distance is biased upward "
         "and is shown for completeness."
     ]
     return {
@@ -223,14 +219,10 @@ def result(landmarks=LANDMARKS + OTHERS, seeds=2, tasks=("prompt", "photo"), swe
             "device": "auto",
             "attention": "sdpa",
         },
-        "networks": {
-            "clip": {"name": CLIP, "stand_in": stand_in, "digest": "c" * 64},
-            "inception": None,
-            "perceptual": None,
-        },
+        "networks": {"clip": {"name": CLIP, "proxy": proxy, "digest": "c" * 64}, "inception": None, "lpips": None},
         "variants": all_variants,
         "subjects": [
-            {"landmark": name, "prompt": f"{name}, drawn", "item": f"{place:04d}"}
+            {"landmark": name, "prompt": f"{name}, generated", "item": f"{place:04d}"}
             for place, name in enumerate(landmarks, 1)
         ],
         "metrics": labels,
@@ -242,30 +234,30 @@ def result(landmarks=LANDMARKS + OTHERS, seeds=2, tasks=("prompt", "photo"), swe
         "warnings": warnings,
         "versions": {"python": "3.11.9", "torch": "2.9.0"},
         "machine": {"device": "cpu", "dtype": "torch.float32", "threads": 2},
-        "dataset": {"digest": "d" * 64, "pictures": 92},
+        "dataset": {"digest": "d" * 64, "images": 92},
         "seconds": 912.5,
         "created": "2025-01-02T03:04:05+00:00",
     }
 
 
-def sets(tasks, pictures):
+def sets(tasks, images):
     found = []
     for task in tasks:
         for name, fd, kid, spread in ((BASE, 61.2, 0.118, 0.31), (LORA, 38.4, 0.051, 0.27), (TI, 52.9, 0.092, 0.30)):
-            common = {"task": task, "variant": name, "pictures": pictures}
+            common = {"task": task, "variant": name, "images": images}
             found += [
                 {
                     **common,
                     "metric": "fid",
-                    "label": f"FD ({CLIP}), a stand-in for FID",
+                    "label": f"FD ({CLIP}), a proxy for FID",
                     "value": fd,
                     "interval": None,
-                    "warning": f"{pictures} pictures; below 50 this is biased upwards",
+                    "warning": f"{images} images; below 50 this is biased upward",
                 },
                 {
                     **common,
                     "metric": "kid",
-                    "label": f"KD ({CLIP}), a stand-in for KID",
+                    "label": f"KD ({CLIP}), a proxy for KID",
                     "value": kid,
                     "interval": [kid - 0.02, kid + 0.02],
                     "warning": None,
@@ -299,28 +291,28 @@ def set_comparisons(tasks):
 
 
 def painted(name, style):
-    """A picture of noise in place of a drawn one."""
+    """Return an image of noise in place of a generated one."""
     return png(f"{name} {style}")
 
 
 def evaluated(workspace, name="sample", paint=painted, landmarks=LANDMARKS + OTHERS, **values):
-    """(project, folder of its evaluation): a data set, the pictures of the evaluation, and its result."""
+    """Return (project, folder of its evaluation) with a dataset, the images of the evaluation, and its result."""
     project = with_dataset(workspace.project(name, new=True), landmarks=landmarks, others=("Bridge 0", "Bridge 1"))
     folder = project.folder / "evaluations" / "20250102-030405"
-    (folder / "pictures").mkdir(parents=True)
-    told = result(landmarks, **values)
-    for row in told["rows"]:
-        method = next(one["method"] for one in told["variants"] if one["name"] == row["variant"])
+    (folder / "images").mkdir(parents=True)
+    evaluation = result(landmarks, **values)
+    for row in evaluation["rows"]:
+        method = next(one["method"] for one in evaluation["variants"] if one["name"] == row["variant"])
         data = paint(row["landmark"], f"{method} {row['task']}")
         with Image.open(io.BytesIO(data)) as image:
             image.save(folder / row["file"])
-    write_json(folder / "evaluation.json", {key: told[key] for key in ("settings", "variants", "subjects")})
-    write_json(folder / "result.json", told)
+    write_json(folder / "evaluation.json", {key: evaluation[key] for key in ("settings", "variants", "subjects")})
+    write_json(folder / "result.json", evaluation)
     return project, folder
 
 
-def efficiency(seeds=2, target=0.0512, methods=("lora", "ti"), machines=({"device": "cpu", "threads": 2},)):
-    """What runs took, as `efficiency.describe` says it: TI's steps are quicker here, and it needs more of them."""
+def sample_training_cost(seeds=2, target=0.0512, methods=("lora", "ti"), machines=({"device": "cpu", "threads": 2},)):
+    """Return the cost of runs as `training_cost.describe` does: TI's steps are faster, but it needs more of them."""
     nature = {"lora": (0.31, 14.2, 120, 797_184, 3_210_400), "ti": (0.27, 12.1, 260, 768, 4_336)}
     runs = []
     for method in methods:
@@ -352,15 +344,15 @@ def efficiency(seeds=2, target=0.0512, methods=("lora", "ti"), machines=({"devic
             )
     return {
         "target": target,
-        "target_words": "the best loss that every run reaches",
+        "target_description": "the best loss that every run reaches",
         "runs": runs,
         "methods": [],
-        "warnings": ["Energy is not known of every run: not every device tells it."],
+        "warnings": ["Energy is not known for every run: not every device reports it."],
     }
 
 
 NO_RISE = {
-    "verdict": "no evidence of over-fitting",
+    "verdict": "no evidence of overfitting",
     "epoch": None,
     "rise": 0.0001,
     "interval": [-0.0003, 0.0005],
@@ -368,7 +360,7 @@ NO_RISE = {
     "by_seed": [0.0001, 0.0001],
 }
 RISE = {
-    "verdict": "over-fits from epoch 8",
+    "verdict": "overfits from epoch 8",
     "epoch": 8,
     "rise": 0.0026,
     "interval": [0.0011, 0.0041],
@@ -376,7 +368,7 @@ RISE = {
     "by_seed": [0.0026],
 }
 TOO_FEW = {
-    "verdict": "cannot be said: 4 validation landmarks, 6 are the least",
+    "verdict": "inconclusive: 4 validation landmarks, but the minimum is 6",
     "epoch": None,
     "rise": None,
     "interval": None,
@@ -385,8 +377,8 @@ TOO_FEW = {
 }
 
 
-def learned(method, losses, half, band, depth, best, overfitting):
-    """One entry of `dynamics.describe`."""
+def dynamics_entry(method, losses, half, band, depth, best, overfitting):
+    """Return one entry of `training_dynamics.describe`."""
     steps = [50, 150, 250, 400, 550, 700, 850, 950]
     change = [-depth * (step / 950) ** 2 for step in steps]
     base = [0.01 + step / 10000 for step in steps]
@@ -395,7 +387,7 @@ def learned(method, losses, half, band, depth, best, overfitting):
         "method": method,
         "runs": [f"20250101-120000-{method}"],
         "seeds": [0],
-        "pictures": 23,
+        "images": 23,
         "landmarks": 23,
         "epochs": list(range(len(losses))),
         "loss": losses,
@@ -409,21 +401,21 @@ def learned(method, losses, half, band, depth, best, overfitting):
     }
 
 
-def dynamics():
-    """As `dynamics.describe` says it: LoRA's loss falls and stays; TI's rises again after epoch 8."""
+def sample_training_dynamics():
+    """Return entries of `training_dynamics.describe`: LoRA's loss falls and stays; TI's rises again after epoch 8."""
     falls = [0.0720, 0.0601, 0.0548, 0.0522, 0.0511, 0.0504, 0.0500, 0.0498, 0.0497, 0.0497, 0.0498]
     rises = [0.0720, 0.0660, 0.0615, 0.0580, 0.0556, 0.0538, 0.0524, 0.0513, 0.0507, 0.0519, 0.0534]
     return [
-        learned(
+        dynamics_entry(
             "lora",
             falls,
             0.0012,
-            "smallest to largest of 2 seeds",
+            "range of 2 seeds",
             24,
             {"epoch": 8, "interval": [6, 10], "share": 0.4, "by_seed": [8, 9]},
             NO_RISE,
         ),
-        learned(
+        dynamics_entry(
             "ti",
             rises,
             0.0009,
@@ -435,19 +427,21 @@ def dynamics():
     ]
 
 
-def study_outcome(people=24):
-    """A closed study's outcome as `blind_study.closed_outcome` gives it, of people who answer by rule."""
+def sample_study_result(participants=24):
+    """Return the result of a closed study as `blind_study.closed_study_result` does, of rule-based participants."""
     from dataclasses import asdict
 
-    from study.analysis.findings import TITLES, findings
+    from study.analysis.findings import BLINDING_TITLE, TITLES, findings
     from study.analysis.preregistered import analyze
-    from tests.support.study_answers import catch, person, study
+    from tests.support.study_answers import attention_check, participant_rows, study_definition
 
     rows = []
-    for number in range(people):
+    for number in range(participants):
         letters = "lltll" if number % 6 else "ttltt"
-        rows += person(f"p{number:02d}", letters, buy="lltl-", landmark="lbntl", style=letters)
-        rows += [catch(f"p{number:02d}", 99, right=True)]
-    values = {"simulated": False, **analyze(study(), rows)}
-    told = [{**asdict(one), "title": TITLES.get(one.question, "How blind it was")} for one in findings(values)]
-    return {"values": values, "notes": [], "findings": told}
+        rows += participant_rows(f"p{number:02d}", letters, buy="lltl-", landmark="lbntl", style=letters)
+        rows += [attention_check(f"p{number:02d}", 99, right=True)]
+    values = {"simulated": False, **analyze(study_definition(), rows)}
+    described = [
+        {**asdict(finding), "title": TITLES.get(finding.question, BLINDING_TITLE)} for finding in findings(values)
+    ]
+    return {"values": values, "notes": [], "findings": described}

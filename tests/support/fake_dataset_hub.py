@@ -1,4 +1,4 @@
-"""As much of the Hub's HTTP interface as a dataset repository needs, on this machine: commits, lists, downloads."""
+"""A hub on this machine: the HTTP interface that a dataset repository needs (commits, lists, downloads)."""
 
 import base64
 import hashlib
@@ -10,7 +10,7 @@ from urllib.parse import unquote, urlsplit
 
 
 class Hub:
-    """One repository behind a real server; a context."""
+    """One repository behind a real server; a context manager."""
 
     def __init__(self, name, token):
         self.name, self.token = name, token
@@ -19,7 +19,7 @@ class Hub:
         self.lock = threading.Lock()
 
     def commit(self, added, gone=()):
-        """A commit; its sha."""
+        """Commit files and deletions; return the commit's sha."""
         for name in gone:
             del self.files[name]
         self.files.update(added)
@@ -29,7 +29,7 @@ class Hub:
     def __enter__(self):
         hub = self
 
-        class Answers(BaseHTTPRequestHandler):
+        class Handler(BaseHTTPRequestHandler):
             protocol_version = "HTTP/1.1"
 
             def log_message(self, *_):
@@ -49,7 +49,7 @@ class Hub:
                 if hub.refuse:
                     return self.reply(hub.refuse, {"error": "refused"})
                 if self.headers.get("Authorization") != f"Bearer {hub.token}":
-                    return self.reply(401, {"error": "who are you"})
+                    return self.reply(401, {"error": "unknown token"})
                 with hub.lock:
                     return self.act(unquote(urlsplit(self.path).path), body)
 
@@ -63,8 +63,8 @@ class Hub:
                         200,
                         {
                             "files": [
-                                {"path": one["path"], "uploadMode": "regular", "shouldIgnore": False, "oid": None}
-                                for one in files
+                                {"path": file["path"], "uploadMode": "regular", "shouldIgnore": False, "oid": None}
+                                for file in files
                             ]
                         },
                     )
@@ -111,11 +111,11 @@ class Hub:
                 if header["value"].get("parentCommit", hub.commits[-1]) != hub.commits[-1]:
                     return self.reply(412, {"error": "a commit has happened since"})
                 added = {
-                    one["value"]["path"]: base64.b64decode(one["value"]["content"])
-                    for one in operations
-                    if one["key"] == "file"
+                    operation["value"]["path"]: base64.b64decode(operation["value"]["content"])
+                    for operation in operations
+                    if operation["key"] == "file"
                 }
-                sha = hub.commit(added, [one["value"]["path"] for one in operations if one["key"] == "deletedFile"])
+                sha = hub.commit(added, [each["value"]["path"] for each in operations if each["key"] == "deletedFile"])
                 return self.reply(
                     200,
                     {
@@ -126,7 +126,7 @@ class Hub:
                     },
                 )
 
-        self.server = ThreadingHTTPServer(("127.0.0.1", 0), Answers)
+        self.server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
         self.address = f"http://127.0.0.1:{self.server.server_port}"
         threading.Thread(target=self.server.serve_forever, daemon=True).start()
         return self

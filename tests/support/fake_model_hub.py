@@ -1,4 +1,4 @@
-"""A hub on this machine: the part of the Hugging Face Hub's HTTP interface that an upload uses, over a real socket."""
+"""A hub on this machine: the part of the Hugging Face Hub's HTTP interface that uploads use, over a real socket."""
 
 import base64
 import hashlib
@@ -10,7 +10,7 @@ TOKEN = "hf_" + "x" * 20
 
 
 class FakeHub:
-    """`repositories`: name -> {private, files}; `requests`: (method, path) as they came."""
+    """A running server; `repositories` is name -> {private, files}, `requests` the (method, path) in order."""
 
     def __init__(self):
         self.repositories, self.requests, self.blobs, self.status = {}, [], {}, None
@@ -78,12 +78,13 @@ class _Handler(BaseHTTPRequestHandler):
         if not self.allowed():
             return
         if self.path == "/api/repos/create":
-            told = json.loads(data)
-            name = f"{told['organization']}/{told['name']}" if told.get("organization") else told["name"]
+            request = json.loads(data)
+            organization = request.get("organization")
+            name = f"{organization}/{request['name']}" if organization else request["name"]
             if name in self.hub.repositories:
                 return self.answer({"error": "exists", "url": f"{self.hub.address}/{name}"}, 409)
             self.hub.repositories[name] = {
-                "private": told.get("private", told.get("visibility") == "private"),
+                "private": request.get("private", request.get("visibility") == "private"),
                 "files": {},
             }
             return self.answer({"url": f"{self.hub.address}/{name}", "name": name})
@@ -94,12 +95,12 @@ class _Handler(BaseHTTPRequestHandler):
                 {
                     "files": [
                         {
-                            "path": one["path"],
+                            "path": file["path"],
                             "shouldIgnore": False,
                             "oid": None,
-                            "uploadMode": "lfs" if one["path"].endswith((".safetensors", ".png")) else "regular",
+                            "uploadMode": "lfs" if file["path"].endswith((".safetensors", ".png")) else "regular",
                         }
-                        for one in json.loads(data)["files"]
+                        for file in json.loads(data)["files"]
                     ]
                 }
             )
@@ -109,11 +110,11 @@ class _Handler(BaseHTTPRequestHandler):
                     "transfer": "basic",
                     "objects": [
                         {
-                            "oid": one["oid"],
-                            "size": one["size"],
-                            "actions": {"upload": {"href": f"{self.hub.address}/blobs/{one['oid']}", "header": {}}},
+                            "oid": item["oid"],
+                            "size": item["size"],
+                            "actions": {"upload": {"href": f"{self.hub.address}/blobs/{item['oid']}", "header": {}}},
                         }
-                        for one in json.loads(data)["objects"]
+                        for item in json.loads(data)["objects"]
                     ],
                 }
             )
@@ -121,11 +122,11 @@ class _Handler(BaseHTTPRequestHandler):
             name = self.path.removeprefix("/api/models/").partition("/commit/")[0]
             files = self.hub.repositories[name]["files"]
             for line in data.splitlines():
-                told = json.loads(line)
-                value = told["value"]
-                if told["key"] == "file":
+                operation = json.loads(line)
+                value = operation["value"]
+                if operation["key"] == "file":
                     files[value["path"]] = base64.b64decode(value["content"])
-                elif told["key"] == "lfsFile":
+                elif operation["key"] == "lfsFile":
                     files[value["path"]] = self.hub.blobs[value["oid"]]
             return self.answer(
                 {"success": True, "commitOid": "1" * 40, "commitUrl": f"{self.hub.address}/{name}/commit/{'1' * 40}"}

@@ -1,20 +1,20 @@
-"""Answers of made-up people for the tests of the analysis: short to write, complete as rows."""
+"""Answers of invented participants for the tests of the analysis: short to write, complete as rows."""
 
 from study.analysis.answers import Row
 from study.design.definition import Definition
 
-PLACES = ("Big Ben", "Colosseum", "Petra", "Bab-e-Khyber", "Sydney Opera House")
+LANDMARKS = ("Big Ben", "Colosseum", "Petra", "Bab-e-Khyber", "Sydney Opera House")
 ORDERS = {
     "buy": ("ti", "original", "lora"),
     "landmark": ("ti", "lora"),
     "style": ("lora", "ti"),
-    "guess": ("ti", "lora"),
+    "blinding_check": ("ti", "lora"),
 }
 LETTERS = {"o": "original", "l": "lora", "t": "ti", "-": "none", "b": "both", "n": "neither", "u": "unsure"}
 
 
-def study(**values):
-    return Definition.checked({"landmarks": PLACES, **values})
+def study_definition(**values):
+    return Definition.checked({"landmarks": LANDMARKS, **values})
 
 
 def row(participant, seq, question, letter, landmark, kind="main", positions=None, **values):
@@ -33,7 +33,7 @@ def row(participant, seq, question, letter, landmark, kind="main", positions=Non
             "position": positions.index(origin) + 1 if origin else None,
             "positions": positions,
             "answer": None,
-            "repeats": None,
+            "retest_of": None,
             "client_ms": 4000,
             "server_ms": 5000,
             **values,
@@ -41,25 +41,44 @@ def row(participant, seq, question, letter, landmark, kind="main", positions=Non
     )
 
 
-def person(name, guess="", **answers):
-    """A person's main answers, a letter a landmark, and guesses: `person("a", buy="lltl-", style="ll")`."""
+def participant_rows(name, blinding_check="", **answers):
+    """A participant's main answers, one letter per landmark, and the blinding check.
+
+    `participant_rows("a", buy="lltl-", style="ll")`.
+    """
+    blocks = [("main", question, letters) for question, letters in answers.items()]
+    blocks.append(("blinding_check", "blinding_check", blinding_check))
     rows, seq = [], 0
-    for kind, question, letters in (*(("main", *each) for each in answers.items()), ("guess", "guess", guess)):
-        for landmark, letter in zip(PLACES, letters):
+    for kind, question, letters in blocks:
+        for landmark, letter in zip(LANDMARKS, letters):
             seq += 1
             if letter != " ":
                 rows.append(row(name, seq, question, letter, landmark, kind))
     return rows
 
 
-def catch(participant, seq, right):
-    """The answer to a question with a known answer."""
-    given = 1 if right else 2
-    return Row(participant, seq, "catch", "style", None, "image", None, given, ("right", "wrong"), 1, None, 4000, 5000)
+def attention_check(participant, seq, right):
+    """The answer to an attention check."""
+    position = 1 if right else 2
+    return Row(
+        participant,
+        seq,
+        "attention_check",
+        "style",
+        None,
+        "image",
+        None,
+        position,
+        ("right", "wrong"),
+        1,
+        None,
+        4000,
+        5000,
+    )
 
 
-def board(participant, **origins):
-    """A person of the `paper` instrument: `board("a", buy="l", style="-")`."""
+def board_rows(participant, **origins):
+    """A participant of the `paper` instrument: `board_rows("a", buy="l", style="-")`."""
     return [
         row(participant, seq, question, letter, None, positions=("lora", "ti", "original") * 5)
         for seq, (question, letter) in enumerate(origins.items(), 16)

@@ -1,4 +1,4 @@
-"""A served study with something between it and the auditor, which can change every answer on its way."""
+"""A served study with a proxy in front of it that can change every response to the auditor."""
 
 import asyncio
 import re
@@ -11,18 +11,18 @@ from hashlib import sha256
 import httpx
 import uvicorn
 
-from study.blindness.audit import audit, known
+from study.blindness.audit import audit, images_by_sha256
 from study.blindness.visit import label
 from study.design.definition import Definition
 from study.store import create
 from study.web.server import application
-from tests.support.study_sample import ANALYSIS, LANDMARKS, pictures
+from tests.support.study_sample import ANALYSIS, LANDMARKS, images
 
 ADAPTER = "3f9ac0de77"
 
 
 class Answer:
-    """One answer on its way out; a plant changes it."""
+    """One response, which a plant can change."""
 
     def __init__(self, method, path, sent, status, headers, body, site):
         self.method, self.path, self.sent, self.status = method, path, sent, status
@@ -31,7 +31,7 @@ class Answer:
 
     @property
     def label(self):
-        """Of the picture that is sent; empty for everything else."""
+        """The label of the image that is sent; empty for everything else."""
         return self.site.labels.get(sha256(self.body).hexdigest(), "")
 
     @property
@@ -55,18 +55,18 @@ class Answer:
 
 
 class Site:
-    """A study for simulated people on a server in a thread; what `plant` does to every answer, the auditor gets."""
+    """A study for simulated participants on a server in a thread; `plant` changes every response to the auditor."""
 
     def show(self, store, key):
         self.store, self.key = store, key
         self.labels = {digest: label(picture) for digest, picture in key.items()}
         self.plant, self.asked = (lambda answer: None), (lambda path: path)
 
-    def audit(self, people=1, **values):
-        return audit(self.address, self.key, people, **values)
+    def audit(self, participants=1, **values):
+        return audit(self.address, self.key, participants, **values)
 
     def label(self, token):
-        """Of the picture behind a token."""
+        """Return the label of the image of a token."""
         return self.labels[sha256(self.store.image(token)).hexdigest()]
 
     async def __call__(self, scope, receive, send):
@@ -122,7 +122,7 @@ class Site:
 def opened(folder, **values):
     """A study that people can join, and its key."""
     store = create(folder, Definition(landmarks=LANDMARKS, **values), with_adapter())
-    key = known(store)
+    key = images_by_sha256(store)
     store.lock(ANALYSIS)
     return store, key
 
@@ -130,8 +130,8 @@ def opened(folder, **values):
 def with_adapter():
     """The sample's pictures, with the hash of an adapter in the key."""
     return [
-        replace(one, facts={**one.facts, "adapter": {"sha256": ADAPTER}}) if one.origin == "lora" else one
-        for one in pictures()
+        replace(one, metadata={**one.metadata, "adapter": {"sha256": ADAPTER}}) if one.origin == "lora" else one
+        for one in images()
     ]
 
 

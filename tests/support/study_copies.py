@@ -1,4 +1,4 @@
-"""The bytes of blind copies: taken apart, changed, and put together again."""
+"""Taking apart, changing and reassembling the bytes of blind copies."""
 
 import io
 import struct
@@ -16,7 +16,7 @@ def chunk(name, content):
 
 
 def unpadded(data):
-    """A blind copy without its padding."""
+    """Return a blind copy without its padding."""
     end = data.find(b"paDd") - 4
     return data if end < 0 else data[:end] + END
 
@@ -25,7 +25,7 @@ def padded(files, length):
     return [blind_image._pad(data, length - len(data) - 12) for data in files]
 
 
-def behind_the_header(data, *chunks):
+def after_header(data, *chunks):
     return data[:33] + b"".join(chunks) + data[33:]
 
 
@@ -37,11 +37,11 @@ def saved(data, form="PNG", **values):
 
 
 def unfiltered(data):
-    """The same pixels with no filter in any row."""
+    """Return the same pixels without a filter in any row."""
     with Image.open(io.BytesIO(data)) as image:
         rows = [b"\0" + image.crop((0, y, image.width, y + 1)).tobytes() for y in range(image.height)]
     return data[:33] + chunk(b"IDAT", zlib.compress(b"".join(rows), 9)) + END
 
 
-def zeros_behind(files, length):
+def zeros_after(files, length):
     return [data.ljust(length, b"\0") for data in files]

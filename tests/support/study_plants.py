@@ -1,4 +1,4 @@
-"""Leaks, each planted in every page of a study that is served, with the kinds as which it is found."""
+"""Leaks, each planted in every page of a served study, with the kinds under which the audit finds it."""
 
 import io
 import re
@@ -16,7 +16,7 @@ PLANTS = []
 
 
 def plants(*kinds):
-    """The function plants a leak that is found as these kinds and as no other."""
+    """Register a function that plants a leak of these kinds and no other."""
 
     def keep(plant):
         PLANTS.append(pytest.param(set(kinds), plant, id=plant.__name__))
@@ -26,7 +26,7 @@ def plants(*kinds):
 
 
 def every_option(change):
-    """A plant that replaces each option's markup by change(markup, origin, position)."""
+    """Return a plant that replaces the markup of each option by change(markup, origin, position)."""
 
     def plant(answer):
         if answer.is_question:
@@ -36,7 +36,7 @@ def every_option(change):
 
 
 def renamed(site, name):
-    """Give pictures the address name(token, label); whoever asks for it gets the picture."""
+    """Give images the address name(token, label), and serve them there."""
     real = {}
 
     def plant(answer):
@@ -98,7 +98,7 @@ def gradios_file(site, _):
 
 
 def header(name, value):
-    """A plant that gives pictures a header, value(label)."""
+    """Return a plant that gives images a header, value(label)."""
 
     def plant(answer):
         if answer.label:
@@ -181,7 +181,7 @@ def element_id(site, _):
 @plants("id")
 def answer_id(site, _):
     def plant(answer):
-        if answer.is_question and trial_kind(site, answer) == "catch":
+        if answer.is_question and trial_kind(site, answer) == "attention_check":
             answer.body = re.sub(rb'(name="response" value="[^"]+)', rb"\1x", answer.body)
 
     site.plant = plant
@@ -202,7 +202,7 @@ def radio_value(site, _):
 
 
 @plants("text")
-def a_mark_beside_the_picture(site, _):
+def a_mark_beside_the_image(site, _):
     site.plant = every_option(lambda html, origin, _: html.replace("</span>", f"{'*' * (origin == 'ti')}</span>"))
 
 
@@ -260,27 +260,27 @@ def trial_kind(site, answer):
 
 
 @plants("kind of trial")
-def a_word_in_repeats(site, _):
+def a_word_in_retests(site, _):
     def plant(answer):
-        if answer.is_question and trial_kind(site, answer) == "repeat":
+        if answer.is_question and trial_kind(site, answer) == "retest":
             answer.replace("</h1>", " Really?</h1>")
 
     site.plant = plant
 
 
 @plants("kind of trial")
-def a_class_in_catch_trials(site, _):
+def a_class_in_attention_checks(site, _):
     def plant(answer):
-        if answer.is_question and trial_kind(site, answer) == "catch":
+        if answer.is_question and trial_kind(site, answer) == "attention_check":
             answer.replace('<form id="trial"', '<form id="trial" class="check"')
 
     site.plant = plant
 
 
 @plants("kind of trial")
-def another_number_of_pictures(site, _):
+def another_number_of_images(site, _):
     def plant(answer):
-        if answer.is_question and trial_kind(site, answer) == "catch":
+        if answer.is_question and trial_kind(site, answer) == "attention_check":
             answer.body = re.sub(rb'<section class="beside single".*?</section>', b"", answer.body, flags=re.DOTALL)
             answer.body = re.sub(rb'<img src="[^"]*"[^>]*alt="Style picture 4[^>]*>', b"", answer.body)
 
@@ -332,12 +332,12 @@ def a_slow_origin(site, _):
 
 
 @plants("browser cache")
-def kept_pictures(site, _):
+def cached_images(site, _):
     site.plant = lambda answer: answer.headers.update({"cache-control": "max-age=60"} if answer.label else {})
 
 
 @plants("browser cache")
-def kept_script(site, _):
+def cached_script(site, _):
     site.plant = lambda answer: answer.headers.pop("cache-control") if answer.path.endswith(".js") else None
 
 
@@ -352,7 +352,7 @@ def session(site, _):
 
 
 @plants("error text")
-def a_refusal_that_knows_the_picture(site, _):
+def an_error_that_depends_on_the_image(site, _):
     def plant(answer):
         if answer.status == 404 and answer.path.startswith("/study-img/") and len(answer.path) == 44:
             answer.body = site.label(answer.path[-33:-1])[:1].encode()
@@ -361,13 +361,13 @@ def a_refusal_that_knows_the_picture(site, _):
 
 
 @plants("error text")
-def a_refusal_that_knows_the_answer(site, _):
+def an_error_that_depends_on_the_answer(site, _):
     def plant(answer):
         if answer.status == 409 and "response=-" in answer.sent:
             trial, position = (re.search(rf"{name}=(\w+)", answer.sent)[1] for name in ("trial", "choice"))
             ((token,),) = query(
                 site.store,
-                "SELECT view_token FROM trial_option WHERE trial = ? AND place = 'option' AND position = ?",
+                "SELECT view_token FROM trial_option WHERE trial = ? AND area = 'option' AND position = ?",
                 trial,
                 position,
             )

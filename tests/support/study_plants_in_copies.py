@@ -1,4 +1,4 @@
-"""Leaks planted in the blind copies themselves; they join those of `study_plants`."""
+"""Leaks planted in the blind copies, in addition to those of `study_plants`."""
 
 import io
 from hashlib import sha256
@@ -9,25 +9,25 @@ from PIL import Image, ImageCms
 from study import ORIGINS
 from study.database import creation
 from study.design import blind_image
-from study.design.blind_image import BlindImage, blind
+from study.design.blind_image import BlindImage, blind_copies
 from tests.support.study_blindness_site import opened
-from tests.support.study_copies import behind_the_header, chunk, padded, saved, unfiltered, unpadded, zeros_behind
+from tests.support.study_copies import after_header, chunk, padded, saved, unfiltered, unpadded, zeros_after
 from tests.support.study_plants import PLANTS, plants
 
 __all__ = ["PLANTS"]
 
 
-def with_copies(site, folder, change, seal=padded):
+def with_copies(site, folder, change, pad=padded):
     """Show a study whose blind copies are change(unpadded PNG, origin), brought to one length."""
 
     def flawed(given, size):
         origins = [ORIGINS[number % 3] if number < 15 else "" for number in range(len(given))]
-        files = [change(unpadded(copy.data), origin) for copy, origin in zip(blind(given, size), origins)]
-        files = seal(files, max(map(len, files)) + 12)
+        files = [change(unpadded(copy.data), origin) for copy, origin in zip(blind_copies(given, size), origins)]
+        files = pad(files, max(map(len, files)) + 12)
         return [BlindImage(data, sha256(data).hexdigest(), size, size) for data in files]
 
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(creation, "blind", flawed)
+        patch.setattr(creation, "blind_copies", flawed)
         site.show(*opened(folder))
 
 
@@ -45,7 +45,7 @@ def camera(site, folder):
 @plants("XMP")
 def editor(site, folder):
     xmp = chunk(b"iTXt", b"XML:com.adobe.xmp\0\0\0\0\0<x:xmpmeta/>")
-    with_copies(site, folder, for_lora(lambda data: behind_the_header(data, xmp)))
+    with_copies(site, folder, for_lora(lambda data: after_header(data, xmp)))
 
 
 @plants("ICC")
@@ -55,19 +55,19 @@ def color_profile(site, folder):
 
 
 @plants("PNG text")
-def prompt_in_the_picture(site, folder):
-    with_copies(site, folder, lambda data, _: behind_the_header(data, chunk(b"tEXt", b"Title\0same")))
+def prompt_in_the_image(site, folder):
+    with_copies(site, folder, lambda data, _: after_header(data, chunk(b"tEXt", b"Title\0same")))
 
 
 @plants("C2PA")
 def manifest(site, folder):
     box = chunk(b"caBX", b"\0\0\0\x21jumb\0\0\0\x19jumdc2pa" + bytes(17))
-    with_copies(site, folder, for_lora(lambda data: behind_the_header(data, box)))
+    with_copies(site, folder, for_lora(lambda data: after_header(data, box)))
 
 
 @plants("codec")
 def another_format(site, folder):
-    with_copies(site, folder, lambda data, origin: saved(data, "WEBP" if origin == "ti" else "GIF"), zeros_behind)
+    with_copies(site, folder, lambda data, origin: saved(data, "WEBP" if origin == "ti" else "GIF"), zeros_after)
 
 
 @plants("encoder")
@@ -82,13 +82,13 @@ def no_filter(site, folder):
 
 @plants("encoder")
 def another_chunk(site, folder):
-    with_copies(site, folder, for_lora(lambda data: behind_the_header(data, chunk(b"gAMA", b"\0\0\xb1\x8f"))))
+    with_copies(site, folder, for_lora(lambda data: after_header(data, chunk(b"gAMA", b"\0\0\xb1\x8f"))))
 
 
 @plants("encoder")
 def quality_of_jpeg(site, folder):
     with_copies(
-        site, folder, lambda data, origin: saved(data, "JPEG", quality=80 if origin == "ti" else 95), zeros_behind
+        site, folder, lambda data, origin: saved(data, "JPEG", quality=80 if origin == "ti" else 95), zeros_after
     )
 
 
@@ -106,6 +106,6 @@ def one_byte_more(site, folder):
 def a_row_less(site, folder):
     def smaller(data):
         with Image.open(io.BytesIO(data)) as image:
-            return unpadded(blind([saved(data)], 31)[0].data) if image.width == 32 else data
+            return unpadded(blind_copies([saved(data)], 31)[0].data) if image.width == 32 else data
 
     with_copies(site, folder, for_lora(smaller))

@@ -1,4 +1,4 @@
-"""A project that a study can be made of, without a model: a data set and a set of pictures that noise has painted."""
+"""A project for a study without a model: a dataset and an image set of noise images."""
 
 import io
 
@@ -14,29 +14,29 @@ OTHERS = tuple(f"Tower {n}" for n in range(4)) + tuple(f"Bridge {n}" for n in ra
 METHODS = ("base", "lora", "ti")
 
 
-def recipe(landmark, method):
+def generation_metadata(landmark, method):
     return {"prompt": f"{landmark}, drawn", "settings": {"seed": 7}, "adapter": method}
 
 
-def picture(landmark, method):
-    """A generated picture with its recipe inside."""
+def generated_image(landmark, method):
+    """Return a generated image with its metadata inside."""
     with Image.open(io.BytesIO(png(f"{landmark} {method}"))) as image:
-        return to_png(image, recipe(landmark, method))
+        return to_png(image, generation_metadata(landmark, method))
 
 
 def add_set(project, titles=LANDMARKS, methods=METHODS):
-    """A finished set of pictures; returns its name."""
+    """Add a complete image set; return its name."""
     folder = project.new_image_set()
     requests = [{"title": title, "prompt": f"{title}, drawn"} for title in titles]
     write_json(folder / SET_FILE, {"settings": {"seed": 7}, "requests": requests, "methods": list(methods)})
     for index, title in enumerate(titles, 1):
         for method in methods:
-            (folder / f"{index:03d}-{method}.png").write_bytes(picture(title, method))
+            (folder / f"{index:03d}-{method}.png").write_bytes(generated_image(title, method))
     return folder.name
 
 
-def with_dataset(project, landmarks=LANDMARKS, others=OTHERS, trained=(), without_photograph=()):
-    """Give the project a data set: `landmarks` are held out but for `trained`; all others are learned from."""
+def with_dataset(project, landmarks=LANDMARKS, others=OTHERS, trained=(), without_photo=()):
+    """Add a dataset: `landmarks` are held out except for `trained`; all others are training images."""
     for folder in (project.sources, project.dataset):
         folder.mkdir(parents=True)
     items = []
@@ -54,16 +54,16 @@ def with_dataset(project, landmarks=LANDMARKS, others=OTHERS, trained=(), withou
             "0" * 64,
         )
         items.append(item)
-        (project.dataset / f"{item.id}.png").write_bytes(png(f"{landmark} styled", 64))
-        styled = landmark in without_photograph  # then the styled picture itself is what came in
-        (project.sources / source).write_bytes(png(f"{landmark} {'styled' if styled else 'photograph'}", 64))
+        (project.dataset / f"{item.id}.png").write_bytes(png(f"{landmark} stylized", 64))
+        stylized = landmark in without_photo  # then the source is the stylized image itself
+        (project.sources / source).write_bytes(png(f"{landmark} {'stylized' if stylized else 'photo'}", 64))
     write_json(project.manifest_file, to_json(Dataset("tiny", 32, 77, 0, tuple(items))))
     project.register()
     return project
 
 
-def studied(workspace, name="sample", **values):
-    """A project with a data set and one set of pictures."""
+def study_project(workspace, name="sample", **values):
+    """Return a project with a dataset and one image set."""
     project = with_dataset(workspace.project(name, new=True), **values)
     add_set(project, values.get("landmarks", LANDMARKS))
     return project

@@ -1,4 +1,4 @@
-"""A study in miniature: 27 drawn pictures of 32 px, a clock that stands still, and people who answer by rule."""
+"""A small study: 27 noise images of 32 px, a clock that stands still, and participants who answer by rule."""
 
 import io
 import random
@@ -14,7 +14,7 @@ from PIL import Image
 
 from study import ORIGINS, StudyError
 from study.design.definition import Definition
-from study.design.spec import Picture
+from study.design.spec import StimulusImage
 from study.store import Store, create
 
 LANDMARKS = ("Big Ben", "Colosseum", "Petra", "Bab-e-Khyber", "Sydney Opera House")
@@ -25,29 +25,29 @@ MINUTE = 60_000
 
 @lru_cache
 def png(name, side=32):
-    """A picture of noise; another name is another picture."""
+    """Return an image of noise; each name gives another image."""
     buffer = io.BytesIO()
     noise = random.Random(name).randbytes(side * side * 3)
     Image.frombytes("RGB", (side, side), noise).save(buffer, "PNG")
     return buffer.getvalue()
 
 
-def pictures():
-    """Everything that a study needs: 15 candidates, 5 photographs, 4 references, 3 for practice."""
+def images():
+    """Return the images of a study: 15 candidates, 5 photos, 4 references, 3 for practice."""
     return [
         *(
-            Picture("candidate", landmark, origin, png(f"{landmark} {origin}"), {"seed": 7, "prompt": landmark})
+            StimulusImage("candidate", landmark, origin, png(f"{landmark} {origin}"), {"seed": 7, "prompt": landmark})
             for landmark in LANDMARKS
             for origin in ORIGINS
         ),
-        *(Picture("photo", landmark, None, png(f"{landmark} photo")) for landmark in LANDMARKS),
-        *(Picture("reference", f"Tower {n}", "original", png(f"reference {n}")) for n in range(4)),
-        *(Picture("practice", f"Bridge {n}", "original", png(f"practice {n}")) for n in range(3)),
+        *(StimulusImage("photo", landmark, None, png(f"{landmark} photo")) for landmark in LANDMARKS),
+        *(StimulusImage("reference", f"Tower {n}", "original", png(f"reference {n}")) for n in range(4)),
+        *(StimulusImage("practice", f"Bridge {n}", "original", png(f"practice {n}")) for n in range(3)),
     ]
 
 
 class Clock:
-    """Milliseconds that pass only when told to."""
+    """Milliseconds that only pass in `pass_`."""
 
     def __init__(self, now=START):
         self.now = now
@@ -60,26 +60,26 @@ class Clock:
 
 
 def draft(folder, clock=None, **values):
-    """A study that is not locked yet."""
-    return create(folder, Definition(landmarks=LANDMARKS, **values), pictures(), clock or Clock())
+    """Return a study that is not locked yet."""
+    return create(folder, Definition(landmarks=LANDMARKS, **values), images(), clock or Clock())
 
 
 @lru_cache
 def _locked(values):
-    """A folder with a study that was locked at START, to be copied."""
+    """Return a folder with a study that was locked at START, to be copied."""
     folder = tempfile.TemporaryDirectory(prefix="study-")
     draft(Path(folder.name) / "study", **dict(values)).lock(ANALYSIS)
     return folder
 
 
 def live(folder, clock=None, **values):
-    """A study that is open to participants."""
+    """Return a study that is open to participants."""
     shutil.copytree(Path(_locked(tuple(values.items())).name) / "study", folder, dirs_exist_ok=True)
     return Store(folder, clock or Clock())
 
 
 def first_choice(current):
-    """The first picture, or what a trial offers that has none to choose."""
+    """Return the first image, or `seen` in a view trial."""
     return ("seen", None) if current.block == "view" else ("image", 1)
 
 
@@ -92,7 +92,7 @@ def answer_one(store, token, choose=first_choice, **values):
 
 
 def answer_all(store, token, choose=first_choice, **values):
-    """Answer to the end; the debrief."""
+    """Answer all trials; return the debrief."""
     current = store.current(token)
     while not current.done:
         current = answer_one(store, token, choose, **values)
@@ -100,26 +100,26 @@ def answer_all(store, token, choose=first_choice, **values):
 
 
 @contextmanager
-def told(sentence):
-    """The block raises StudyError with exactly this sentence."""
+def study_error(message):
+    """Expect StudyError with exactly this message."""
     with pytest.raises(StudyError) as error:
         yield
-    assert str(error.value) == sentence
+    assert str(error.value) == message
 
 
 def query(store, sql, *values):
-    """Rows of a query, past the store."""
+    """Return the rows of a query, read without the store."""
     with closing(sqlite3.connect(store.file)) as connection:
         return connection.execute(sql, values).fetchall()
 
 
 def bytes_of(store):
-    """The database with its companions, as they are on the disk."""
+    """Return the bytes of the database with its -wal and -shm files."""
     return b"".join(path.read_bytes() for path in sorted(store.folder.glob("study.db*")))
 
 
 def traces(store, participant):
-    """Everything random that the database has of a person."""
+    """Return every random value that the database has of a participant."""
     hashes = "SELECT token_sha256, withdrawal_sha256 FROM participant WHERE id = ?"
     found = [participant, *query(store, hashes, participant)[0]]
     for (trial,) in query(store, "SELECT id FROM trial WHERE participant = ?", participant):

@@ -1,4 +1,4 @@
-"""Runs written by hand: what a run keeps of itself, from given losses, without training anything."""
+"""Runs written from given losses, with all files of a finished run, without training."""
 
 import numpy as np
 
@@ -8,11 +8,11 @@ from ghibli_studio.workspace.files import append_line, write_json
 TIMESTEPS = (50, 150, 250, 400, 550, 700, 850, 950)
 
 
-def written(project, losses, method="lora", *, steps=4, step_seconds=0.5, base=0.5, config=None, **metrics):
-    """A finished run whose validation losses are (epochs + 1, pictures), the first row before training.
+def write_run(project, losses, method="lora", *, steps=4, step_seconds=0.5, base=0.5, config=None, **metrics):
+    """Write a finished run whose validation losses are (epochs + 1, images), the first row before training.
 
-    `config` changes settings; every step of epoch e takes `step_seconds` (a number, or one an epoch); `metrics` are
-    put over what follows from the losses.
+    `config` changes settings; every step of epoch e takes `step_seconds` (a number, or one per epoch); `metrics`
+    replace values that follow from the losses.
     """
     losses = np.asarray(losses, dtype=float)
     run = project.new_run(preset("quick", method, **{"num_train_epochs": len(losses) - 1, **(config or {})}))
@@ -39,7 +39,7 @@ def written(project, losses, method="lora", *, steps=4, step_seconds=0.5, base=0
                 "epoch": epoch,
                 "step": epoch * steps,
                 "validation_loss": float(means[epoch]),
-                "per_picture": row.tolist(),
+                "per_image": row.tolist(),
                 "per_timestep": [float(means[epoch]) * (1 + n / 10) for n in range(8)],
                 "base_validation_loss": base,
             },

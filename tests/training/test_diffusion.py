@@ -1,4 +1,4 @@
-"""The formulas of training against their definitions and whole values."""
+"""The formulas of training against their definitions, with full values."""
 
 import math
 
@@ -10,34 +10,36 @@ from adapters.settings import StudioError
 from ghibli_studio.training.batches import epoch_order
 from ghibli_studio.training.diffusion import (
     add_noise,
+    alphas_cumprod,
     derived_seed,
-    draw_timesteps,
     generator,
     min_snr_weight,
-    noise_levels,
     prediction_target,
+    sample_timesteps,
 )
 from ghibli_studio.training.optimizer import learning_rate_at
 
 
 def test_derived_seeds_are_fixed_and_differ_by_every_part():
     assert derived_seed(0, "step", 0) == derived_seed(0, "step", 0)
-    seeds = {derived_seed(seed, what, index) for seed in (0, 1) for what in ("step", "order") for index in (0, 1, 2)}
+    seeds = {
+        derived_seed(seed, purpose, index) for seed in (0, 1) for purpose in ("step", "order") for index in (0, 1, 2)
+    }
     assert len(seeds) == 12
     assert all(0 <= seed < 2**63 for seed in seeds)
 
 
-def test_noise_levels_are_those_of_the_scheduler(tiny):
-    levels = noise_levels(tiny)
+def test_alphas_cumprod_are_those_of_the_scheduler(tiny):
+    alpha_bars = alphas_cumprod(tiny)
     betas = torch.linspace(0.00085**0.5, 0.012**0.5, 1000, dtype=torch.float32) ** 2
-    assert torch.allclose(levels, torch.cumprod(1 - betas, 0))
-    assert levels[0] > 0.999
-    assert levels[-1] < 0.005
+    assert torch.allclose(alpha_bars, torch.cumprod(1 - betas, 0))
+    assert alpha_bars[0] > 0.999
+    assert alpha_bars[-1] < 0.005
 
 
 @pytest.mark.parametrize(("kind", "mean"), [("uniform", 499.5), ("logit_normal", 500), ("cubic", 750)])
-def test_time_steps_are_drawn_as_named(kind, mean):
-    steps = draw_timesteps(kind, 200_000, 1000, generator(0, "test", 0))
+def test_timesteps_have_the_named_distribution(kind, mean):
+    steps = sample_timesteps(kind, 200_000, 1000, generator(0, "test", 0))
     assert steps.min() >= 0
     assert steps.max() <= 999
     assert steps.float().mean().item() == pytest.approx(mean, abs=3)
@@ -55,7 +57,7 @@ def test_min_snr_weights():
     assert min_snr_weight(alpha_bar, 5, "v_prediction").tolist() == pytest.approx([1 / 2, 5 / 10, 1 / 10])
 
 
-def test_noise_and_targets_invert_each_other():
+def test_the_velocity_recovers_the_latents_from_the_noisy_ones():
     latents, noise = torch.randn(2, 4, 3, 3), torch.randn(2, 4, 3, 3)
     alpha_bar = torch.tensor([0.3, 0.8]).view(-1, 1, 1, 1)
     noisy = add_noise(latents, noise, alpha_bar)
@@ -73,7 +75,7 @@ def test_learning_rates():
     assert [learning_rate_at(step, 6, constant) for step in range(6)] == [0.5, 1, 1.5, 2, 2, 2]
 
 
-def test_an_epoch_sees_every_picture_once_in_an_order_of_its_own():
+def test_an_epoch_has_every_image_once_in_an_order_of_its_own():
     first, again, second = (epoch_order(10, 4, 7, epoch) for epoch in (1, 1, 2))
     assert first == again
     assert first != second

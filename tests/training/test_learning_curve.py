@@ -1,9 +1,9 @@
-"""Rows for the plots, in whole values."""
+"""Rows for the plots, with full values."""
 
 import pytest
 
 from ghibli_studio.training.learning_curve import (
-    base_line,
+    base_model_curve,
     smoothed,
     timestep_profile,
     training_curve,
@@ -29,7 +29,7 @@ def test_smoothing_has_no_bias_at_the_start():
     assert smoothed([1.0, 3.0, 2.0], weight=0) == [1.0, 3.0, 2.0]
 
 
-def test_the_training_curve_has_both_lines_on_the_axis_of_epochs():
+def test_the_training_curve_has_raw_and_smoothed_losses_by_epoch():
     events = [
         {"event": "stage", "what": "loading"},
         epoch(0, 1.0),
@@ -47,7 +47,7 @@ def test_the_training_curve_has_both_lines_on_the_axis_of_epochs():
     ]
 
 
-def test_no_steps_make_no_rows():
+def test_without_steps_there_are_no_rows():
     assert training_curve([], "x") == training_curve([epoch(0, 1.0)], "x") == []
 
 
@@ -63,12 +63,12 @@ def test_long_runs_are_thinned_but_smoothed_over_all_steps(count, shown):
     assert [row["epoch"] for row in rows[::2]] == [row["epoch"] for row in rows[1::2]] == epochs[::every]
 
 
-def test_a_run_that_was_resumed_goes_on_where_it_was_on_the_axis():
+def test_the_curve_of_a_resumed_run_continues_at_its_epoch():
     rows = training_curve([step(2.5, 2.0), step(3.0, 2.0)], "x")
     assert [row["epoch"] for row in rows] == [2.5, 2.5, 3.0, 3.0]
 
 
-def test_the_validation_curve_begins_before_training():
+def test_the_validation_curve_starts_before_training():
     events = [step(0.5, 9.0), epoch(0, 0.5), epoch(1, 0.4), {"event": "sample", "epoch": 1}, epoch(2, 0.45)]
     assert validation_curve(events, "TI") == [
         {"epoch": 0, "loss": 0.5, "series": "TI"},
@@ -78,20 +78,20 @@ def test_the_validation_curve_begins_before_training():
     assert validation_curve([], "TI") == []
 
 
-def test_the_base_models_line_goes_over_all_runs():
+def test_the_base_models_curve_spans_all_runs():
     runs = [[epoch(0, 0.5), epoch(1, 0.4)], [epoch(0, 0.6), epoch(1, 0.4), epoch(2, 0.3), epoch(3, 0.2)], []]
-    assert base_line(runs) == [
+    assert base_model_curve(runs) == [
         {"epoch": 0, "loss": 0.5, "series": "Base model"},
         {"epoch": 3, "loss": 0.5, "series": "Base model"},
     ]
-    assert base_line([[epoch(0, 0.5, base=0.7)]], "bare") == [
+    assert base_model_curve([[epoch(0, 0.5, base=0.7)]], "bare") == [
         {"epoch": 0, "loss": 0.7, "series": "bare"},
         {"epoch": 1, "loss": 0.7, "series": "bare"},
     ]
-    assert base_line([]) == base_line([[step(1.0, 1.0)]]) == []
+    assert base_model_curve([]) == base_model_curve([[step(1.0, 1.0)]]) == []
 
 
-def test_the_profile_is_the_change_in_percent():
+def test_the_timestep_profile_is_the_change_in_percent():
     metrics = {"validation_timesteps": [50, 950], "best_per_timestep": [0.15, 0.5], "base_per_timestep": [0.2, 0.4]}
     assert timestep_profile(metrics, "LoRA") == [
         {"timestep": 50, "change": pytest.approx(-25), "series": "LoRA"},

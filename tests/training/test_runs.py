@@ -1,22 +1,29 @@
-"""A run's folder: what is kept after each epoch, in which order, and that a kill anywhere loses no finished epoch."""
+"""A run's folder: what is kept after each epoch, in which order, and that a kill never loses a finished epoch."""
 
 import json
 
 import pytest
 import torch
 
-from adapters.formats.safetensors_file import recipe_of
+from adapters.formats.safetensors_file import read_adapter_metadata
 from adapters.registry import methods
 from adapters.settings import StudioError
 from ghibli_studio.config.training import preset
 from ghibli_studio.data import dataset as datasets
-from ghibli_studio.evaluation import efficiency, training_dynamics
-from ghibli_studio.generation.metadata import read_recipe
-from ghibli_studio.training import recorder, runs
+from ghibli_studio.evaluation import training_cost, training_dynamics
+from ghibli_studio.generation.metadata import read_metadata
+from ghibli_studio.training import recorder, runs, validation
 from ghibli_studio.training.checkpoints import read_checkpoint
 from ghibli_studio.training.runs import execute
 
 SMALL = {"lora": {"rank": 2}, "ti": {"num_vectors": 2}}
+
+
+@pytest.fixture(autouse=True)
+def few_sample_steps(monkeypatch):
+    """Sample images in two steps: their quality is not tested."""
+    for module in (recorder, runs):
+        monkeypatch.setattr(module, "SAMPLE_STEPS", 2)
 
 
 def new_run(project, method="lora", **changes):
@@ -30,17 +37,32 @@ def of(kind, events):
 
 
 def numbers(events):
-    """What must be equal in two runs: no clocks, no memory."""
-    told = ("event", "epoch", "step", "epochs", "loss", "grad_norm", "validation_loss", "per_timestep")
+    """What must be equal in two runs: no times, no memory."""
+    names = ("event", "epoch", "step", "epochs", "loss", "grad_norm", "validation_loss", "per_timestep")
     return [
-        {key: e[key] for key in told if key in e}
+        {key: e[key] for key in names if key in e}
         for e in json.loads(json.dumps(events))
         if e["event"] in ("step", "epoch")
     ]
 
 
+def stop_after_an_epoch(run):
+    """Iterate until the first trained epoch is reported, and close."""
+    events = execute(run)
+    next(event for event in events if event["event"] == "epoch" and event["epoch"])
+    events.close()
+
+
+def stop_after(run, count):
+    """Iterate `count` events and close, like a kill between two events."""
+    events = execute(run)
+    for _ in range(count):
+        next(events)
+    events.close()
+
+
 @pytest.mark.parametrize("method", sorted(methods()))
-def test_a_whole_run(project, method):
+def test_a_complete_run(project, method):
     run = new_run(project, method)
     events = list(execute(run))
     assert run.progress() == json.loads(json.dumps(events))
@@ -51,7 +73,7 @@ def test_a_whole_run(project, method):
     assert [e["epochs"] for e in of("step", events)] == [(n + 1) / per_epoch for n in range(2 * per_epoch)]
     assert of("epoch", events)[-1]["fraction"] == pytest.approx(1.0)
     assert [file.name for file in run.samples()] == ["epoch-000.png", "epoch-001.png", "epoch-002.png"]
-    assert read_recipe(run.samples()[2])["adapter"] == {"method": method, "run": run.id, "epoch": 2}
+    assert read_metadata(run.samples()[2])["adapter"] == {"method": method, "run": run.id, "epoch": 2}
 
     metrics, epochs = run.metrics(), of("epoch", events)
     best = min(epochs[1:], key=lambda e: e["validation_loss"])
@@ -66,63 +88,56 @@ def test_a_whole_run(project, method):
     assert metrics["machine"]["device"] == "cpu"
     assert metrics["machine"]["dtype"] == "float32"
     assert metrics["versions"]["torch"] == torch.__version__.partition("+")[0]
-    pictures = [4, train - 4] * 2
-    speeds = [count / e["step_seconds"] for count, e in zip(pictures, of("step", events), strict=True)]
+    images = [4, train - 4] * 2
+    speeds = [count / e["step_seconds"] for count, e in zip(images, of("step", events), strict=True)]
     assert [e["images_per_second"] for e in of("step", events)] == pytest.approx(speeds)
     assert metrics["trainable_parameters"] == sum(t.numel() for t in read_checkpoint(run).adapter.values())
-    recipe = recipe_of(run.adapter_file)
-    assert (recipe["run"], recipe["epoch"]) == (run.id, best["epoch"])
-    assert recipe["dataset"]["digest"] == datasets.digest(datasets.load(project))
+    metadata = read_adapter_metadata(run.adapter_file)
+    assert (metadata["run"], metadata["epoch"]) == (run.id, best["epoch"])
+    assert metadata["dataset"]["digest"] == datasets.digest(datasets.load(project))
     files = run.epoch_adapter_files()
-    assert {epoch: recipe_of(file)["epoch"] for epoch, file in files.items()} == {1: 1, 2: 2}
+    assert {epoch: read_adapter_metadata(file)["epoch"] for epoch, file in files.items()} == {1: 1, 2: 2}
     assert files[best["epoch"]].read_bytes() == run.adapter_file.read_bytes()
 
 
-def stop_after_an_epoch(run):
-    """Iterate until the first trained epoch is told, and close."""
-    going = execute(run)
-    next(event for event in going if event["event"] == "epoch" and event["epoch"])
-    going.close()
-
-
-def test_what_runs_keep_is_enough_to_say_what_learning_cost_and_how_it_went(project):
-    done = [new_run(project, method, seed=seed) for seed in (0, 1) for method in ("lora", "ti")]
-    for run in done:
+def test_a_runs_files_are_enough_for_the_training_cost_and_dynamics(project):
+    trained = [new_run(project, method, seed=seed, sample_every=0) for seed in (0, 1) for method in ("lora", "ti")]
+    for run in trained:
         list(execute(run))
     lora, ti = training_dynamics.describe(project.runs())
-    assert [one["seeds"] for one in (lora, ti)] == [[0, 1], [0, 1]]
-    assert (lora["pictures"], lora["landmarks"], lora["epochs"]) == (2, 2, [0, 1, 2])
-    assert lora["best"]["by_seed"] == [run.metrics()["best_epoch"] for run in (done[0], done[2])]
-    assert lora["overfitting"]["verdict"] == "cannot be said: 2 validation landmarks, 6 are the least"
-    cost = efficiency.describe(project.runs())
+    assert [curve["seeds"] for curve in (lora, ti)] == [[0, 1], [0, 1]]
+    assert (lora["images"], lora["landmarks"], lora["epochs"]) == (2, 2, [0, 1, 2])
+    assert lora["best"]["by_seed"] == [run.metrics()["best_epoch"] for run in (trained[0], trained[2])]
+    assert lora["overfitting"]["verdict"] == "inconclusive: 2 validation landmarks, but the minimum is 6"
+    cost = training_cost.describe(project.runs())
     assert json.loads(json.dumps([lora, ti, cost], allow_nan=False)) == [lora, ti, cost]
     assert len(cost["runs"]) == 4
-    assert all(one["seconds_per_step"] > 0 and one["machine"]["device"] == "cpu" for one in cost["runs"])
-    assert cost["target"] == max(run.metrics()["best_validation_loss"] for run in done)
+    assert all(run["seconds_per_step"] > 0 and run["machine"]["device"] == "cpu" for run in cost["runs"])
+    assert cost["target"] == max(run.metrics()["best_validation_loss"] for run in trained)
     assert not any("different" in warning or "differ" in warning for warning in cost["warnings"])
 
 
-class Ticking:
-    """A meter that has spent a joule more whenever it is asked."""
+class CountingMeter:
+    """A meter that has spent one more joule at every reading."""
 
     source = "a test's meter"
 
     def __init__(self):
-        self.asked = 0
+        self.readings = 0
 
     def joules(self):
-        self.asked += 1
-        return float(self.asked)
+        self.readings += 1
+        return float(self.readings)
 
 
-def test_joules_are_in_events_and_metrics_and_go_on_after_a_kill(project, monkeypatch):
-    monkeypatch.setattr(runs, "meter", lambda device: Ticking())
+def test_joules_are_in_events_and_metrics_and_continue_after_a_kill(project, monkeypatch):
+    monkeypatch.setattr(runs, "meter", lambda device: CountingMeter())
     run = new_run(project)
     stop_after_an_epoch(run)
     half = run.progress()[-1]["joules"]
     list(execute(run))
-    told = [e["joules"] for e in run.progress() if "joules" in e]
-    assert told == sorted(told)
+    joules = [e["joules"] for e in run.progress() if "joules" in e]
+    assert joules == sorted(joules)
     assert of("step", run.progress())[-1]["joules"] > half > 1.0
     assert (run.metrics()["joules"], run.metrics()["energy_source"]) == (
         of("epoch", run.progress())[-1]["joules"],
@@ -130,82 +145,77 @@ def test_joules_are_in_events_and_metrics_and_go_on_after_a_kill(project, monkey
     )
 
 
-def test_without_a_meter_in_any_part_of_a_run_its_joules_are_not_known(project, monkeypatch):
+def test_without_a_meter_in_any_part_of_a_run_its_joules_are_unknown(project, monkeypatch):
     monkeypatch.setattr(runs, "meter", lambda device: None)
     run = new_run(project)
     stop_after_an_epoch(run)
-    monkeypatch.setattr(runs, "meter", lambda device: Ticking())
+    monkeypatch.setattr(runs, "meter", lambda device: CountingMeter())
     list(execute(run))
     assert {e["joules"] for e in run.progress() if "joules" in e} == {None}
     assert run.metrics()["joules"] is None
 
 
-def test_the_base_models_validation_is_measured_once_for_all_methods(project):
-    first = list(execute(new_run(project, "lora")))
-    second = list(execute(new_run(project, "ti")))
-    assert any(e["what"] == "measuring the base model" for e in of("stage", first))
-    assert not any(e["what"] == "measuring the base model" for e in of("stage", second))
-    assert not any(e["what"] == "encoding pictures" for e in of("stage", second))
+def test_the_base_model_is_validated_once_for_all_methods(project):
+    short = {"num_train_epochs": 1, "sample_every": 0}
+    first = list(execute(new_run(project, "lora", **short)))
+    second = list(execute(new_run(project, "ti", **short)))
+    assert any(e["what"] == "validating the base model" for e in of("stage", first))
+    assert any(e["what"] == "encoding images" for e in of("stage", first))
+    assert not any(e["what"] == "validating the base model" for e in of("stage", second))
+    assert not any(e["what"] == "encoding images" for e in of("stage", second))
     assert of("epoch", first)[0]["base_validation_loss"] == of("epoch", second)[0]["base_validation_loss"]
-
-
-def stop_after(run, count):
-    """Iterate `count` events and close, as a kill between two events."""
-    going = execute(run)
-    for _ in range(count):
-        next(going)
-    going.close()
 
 
 @pytest.mark.parametrize("method", sorted(methods()))
 def test_a_run_killed_between_any_two_events_ends_with_the_same_numbers(project, method):
-    list(execute(new_run(project, method, num_train_epochs=1)))  # what is cached from now on is no event later
-    whole = new_run(project, method)
-    expected = list(execute(whole))
+    # fill the cache, so that every later run has the same events
+    list(execute(new_run(project, method, num_train_epochs=1, sample_every=0)))
+    complete = new_run(project, method)
+    expected = list(execute(complete))
     epoch_1 = next(i for i, e in enumerate(expected) if e["event"] == "epoch" and e["epoch"] == 1)
     step_2 = next(i for i, e in enumerate(expected) if e["event"] == "step" and e["epoch"] == 2)
-    for place in (3, epoch_1, epoch_1 + 1, step_2 + 1, len(expected) - 1):
+    for count in (3, epoch_1, epoch_1 + 1, step_2 + 1, len(expected) - 1):
         run = new_run(project, method)
-        stop_after(run, place)
+        stop_after(run, count)
         list(execute(run))
-        assert numbers(run.progress()) == numbers(expected), place
-        for left, right in zip(run.samples(), whole.samples(), strict=True):
+        assert numbers(run.progress()) == numbers(expected), count
+        for left, right in zip(run.samples(), complete.samples(), strict=True):
             assert left.stat().st_size > 0
-            assert read_recipe(left)["settings"] == read_recipe(right)["settings"]
-        same = read_checkpoint(run).adapter, read_checkpoint(whole).adapter
+            assert read_metadata(left)["settings"] == read_metadata(right)["settings"]
+        same = read_checkpoint(run).adapter, read_checkpoint(complete).adapter
         assert all(torch.equal(same[0][name], same[1][name]) for name in same[1])
-        assert run.metrics()["best_epoch"] == whole.metrics()["best_epoch"]
+        assert run.metrics()["best_epoch"] == complete.metrics()["best_epoch"]
 
 
-def test_a_kill_between_a_checkpoint_and_what_follows_from_it_is_mended(project, monkeypatch):
-    whole = new_run(project)
-    expected = list(execute(whole))
+def test_a_kill_between_a_checkpoint_and_the_files_of_its_epoch_is_repaired(project, monkeypatch):
+    complete = new_run(project)
+    expected = list(execute(complete))
     run = new_run(project)
 
     def killed(*arguments):
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(recorder._Keeper, "keep", killed)
-    with pytest.raises(KeyboardInterrupt):
-        list(execute(run))
-    monkeypatch.undo()
+    with monkeypatch.context() as patch:
+        patch.setattr(recorder.RunRecorder, "save_epoch", killed)
+        with pytest.raises(KeyboardInterrupt):
+            list(execute(run))
     assert read_checkpoint(run).epoch == 1
     assert not run.adapter_file.exists()
     list(execute(run))
     assert numbers(run.progress()) == numbers(expected)
-    assert recipe_of(run.adapter_file)["epoch"] == whole.metrics()["best_epoch"]
-    assert run.metrics()["steps"] == whole.metrics()["steps"]
+    assert read_adapter_metadata(run.adapter_file)["epoch"] == complete.metrics()["best_epoch"]
+    assert run.metrics()["steps"] == complete.metrics()["steps"]
 
 
-def test_a_finished_run_done_again_trains_nothing_more(project):
-    run = new_run(project)
+def test_a_finished_run_that_is_executed_again_trains_no_more_steps(project):
+    run = new_run(project, sample_every=0)
     before = list(execute(run))
     again = list(execute(run))
     assert not of("step", again)
     assert numbers(run.progress()) == numbers(before)
 
 
-def test_captions_over_the_limit_are_listed_before_anything_is_loaded(project):
+def test_captions_over_the_token_limit_are_listed_before_anything_is_loaded(project):
     long = "Big Ben, " + "tower " * 80
     item = datasets.load(project).items[0]
     datasets.set_captions(project, {item.id: long})
@@ -213,78 +223,75 @@ def test_captions_over_the_limit_are_listed_before_anything_is_loaded(project):
     with pytest.raises(StudioError) as caught:
         runs.check(new_run(project, "ti"))
     assert str(caught.value) == (
-        f"1 of 8 captions are longer than the 77 tokens that the model reads ({item.id}: {tokens + 3}; trigger "
-        "included); shorten them in the Data set tab, or choose long_captions = cut"
+        f"1 of 8 captions are over the token limit of 77 ({item.id}: {tokens + 3}; trigger included); "
+        "shorten them in the Dataset tab, or set long_captions to cut"
     )
 
 
 @pytest.mark.parametrize("method", sorted(methods()))
-def test_captions_that_may_be_cut_keep_their_trigger(project, method):
+def test_a_caption_that_may_be_cut_keeps_its_trigger(project, method):
     item = datasets.load(project).items[0]
     datasets.set_captions(project, {item.id: "Big Ben, " + "tower " * 80})
-    run = new_run(project, method, long_captions="cut", num_train_epochs=1)
+    run = new_run(project, method, long_captions="cut", num_train_epochs=1, sample_every=0)
     assert list(execute(run))[-1]["event"] == "epoch"
 
 
-def test_a_data_set_for_another_size_is_refused(project):
+def test_a_dataset_of_another_resolution_is_refused(project):
     config = preset("quick", "lora", base_model="miniature")
     with pytest.raises(StudioError) as caught:
         runs.check(project.new_run(config))
     assert str(caught.value) == (
-        "the data set has 64 px pictures, base model 'miniature' wants 256; make the data set again for this base model"
+        "the dataset has images of 64 px, base model 'miniature' needs 256 px; create the dataset again for this base "
+        "model"
     )
 
 
-def test_a_picture_changed_behind_our_back_stops_the_run(project):
+def test_an_image_that_was_changed_by_another_program_stops_the_run(project):
     item = datasets.load(project).items[0]
     (project.dataset / f"{item.id}.png").write_bytes(b"something else")
-    with pytest.raises(StudioError, match="was changed after it was checked"):
+    with pytest.raises(StudioError, match="was changed after the import"):
         list(execute(new_run(project)))
 
 
 def test_the_sample_prompt_can_be_chosen(project):
     run = new_run(project, sample_prompt="Petra, a temple", num_train_epochs=1)
     list(execute(run))
-    assert read_recipe(run.sample_file(1))["prompt"] == "Petra, a temple"
+    assert read_metadata(run.sample_file(1))["prompt"] == "Petra, a temple"
 
 
-def test_counters_are_right_after_the_second_resumption(project):
-    whole = new_run(project, num_train_epochs=3)
-    expected = list(execute(whole))
+def test_counters_are_right_after_a_run_was_resumed_twice(project):
+    complete = new_run(project, num_train_epochs=3)
+    expected = list(execute(complete))
     run = new_run(project, num_train_epochs=3)
     for _ in range(2):
-        going = execute(run)
-        for event in going:
+        events = execute(run)
+        for event in events:
             if event["event"] == "step" and event["epoch"] == (
                 read_checkpoint(run).epoch + 1 if read_checkpoint(run) else 2
             ):
                 break
-        going.close()
+        events.close()
     assert read_checkpoint(run).epoch in (1, 2)
     list(execute(run))
     assert numbers(run.progress()) == numbers(expected)
-    told, wanted = run.metrics(), whole.metrics()
-    assert {name: told[name] for name in ("steps", "epochs", "best_epoch", "last_validation_loss")} == {
-        name: wanted[name] for name in ("steps", "epochs", "best_epoch", "last_validation_loss")
-    }
+    names = ("steps", "epochs", "best_epoch", "last_validation_loss")
+    assert {name: run.metrics()[name] for name in names} == {name: complete.metrics()[name] for name in names}
     assert of("epoch", run.progress())[-1]["fraction"] == pytest.approx(1.0)
     assert len(list(run.checkpoints.iterdir())) == 1
 
 
-@pytest.mark.parametrize(("every", "drawn"), [(0, []), (1, [0, 1, 2, 3]), (2, [0, 2, 3])])
-def test_samples_are_drawn_every_so_many_epochs_and_last(project, every, drawn):
+@pytest.mark.parametrize(("every", "epochs"), [(0, []), (1, [0, 1, 2, 3]), (2, [0, 2, 3])])
+def test_samples_are_generated_every_few_epochs_and_after_the_last_one(project, every, epochs):
     run = new_run(project, num_train_epochs=3, sample_every=every)
     events = list(execute(run))
-    assert [event["epoch"] for event in of("sample", events)] == drawn
-    assert [file.name for file in run.samples()] == [f"epoch-{epoch:03d}.png" for epoch in drawn]
+    assert [event["epoch"] for event in of("sample", events)] == epochs
+    assert [file.name for file in run.samples()] == [f"epoch-{epoch:03d}.png" for epoch in epochs]
     assert of("epoch", events)[-1]["fraction"] == pytest.approx(1.0)
 
 
-def test_a_run_that_stops_early_is_done_and_says_so(project, monkeypatch):
-    from ghibli_studio.training import validation
-
-    monkeypatch.setattr(validation, "better", lambda new, before: False)
-    run = new_run(project, num_train_epochs=9, early_stopping_patience=1)
+def test_a_run_that_stops_early_is_finished_and_reports_it(project, monkeypatch):
+    monkeypatch.setattr(validation, "is_improvement", lambda new, before: False)
+    run = new_run(project, num_train_epochs=9, early_stopping_patience=1, sample_every=0)
     events = list(execute(run))
     assert events[-1] == {"event": "stopped_early", "epoch": 1, "patience": 1}
     assert run.metrics()["epochs"] == 1
@@ -292,8 +299,9 @@ def test_a_run_that_stops_early_is_done_and_says_so(project, monkeypatch):
 
 
 @pytest.mark.parametrize("method", sorted(methods()))
-def test_a_run_with_every_option_is_kept_whole(project, method):
-    run = new_run(project, method, random_flip=True, caption_dropout=0.3, ema_decay=0.5, aspect_buckets=True)
+def test_a_run_with_every_option_caches_what_it_needs(project, method):
+    options = {"random_flip": True, "caption_dropout": 0.3, "ema_decay": 0.5, "aspect_buckets": True}
+    run = new_run(project, method, **options, sample_every=0)
     list(execute(run))
     assert run.metrics()["epochs"] == 2
     names = {path.name.split("-")[0] for path in project.cache_file("").iterdir()}

@@ -64,9 +64,26 @@ def fake_progress(run, epochs=1):
 def test_the_whole_page_can_be_built(project):
     page = build(project.workspace)
     names = {component.elem_id for component in page.blocks.values() if getattr(component, "elem_id", None)}
-    assert {"start-sample", "start-train", "start-draw", "project", "train", "seeds", "cancel", "draw", "stop"} <= names
-    assert {"grid", "show-all", "find-rate", "find-batch", "use-rate", "use-batch"} <= names
-    assert {"training-seed", "lora-rank", "ti-num_vectors", "draw-guidance_scale"} <= names
+    assert {
+        "start-sample",
+        "start-train",
+        "start-generate",
+        "project",
+        "train",
+        "seeds",
+        "cancel",
+        "generate",
+        "stop",
+    } <= names
+    assert {
+        "grid",
+        "show-all",
+        "find-learning-rate",
+        "find-batch-size",
+        "apply-learning-rate",
+        "apply-batch-size",
+    } <= names
+    assert {"training-seed", "lora-rank", "ti-num_vectors", "generate-guidance_scale"} <= names
 
 
 def test_train_queues_a_run_a_method_with_the_forms_values(project, no_processes):
@@ -87,9 +104,9 @@ def test_train_queues_every_method_with_one_seed_before_the_next_seed(project, n
         ("lora", 5),
         ("ti", 5),
     ]
-    assert run_group.names_of(runs) == ["LoRA (seed 4)", "TI (seed 4)", "LoRA (seed 5)", "TI (seed 5)"]
-    assert run_group.names_of(runs[:2]) == ["LoRA", "TI"]
-    with pytest.raises(StudioError, match="seeds is None; it is how many runs to queue"):
+    assert run_group.run_names(runs) == ["LoRA (seed 4)", "TI (seed 4)", "LoRA (seed 5)", "TI (seed 5)"]
+    assert run_group.run_names(runs[:2]) == ["LoRA", "TI"]
+    with pytest.raises(StudioError, match="seeds is None; it must be the number of runs to queue"):
         training_tab.submit(project.workspace, project.name, ["lora"], "quick", {}, None)
     assert len(project.runs()) == 4
 
@@ -104,7 +121,7 @@ def test_a_grid_from_the_form_is_queued_with_its_seeds(project, no_processes):
         (seed, *one) for seed in (2, 7) for one in (("lora", 4), ("ti", None), ("lora", 8))
     ]
     assert {c.training.train_batch_size for c in configs} == {1}
-    with pytest.raises(StudioError, match="grid 'rank' does not say NAME=VALUES"):
+    with pytest.raises(StudioError, match="grid 'rank' is not NAME=VALUES"):
         training_tab.submit(project.workspace, project.name, ["lora"], "quick", {}, "1", "rank")
     assert len(project.runs()) == 6
 
@@ -116,7 +133,7 @@ def test_all_runs_of_a_grid_stay_in_the_plots(project, no_processes):
     runs = training_tab.submit(workspace, name, ["lora"], "quick", {}, "1", "rank=2,4,8")
     for run in (old, *runs):
         fake_progress(run)
-    together = run_views.newest(project, runs)
+    together = run_views.newest_runs(project, runs)
     assert together == sorted(run.id for run in (old, *runs))
     _, *updates = run_views.refresh(workspace, name, None, together, seen)
     assert updates[3]["value"] == together
@@ -130,18 +147,18 @@ def test_all_runs_of_a_grid_stay_in_the_plots(project, no_processes):
 
 def test_every_run_of_a_plot_has_a_color_of_its_own(project, no_processes):
     runs = training_tab.submit(project.workspace, project.name, ["lora"], "quick", {}, "13")
-    names = run_group.names_of(runs)
+    names = run_group.run_names(runs)
     assert len({run_views.colors(runs, names)[name] for name in names}) == 13
 
 
 @pytest.mark.parametrize(
     ("name", "methods", "sentence"),
     [
-        (None, ["lora"], "no project is chosen; make one in the Data set tab"),
-        ("sample", [], "no method is chosen; tick at least one"),
+        (None, ["lora"], "no project is selected; create one in the Dataset tab"),
+        ("sample", [], "no method is selected; select at least one"),
     ],
 )
-def test_training_without_a_choice_is_told(project, name, methods, sentence):
+def test_training_without_a_choice_is_reported(project, name, methods, sentence):
     with pytest.raises(StudioError) as caught:
         training_tab.submit(project.workspace, name, methods, "quick", {})
     assert str(caught.value) == sentence
@@ -170,7 +187,7 @@ def test_live_widgets_change_only_where_there_is_news(project, no_processes):
 def test_a_choice_of_run_is_kept_while_it_works(project, monkeypatch):
     monkeypatch.setattr(queue, "start", lambda run: None)
     runs = training_tab.submit(project.workspace, project.name, ["lora", "ti"], "quick", {})
-    monkeypatch.setattr(status, "status", lambda run: Status("waiting" if run == runs[1] else "running"))
+    monkeypatch.setattr(status, "status", lambda run: Status("queued" if run == runs[1] else "running"))
     _, *updates = run_views.refresh(project.workspace, project.name, runs[1].id, [], None)
     assert updates[2]["value"] == runs[1].id
     _, *updates = run_views.refresh(project.workspace, project.name, None, [], None)
@@ -184,8 +201,8 @@ def test_a_run_is_described_in_words(project, no_processes):
     html = run_views.card(run, running)
     assert "epoch 1, step 1 (50 %, 1 min 15 s left)" in html
     assert 'class="chip running"' in html
-    assert "2 runs ahead" in run_views.card(run, Status("waiting", "", 2))
-    assert "1 run ahead" in run_views.card(run, Status("waiting", "", 1))
+    assert "2 runs ahead" in run_views.card(run, Status("queued", "", 2))
+    assert "1 run ahead" in run_views.card(run, Status("queued", "", 1))
     assert "&lt;b&gt;no&lt;/b&gt;" in run_views.card(run, Status("failed", "<b>no</b>"))
 
 
@@ -193,7 +210,7 @@ def test_names_from_outside_never_become_markup(project):
     item = datasets.load(project).items[0]
     datasets.set_captions(project, {item.id: "<script>alert(1)</script>, " + "tower " * 90})
     problem = {"file": "x", "reason": "<img src=x onerror=y> is empty"}
-    hostile = dataclasses.replace(datasets.load(project), problems=(problem,), notes=("alike (<img src=x>)",))
+    hostile = dataclasses.replace(datasets.load(project), skipped=(problem,), notes=("alike (<img src=x>)",))
     assert "<img" not in dataset_tab.summary(hostile)
     assert "<p>alike (&lt;img src=x&gt;)</p>" in dataset_tab.summary(hostile)
     made = html_parts.empty("<script>") + html_parts.bar(0.5, "<script>") + html_parts.facts({"<script>": "<script>"})
@@ -206,7 +223,7 @@ def test_the_summary_names_captions_over_the_limit(project):
     dataset = datasets.load(project)
     text = dataset_tab.summary(dataset)
     tokens = dataset.items[2].tokens
-    assert f"longer than the 77 tokens that the model reads: {item.id} ({tokens} tokens)" in text
+    assert f"over the limit of 77 tokens: {item.id} ({tokens} tokens)" in text
 
 
 def test_captions_are_saved_from_the_table(project):
@@ -215,7 +232,7 @@ def test_captions_are_saved_from_the_table(project):
     dataset_tab.save_captions(project.workspace, project.name, rows)
     assert datasets.load(project).items[1].caption == "Petra, Jordan, a temple"
     rows[1][4] = " "
-    with pytest.raises(StudioError, match="picture 0002 has no caption"):
+    with pytest.raises(StudioError, match="image 0002 has no caption"):
         dataset_tab.save_captions(project.workspace, project.name, rows)
 
 
@@ -234,8 +251,8 @@ def test_a_project_without_data_says_what_to_do(workspace):
     hidden = [gr.update(visible=False)] * 4
     assert dataset_tab.view(workspace, "bare") == [
         gr.update(open=True),
-        '<div class="empty">project &#x27;bare&#x27; has no data set yet; make one in the Data set tab, or with: '
-        "python -m ghibli_studio sample &#x27;bare&#x27;</div>",
+        '<div class="empty">project &#x27;bare&#x27; has no dataset yet; create one in the Dataset tab, or with: '
+        "ghibli-studio dataset sample &#x27;bare&#x27;</div>",
         *hidden,
     ]
     assert dataset_tab.view(workspace, None) == [
@@ -246,7 +263,7 @@ def test_a_project_without_data_says_what_to_do(workspace):
     ]
 
 
-def test_a_data_set_closes_the_forms_and_shows_itself(project):
+def test_a_dataset_closes_the_forms_and_shows_itself(project):
     forms, text, gallery, page, table, save = dataset_tab.view(project.workspace, project.name, 3)
     assert forms == gr.update(open=False)
     assert text == dataset_tab.summary(datasets.load(project))
@@ -259,24 +276,24 @@ def test_a_data_set_closes_the_forms_and_shows_itself(project):
 
 def test_a_newcomers_button_opens_the_sample_that_is_there_and_leaves_it_alone(project, monkeypatch):
     def make_sample(*arguments, **named):
-        raise AssertionError("nothing is drawn")
+        raise AssertionError("nothing is generated")
 
-    monkeypatch.setattr("ghibli_studio.sample.make_sample", make_sample)
+    monkeypatch.setattr("ghibli_studio.data.sample_dataset.create_sample", make_sample)
     with gr.Blocks():
         tab = dataset_tab.build(project.workspace, gr.Dropdown([]))
     shown = [gr.update(value="", visible=False), gr.update(choices=["sample"], value="sample"), gr.update(open=False)]
     (updates,) = tab.make_sample()
     assert updates[:3] == shown
-    project.dataset.rename(project.replaced("dataset"))  # what a kill in the middle of a replacement leaves
+    project.dataset.rename(project.previous("dataset"))  # what a kill in the middle of a replacement leaves
     (updates,) = tab.make_sample()
     assert updates[:3] == shown
     assert len(datasets.load(project).items) == 8
 
 
-def test_pictures_fill_a_grid_as_they_come(project):
+def test_images_fill_a_grid_as_they_come(project):
     requests = image_set.requests_for_prompts(["Petra, a temple", "Big Ben, a tower"])
-    going = image_set.draw_set(project, requests, {"base": None}, GenerationSettings(num_inference_steps=2))
-    folder = next(event.picture.file.parent for event in going if event.picture)
+    going = image_set.generate_set(project, requests, {"base": None}, GenerationSettings(num_inference_steps=2))
+    folder = next(event.image.file.parent for event in going if event.image)
     going.close()
     made = image_set.load_set(folder)
     grid = generation_tab.gallery_of(made)
@@ -286,15 +303,15 @@ def test_pictures_fill_a_grid_as_they_come(project):
     assert Path(grid[0][0]).read_bytes() == made.files[0, "base"].read_bytes()  # the exact file, recipe and all
 
 
-def test_drawing_waits_for_whoever_computes(project, monkeypatch):
+def test_generation_waits_for_whoever_computes(project, monkeypatch):
     requests = image_set.requests_for_prompts(["Petra, a temple"])
-    holder = lock.in_turn(project.workspace, iter(["busy", "busy"]))
+    holder = lock.gpu_lock(project.workspace, iter(["busy", "busy"]))
     next(holder)
-    drawing = generation_tab.draw(
+    drawing = generation_tab.generate(
         project.workspace, project, requests, ["base"], GenerationSettings(num_inference_steps=2)
     )
     bar, folder = next(drawing)
-    assert "waiting until another drawing has ended" in bar
+    assert "waiting for another generation to finish" in bar
     assert folder is None
     list(holder)
     bars = list(drawing)
@@ -332,9 +349,9 @@ def test_errors_become_the_pages_message_and_stay(project):
     assert caught.value.message.startswith("the disk is full (")
 
 
-def test_time_left_is_told_in_words():
-    told = [formatting.duration(seconds) for seconds in (0.4, 59, 61, 3600, 7512)]
-    assert told == ["0 s", "59 s", "1 min 1 s", "1 h 0 min", "2 h 5 min"]
+def test_time_left_is_reported_in_words():
+    texts = [formatting.duration(seconds) for seconds in (0.4, 59, 61, 3600, 7512)]
+    assert texts == ["0 s", "59 s", "1 min 1 s", "1 h 0 min", "2 h 5 min"]
     assert html_parts.bar(1.7, "x").count("100 %") == 1
 
 
@@ -347,7 +364,7 @@ def test_every_preset_builds_for_every_method():
 def test_copies_that_nobody_has_used_for_a_day_go(workspace, tmp_path, monkeypatch):
     """The page's copies do not pile up; those of other programs, and of today, stay."""
     monkeypatch.setenv("GRADIO_TEMP_DIR", str(workspace.served))
-    monkeypatch.setattr(html_parts, "_tidied", time.monotonic())
+    monkeypatch.setattr(html_parts, "_last_cleanup", time.monotonic())
     source = tmp_path / "a.txt"
     copies = []
     for text in ("old", "young", "used"):
@@ -357,10 +374,10 @@ def test_copies_that_nobody_has_used_for_a_day_go(workspace, tmp_path, monkeypat
         os.utime(copy, (0, 0))
     assert all(workspace.served in copy.parents for copy in copies)
     assert html_parts.served(source) == str(copies[2])
-    html_parts.tidy(workspace.served)
+    html_parts.delete_unused(workspace.served)
     assert [copy.exists() for copy in copies] == [False, True, True]
     assert not copies[0].parent.exists()
     os.utime(copies[1], (0, 0))
     workspace.served.rename(shared := workspace.root / "shared")
-    html_parts.tidy(shared)
+    html_parts.delete_unused(shared)
     assert (shared / copies[1].relative_to(workspace.served)).exists()

@@ -1,4 +1,4 @@
-"""Names, folders and runs: what a project may be called and where its things lie."""
+"""Names, folders and runs of projects, and the paths of their files."""
 
 from pathlib import Path
 
@@ -33,7 +33,7 @@ from ghibli_studio.workspace.run import Run
 def test_names_allowed(workspace, name):
     project = workspace.project(name, new=True)
     assert (project.name, project.folder, project.workspace) == (name, workspace.root / name, workspace)
-    assert not workspace.root.exists(), "a name alone makes nothing"
+    assert not workspace.root.exists(), "a name alone creates nothing"
     project.register()
     assert workspace.project(name) == workspace.project(name, new=True) == project
     assert workspace.projects() == [name]
@@ -70,26 +70,26 @@ def test_names_allowed(workspace, name):
     ],
 )
 def test_names_refused(workspace, name):
-    with pytest.raises(StudioError) as told:
+    with pytest.raises(StudioError) as caught:
         workspace.project(name, new=True)
-    assert str(told.value) == (
+    assert str(caught.value) == (
         f"{name!r} cannot be a project's name; use 1 to 64 letters, digits, spaces, '-', '_' or '.', with a letter or "
         "digit first and no space or '.' last"
     )
     assert not workspace.root.exists()
 
 
-def test_an_unknown_project_is_told_with_those_there_are(workspace):
-    with pytest.raises(StudioError) as told:
+def test_an_unknown_project_is_reported_with_all_projects(workspace):
+    with pytest.raises(StudioError) as caught:
         workspace.project("monet")
-    assert str(told.value) == (
-        f"there is no project 'monet' in {workspace.root} (there: none yet); "
-        "make one with: python -m ghibli_studio sample 'monet'"
+    assert str(caught.value) == (
+        f"there is no project 'monet' in {workspace.root} (projects: none yet); "
+        "create one with: ghibli-studio dataset sample 'monet'"
     )
     for name in ("van gogh", "hokusai"):
         workspace.project(name, new=True).register()
     workspace.project("only named", new=True)
-    with pytest.raises(StudioError, match=r"\(there: hokusai, van gogh\)"):
+    with pytest.raises(StudioError, match=r"\(projects: hokusai, van gogh\)"):
         workspace.project("monet")
     assert not (workspace.root / "monet").exists()
 
@@ -103,37 +103,37 @@ def test_only_folders_with_a_marker_are_projects(workspace):
     assert Workspace(workspace.root / "nowhere").projects() == []
 
 
-def test_a_project_opened_again_keeps_its_birthday(workspace):
+def test_a_reopened_project_keeps_its_creation_time(workspace):
     workspace.project("a", new=True).register()
     marker = workspace.project("a").marker_file
     assert read_json(marker).keys() == {"name", "created"}
     write_json(marker, {"name": "a", "created": "2025-01-02T03:04:05+00:00"})
-    born = marker.read_bytes()
+    before = marker.read_bytes()
     workspace.project("a", new=True).register()
-    assert marker.read_bytes() == born
+    assert marker.read_bytes() == before
 
 
-def test_a_file_in_a_projects_place_is_told(workspace):
+def test_a_file_in_place_of_a_project_is_reported(workspace):
     workspace.root.mkdir()
     (workspace.root / "a").write_text("")
     with pytest.raises(StudioError, match=r"^.*/a cannot be used \(.*\); choose another folder with --workspace$"):
         workspace.project("a", new=True).register()
 
 
-def test_the_root_can_be_chosen_by_the_environment(monkeypatch):
+def test_the_environment_sets_the_workspace(monkeypatch):
     monkeypatch.delenv("GHIBLI_WORKSPACE", raising=False)
     assert default_root() == Path("workspace")
     monkeypatch.setenv("GHIBLI_WORKSPACE", "/data/studio")
     assert default_root() == Path("/data/studio")
 
 
-def test_where_things_lie(workspace):
+def test_the_paths_of_a_project(workspace):
     project = Project(workspace.root / "p")
     run = Run(project.folder / "runs" / "20250102-030405-lora")
-    places = {
+    paths = {
         "project.json": project.marker_file,
         ".dataset.lock": project.dataset_lock,
-        ".old-dataset": project.replaced("dataset"),
+        ".old-dataset": project.previous("dataset"),
         "sources": project.sources,
         "dataset": project.dataset,
         "dataset/manifest.json": project.manifest_file,
@@ -142,8 +142,8 @@ def test_where_things_lie(workspace):
         "images/1": project.image_set("1"),
         "evaluations/1": project.evaluation("1"),
         **{
-            f"runs/{run.id}/{name}": place
-            for name, place in {
+            f"runs/{run.id}/{name}": path
+            for name, path in {
                 "config.json": run.config_file,
                 "job.json": run.job_file,
                 "cancel": run.cancel_file,
@@ -159,32 +159,32 @@ def test_where_things_lie(workspace):
             }.items()
         },
     }
-    assert {place.relative_to(project.folder).as_posix() for place in places.values()} == places.keys()
+    assert {path.relative_to(project.folder).as_posix() for path in paths.values()} == paths.keys()
     assert project_of(run) == project
 
 
 def test_run_names_are_unique_within_a_second(workspace):
     project = workspace.project("p", new=True)
     configs = [preset("quick", method) for method in ("lora", "ti")]
-    made = [project.new_run(configs[number % 2]) for number in range(24)]
-    assert len({run.id for run in made}) == 24
-    assert sorted(project.runs(), key=lambda run: run.id) == sorted(made, key=lambda run: run.id)
-    assert sorted(run.id for run in project.runs("ti")) == sorted(run.id for run in made[1::2])
-    assert sorted(run.id for run in project.runs("lora")) == sorted(run.id for run in made[::2])
-    assert [run.config() for run in made[:2]] == configs
+    created = [project.new_run(configs[number % 2]) for number in range(24)]
+    assert len({run.id for run in created}) == 24
+    assert sorted(project.runs(), key=lambda run: run.id) == sorted(created, key=lambda run: run.id)
+    assert sorted(run.id for run in project.runs("ti")) == sorted(run.id for run in created[1::2])
+    assert sorted(run.id for run in project.runs("lora")) == sorted(run.id for run in created[::2])
+    assert [run.config() for run in created[:2]] == configs
 
 
-def test_a_run_is_found_by_its_name_and_an_unknown_one_told_with_those_there_are(workspace):
+def test_a_run_is_found_by_its_id_and_an_unknown_run_is_reported_with_all_runs(workspace):
     project = workspace.project("p", new=True)
-    with pytest.raises(StudioError) as told:
+    with pytest.raises(StudioError) as caught:
         project.run("x")
-    assert str(told.value) == "project 'p' has no run 'x'; it has none yet"
+    assert str(caught.value) == "project 'p' has no run 'x'; it has none yet"
     run = project.new_run(preset("quick", "ti"))
     assert project.run(run.id) == run
     for name in ("x", "", "..", "../p"):
-        with pytest.raises(StudioError) as told:
+        with pytest.raises(StudioError) as caught:
             project.run(name)
-        assert str(told.value) == f"project 'p' has no run {name!r}; it has {run.id}"
+        assert str(caught.value) == f"project 'p' has no run {name!r}; it has {run.id}"
 
 
 def test_runs_by_method_whatever_the_folders_are_called(workspace):
@@ -201,24 +201,24 @@ def test_runs_by_method_whatever_the_folders_are_called(workspace):
 
 def test_all_runs_of_all_projects(workspace):
     projects = [workspace.project(name, new=True) for name in ("b", "a")]
-    made = [project.new_run(preset("quick", "lora")) for project in projects]
+    created = [project.new_run(preset("quick", "lora")) for project in projects]
     assert list(workspace.runs()) == []
     for project in projects:
         project.register()
-    assert list(workspace.runs()) == made[::-1]
+    assert list(workspace.runs()) == created[::-1]
 
 
 def test_image_sets_are_unique_and_the_newest_comes_first(workspace):
     project = workspace.project("p", new=True)
     assert project.image_sets() == []
-    made = [project.new_image_set() for _ in range(3)]
-    assert len(set(made)) == 3
+    created = [project.new_image_set() for _ in range(3)]
+    assert len(set(created)) == 3
     project.image_set("19990101-000000").mkdir()
     (project.folder / "images" / "note.txt").write_text("")
-    assert project.image_sets() == [*sorted(made, reverse=True), project.image_set("19990101-000000")]
+    assert project.image_sets() == [*sorted(created, reverse=True), project.image_set("19990101-000000")]
 
 
-def test_what_a_run_tells(workspace):
+def test_events_metrics_and_samples_of_a_run(workspace):
     run = workspace.project("p", new=True).new_run(preset("quick", "lora"))
     assert (run.progress(), run.metrics(), run.samples()) == ([], {}, [])
     append_line(run.progress_file, {"event": "step"})
@@ -231,7 +231,7 @@ def test_what_a_run_tells(workspace):
     assert [path.name for path in run.samples()] == ["epoch-000.png", "epoch-002.png", "epoch-010.png"]
 
 
-def test_settings_that_were_spoilt_are_told(workspace):
+def test_invalid_settings_are_reported(workspace):
     run = workspace.project("p", new=True).new_run(preset("quick", "lora"))
     write_json(run.config_file, {"method": "lora", "adapter": {"rank": 0}})
     with pytest.raises(StudioError, match=r"^rank is 0; it must be greater than or equal to 1$"):

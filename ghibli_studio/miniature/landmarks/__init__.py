@@ -6,7 +6,7 @@ pixels: `architecture` draws the landmark as shapes, `layout` puts it in its set
 """
 
 from ghibli_studio.miniature.landmarks.captions import caption, prompt
-from ghibli_studio.miniature.landmarks.catalogue import LANDMARKS, Landmark, landmark_by_name
+from ghibli_studio.miniature.landmarks.catalog import LANDMARKS, Landmark, landmark_by_name
 from ghibli_studio.miniature.landmarks.painting import STYLES, render
 from ghibli_studio.miniature.landmarks.scene import COMPOSITIONS, SETTINGS, SKIES, Scene, sample_scene
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 
-from ghibli_studio.miniature.landmarks.catalogue import Landmark
+from ghibli_studio.miniature.landmarks.catalog import Landmark
 from ghibli_studio.miniature.landmarks.shapes import (
     MATERIAL_ID,
     Point,
@@ -34,9 +34,9 @@ ONION_PROFILE = (
 
 
 class Builder:
-    """Collects the shapes of one landmark; a colour or material left out is that of the landmark.
+    """Collects the shapes of one landmark; a color or material left out is that of the landmark.
 
-    `wall`, `roof`, `trim` are its colours (RGB in 0..1); `eye` is the height of the viewer's eye. In the methods, d is
+    `wall`, `roof`, `trim` are its colors (RGB in 0..1); `eye` is the height of the viewer's eye. In the methods, d is
     how far a part reaches back, `line` the strength of its outline (0..1), `form` how it catches light.
     """
 
@@ -46,13 +46,13 @@ class Builder:
         self.wall, self.roof, self.trim = rgb(landmark.wall), rgb(landmark.roof), rgb(landmark.trim)
         self.material = landmark.material
 
-    def add(self, polys, colour=None, material=None, form="front", line=1.0, mass=False) -> None:
+    def add(self, polys, color=None, material=None, form="front", line=1.0, mass=False) -> None:
         """Add one surface made of one or more polygons: what all other parts are made of."""
         if polys:
             self.shapes.append(
                 Shape(
                     polygon_list(polys),
-                    self.wall if colour is None else rgb(colour),
+                    self.wall if color is None else rgb(color),
                     MATERIAL_ID[material or self.material],
                     form,
                     line,
@@ -71,92 +71,92 @@ class Builder:
         return min(xs), min(ys), max(xs), max(ys)
 
     # -- walls and roofs -----------------------------------------------------
-    def rect(self, x0, y0, x1, y1, colour=None, material=None, form="front", line=1.0, mass=False) -> None:
+    def rect(self, x0, y0, x1, y1, color=None, material=None, form="front", line=1.0, mass=False) -> None:
         """Upright rectangle."""
-        self.add([(x0, y0), (x1, y0), (x1, y1), (x0, y1)], colour, material, form, line, mass)
+        self.add([(x0, y0), (x1, y0), (x1, y1), (x0, y1)], color, material, form, line, mass)
 
-    def box(self, x0, y0, x1, y1, d=0.2, colour=None, material=None, line=1.0) -> None:
+    def box(self, x0, y0, x1, y1, d=0.2, color=None, material=None, line=1.0) -> None:
         """Front wall and receding right-hand wall."""
-        self.rect(x0, y0, x1, y1, colour, material, "front", line, True)
+        self.rect(x0, y0, x1, y1, color, material, "front", line, True)
         if d > 0:
             side = [(x1, y0), self.back(x1, y0, d), self.back(x1, y1, d), (x1, y1)]
-            self.add(side, colour, material, "side", line, True)
+            self.add(side, color, material, "side", line, True)
 
-    def band(self, x0, x1, y, h, d=0.2, colour=None, out=0.02, material=None) -> None:
+    def band(self, x0, x1, y, h, d=0.2, color=None, out=0.02, material=None) -> None:
         """Cornice: a thin box that juts `out` a little."""
-        self.box(x0 - out, y, x1 + out, y + h, d + out, self.trim if colour is None else colour, material)
+        self.box(x0 - out, y, x1 + out, y + h, d + out, self.trim if color is None else color, material)
 
-    def steps(self, x0, x1, y, h, n=4, spread=0.05, d=0.2, colour=None) -> None:
+    def steps(self, x0, x1, y, h, n=4, spread=0.05, d=0.2, color=None) -> None:
         """Platform of n steps from y up to y + h, at the foot `spread` wider on each side."""
-        colour = self.trim if colour is None else colour
+        color = self.trim if color is None else color
         for i in range(n):
             k = spread * (1 - i / n)
-            self.box(x0 - k, y + h * i / n, x1 + k, y + h * (i + 1) / n, d + k, colour, line=0.6)
+            self.box(x0 - k, y + h * i / n, x1 + k, y + h * (i + 1) / n, d + k, color, line=0.6)
 
-    def prism(self, x0, x1, y, h, d=0.2, colour=None, material="roof") -> None:
+    def prism(self, x0, x1, y, h, d=0.2, color=None, material="roof") -> None:
         """Pyramid-shaped roof on a square tower."""
         tip = self.back((x0 + x1) / 2, y + h, d / 2)
-        colour = self.roof if colour is None else colour
-        self.add([(x0, y), (x1, y), tip], colour, material, "front", mass=True)
+        color = self.roof if color is None else color
+        self.add([(x0, y), (x1, y), tip], color, material, "front", mass=True)
         if d > 0:
-            self.add([(x1, y), self.back(x1, y, d), tip], colour, material, "side", mass=True)
+            self.add([(x1, y), self.back(x1, y, d), tip], color, material, "side", mass=True)
 
-    def gable(self, x0, x1, y, h, d=0.4, colour=None, wall=None, out=0.02) -> None:
+    def gable(self, x0, x1, y, h, d=0.4, color=None, wall=None, out=0.02) -> None:
         """Triangular front with a roof that runs back."""
         xm = (x0 + x1) / 2
-        roof = self.roof if colour is None else colour
+        roof = self.roof if color is None else color
         slope = [(x1 + out, y), self.back(x1 + out, y, d), self.back(xm, y + h + out, d), (xm, y + h + out)]
         self.add(slope, roof, "roof", "side", mass=True)
         self.add([(x0 - out, y), (x1 + out, y), (xm, y + h + out)], roof, "roof", mass=True)
         self.add([(x0 + out, y), (x1 - out, y), (xm, y + h - out)], self.wall if wall is None else wall)
 
-    def hip(self, x0, x1, y, h, inset=0.1, d=0.2, colour=None) -> None:
+    def hip(self, x0, x1, y, h, inset=0.1, d=0.2, color=None) -> None:
         """Long roof seen from its long side."""
-        colour = self.roof if colour is None else colour
+        color = self.roof if color is None else color
         right, left = self.back(x1 - inset, y + h, d / 2), self.back(x0 + inset, y + h, d / 2)
-        self.add([(x0, y), (x1, y), right, left], colour, "roof", "slope", mass=True)
+        self.add([(x0, y), (x1, y), right, left], color, "roof", "slope", mass=True)
         if d > 0:
-            self.add([(x1, y), self.back(x1, y, d), right], colour, "roof", "side", mass=True)
+            self.add([(x1, y), self.back(x1, y, d), right], color, "roof", "side", mass=True)
 
     # -- round things --------------------------------------------------------
-    def lathe(self, cx, profile, colour=None, material=None, form="round", line=1.0) -> None:
+    def lathe(self, cx, profile, color=None, material=None, form="round", line=1.0) -> None:
         """Turned solid from (radius, y) pairs, bottom to top."""
         left = [(cx - r, y) for r, y in profile]
         right = [(cx + r, y) for r, y in reversed(profile)]
-        self.add(left + right, colour, material, form, line, True)
+        self.add(left + right, color, material, form, line, True)
 
-    def drum(self, cx, y0, r, h, colour=None, material=None, taper=1.0) -> None:
+    def drum(self, cx, y0, r, h, color=None, material=None, taper=1.0) -> None:
         """Cylinder whose top radius is `taper` times the foot's."""
-        self.lathe(cx, [(r, y0), (r * taper, y0 + h)], colour, material)
+        self.lathe(cx, [(r, y0), (r * taper, y0 + h)], color, material)
 
-    def cone(self, cx, y, r, h, colour=None, material="roof") -> None:
+    def cone(self, cx, y, r, h, color=None, material="roof") -> None:
         """Pointed round roof."""
-        self.lathe(cx, [(r, y), (r * 0.02, y + h)], self.roof if colour is None else colour, material)
+        self.lathe(cx, [(r, y), (r * 0.02, y + h)], self.roof if color is None else color, material)
 
-    def dome(self, cx, y, r, h=None, colour=None, material="roof", finial=0.25) -> None:
+    def dome(self, cx, y, r, h=None, color=None, material="roof", finial=0.25) -> None:
         """Half-round dome, h high or as high as its radius, with an optional pole on top."""
         h = r if h is None else h
         angles = [i * math.pi / 2 / 9 for i in range(9)]
         profile = [(r * math.cos(a), y + h * math.sin(a)) for a in angles] + [(0.0, y + h)]
-        self.lathe(cx, profile, self.roof if colour is None else colour, material, "dome")
+        self.lathe(cx, profile, self.roof if color is None else color, material, "dome")
         if finial:
             self.pole(cx, y + h, r * finial * 1.6, r * 0.035)
 
-    def onion(self, cx, y, r, h, colour=None, material="roof", neck=0.8, finial=0.3) -> None:
+    def onion(self, cx, y, r, h, color=None, material="roof", neck=0.8, finial=0.3) -> None:
         """Bulbous dome that ends in a point; `neck` is the radius of its foot as a share of r."""
         profile = [(r * share, y + h * level) for share, level in ((neck, 0), *ONION_PROFILE)]
-        self.lathe(cx, profile, self.roof if colour is None else colour, material, "dome")
+        self.lathe(cx, profile, self.roof if color is None else color, material, "dome")
         if finial:
             self.pole(cx, y + h * 0.97, r * finial * 1.6, r * 0.05)
 
-    def pole(self, cx, y, h, w=0.006, colour="d8b858", material="gold") -> None:
+    def pole(self, cx, y, h, w=0.006, color="d8b858", material="gold") -> None:
         """Finial, mast or flagpole."""
         w = max(w, 0.004)
-        self.add([(cx - w, y), (cx + w, y), (cx, y + h)], colour, material, "round", 0.4)
+        self.add([(cx - w, y), (cx + w, y), (cx, y + h)], color, material, "round", 0.4)
 
-    def ball(self, cx, cy, r, colour=None, material=None, form="dome", ry=None) -> None:
+    def ball(self, cx, cy, r, color=None, material=None, form="dome", ry=None) -> None:
         """Sphere, or ellipsoid with the vertical radius ry."""
-        self.add(ellipse(cx, cy, r, r if ry is None else ry, 18), colour, material, form, 1.0, True)
+        self.add(ellipse(cx, cy, r, r if ry is None else ry, 18), color, material, form, 1.0, True)
 
     # -- details -------------------------------------------------------------
     def windows(
@@ -170,7 +170,7 @@ class Builder:
         w=0.5,
         h=0.6,
         arched=False,
-        colour=WINDOW,
+        color=WINDOW,
         material="window",
         pointed=False,
         line=0.5,
@@ -191,11 +191,11 @@ class Builder:
                 else:
                     left, right, top = cx - cw * w / 2, cx + cw * w / 2, bottom + ch * h
                     polys.append([(left, bottom), (right, bottom), (right, top), (left, top)])
-        self.add(polys, colour, material, "flat", line)
+        self.add(polys, color, material, "flat", line)
         if d > 0:
-            self.side_windows(x1, y0, y1, d, max(1, int(nx * 0.6)), ny, w, h, colour, material, line)
+            self.side_windows(x1, y0, y1, d, max(1, int(nx * 0.6)), ny, w, h, color, material, line)
 
-    def side_windows(self, x, y0, y1, d, nx, ny, w=0.5, h=0.6, colour=WINDOW, material="window", line=0.5) -> None:
+    def side_windows(self, x, y0, y1, d, nx, ny, w=0.5, h=0.6, color=WINDOW, material="window", line=0.5) -> None:
         """Grid of windows on the receding right wall at x."""
         ch, cd = (y1 - y0) / ny, d / nx
         polys = []
@@ -211,9 +211,9 @@ class Builder:
                         self.back(x, top, near),
                     ]
                 )
-        self.add(polys, dim(colour, 0.8), material, "flat", line)
+        self.add(polys, dim(color, 0.8), material, "flat", line)
 
-    def arch(self, cx, y, w, h, pointed=False, colour="3a322c", frame=0.0, material="dark", reveal=True) -> None:
+    def arch(self, cx, y, w, h, pointed=False, color="3a322c", frame=0.0, material="dark", reveal=True) -> None:
         """Arched opening with a lit inner side (reveal) and an optional frame."""
         if frame:
             self.add(arch_points(cx, y, w + 2 * frame, h + frame, pointed), self.trim)
@@ -223,9 +223,9 @@ class Builder:
             opening = arch_points(cx + k, y, w - 2 * k * 0.98, h - k * 0.6, pointed)
         else:
             opening = arch_points(cx, y, w * 0.92, h * 0.96, pointed)
-        self.add(opening, colour, material, "flat", 0.6)
+        self.add(opening, color, material, "flat", 0.6)
 
-    def crenels(self, x0, x1, y, n, h=0.04, d=0.0, colour=None) -> None:
+    def crenels(self, x0, x1, y, n, h=0.04, d=0.0, color=None) -> None:
         """Row of n battlements; with d also along the receding right wall."""
         w = (x1 - x0) / (2 * n - 1)
         self.add(
@@ -233,7 +233,7 @@ class Builder:
                 [(x0 + 2 * i * w, y), (x0 + (2 * i + 1) * w, y), (x0 + (2 * i + 1) * w, y + h), (x0 + 2 * i * w, y + h)]
                 for i in range(n)
             ],
-            colour,
+            color,
             None,
             "front",
             1.0,
@@ -252,21 +252,21 @@ class Builder:
                     ]
                     for i in range(m)
                 ],
-                colour,
+                color,
                 None,
                 "side",
                 1.0,
                 True,
             )
 
-    def columns(self, x0, x1, y, h, n, w=0.4, colour=None, cap=True) -> None:
+    def columns(self, x0, x1, y, h, n, w=0.4, color=None, cap=True) -> None:
         """Row of n columns, each w of its share wide, with bases and capitals."""
         step = (x1 - x0) / n
         r = step * w / 2
-        colour = self.trim if colour is None else colour
-        centres = [x0 + step * (i + 0.5) for i in range(n)]
-        for cx in centres:
-            self.lathe(cx, [(r, y), (r * 0.86, y + h)], colour, None, "round", 0.8)
+        color = self.trim if color is None else color
+        centers = [x0 + step * (i + 0.5) for i in range(n)]
+        for cx in centers:
+            self.lathe(cx, [(r, y), (r * 0.86, y + h)], color, None, "round", 0.8)
         if cap:
             self.add(
                 [
@@ -276,24 +276,24 @@ class Builder:
                         (cx + r * 1.3, y + h * (k + 0.05)),
                         (cx - r * 1.3, y + h * (k + 0.05)),
                     ]
-                    for cx in centres
+                    for cx in centers
                     for k in (0, 0.95)
                 ],
-                colour,
+                color,
                 None,
                 "top",
                 0.6,
             )
 
-    def lines(self, segments, w=0.008, colour=None, material="metal", form="front", line=0.3) -> None:
+    def lines(self, segments, w=0.008, color=None, material="metal", form="front", line=0.3) -> None:
         """Thin bars of width w between pairs of points (cables, lattice, spokes)."""
         polys = []
         for (xa, ya), (xb, yb) in segments:
             n = math.hypot(xb - xa, yb - ya) or 1.0
             px, py = -(yb - ya) / n * w / 2, (xb - xa) / n * w / 2
             polys.append([(xa + px, ya + py), (xb + px, yb + py), (xb - px, yb - py), (xa - px, ya - py)])
-        self.add(polys, self.trim if colour is None else colour, material, form, line)
+        self.add(polys, self.trim if color is None else color, material, form, line)
 
-    def disc(self, cx, cy, r, colour=None, material=None, form="flat", line=1.0) -> None:
+    def disc(self, cx, cy, r, color=None, material=None, form="flat", line=1.0) -> None:
         """Flat round plate."""
-        self.add(ellipse(cx, cy, r, r, 20), colour, material, form, line)
+        self.add(ellipse(cx, cy, r, r, 20), color, material, form, line)

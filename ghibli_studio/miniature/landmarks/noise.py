@@ -38,7 +38,7 @@ def resize(field: np.ndarray, size: int) -> np.ndarray:
     return np.clip(np.asarray(picture), 0, 1)
 
 
-def smoothstep(start: float, end: float, x: np.ndarray) -> np.ndarray:
+def smoothstep(start: float | np.ndarray, end: float | np.ndarray, x: np.ndarray) -> np.ndarray:
     """Smooth ramp from 0 at `start` to 1 at `end` (which may be the smaller)."""
     t = np.clip((x - start) / (end - start), 0, 1)
     return t * t * (3 - 2 * t)

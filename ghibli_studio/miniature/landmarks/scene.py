@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from ghibli_studio.miniature.landmarks.catalogue import LANDMARKS, Landmark
+from ghibli_studio.miniature.landmarks.catalog import LANDMARKS, Landmark
 
 SETTINGS = {
     "meadow": "on a green meadow",

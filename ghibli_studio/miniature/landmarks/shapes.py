@@ -1,4 +1,4 @@
-"""What a picture is made of before it has pixels: materials, colours, polygons, and a few outlines.
+"""What a picture is made of before it has pixels: materials, colors, polygons, and a few outlines.
 
 `Builder` draws buildings with these, `layout` the scenery; how a material looks is told in `painting`.
 """
@@ -40,17 +40,17 @@ MATERIALS = (
 MATERIAL_ID = {name: number for number, name in enumerate(MATERIALS)}
 
 Point = tuple[float, float]
-Colour = tuple[float, float, float]  # red, green, blue in 0..1
+Color = tuple[float, float, float]  # red, green, blue in 0..1
 
 
 @dataclass
 class Shape:
-    """One surface: polygons that share colour, material, light and distance."""
+    """One surface: polygons that share color, material, light and distance."""
 
     polys: list[list[Point]]
     """Polygons as lists of points."""
-    colour: Colour
-    """Local colour, before light."""
+    color: Color
+    """Local color, before light."""
     material: int
     """Index into MATERIALS."""
     form: str = "front"
@@ -70,21 +70,24 @@ def polygon_list(polys) -> list[list[Point]]:
     return polys
 
 
-def rgb(colour: str | Colour) -> Colour:
-    """'c8a468' (or a colour already) as three floats in 0..1."""
-    if isinstance(colour, str):
-        return tuple(int(colour[i : i + 2], 16) / 255 for i in (0, 2, 4))
-    return tuple(colour)
+def rgb(color: str | Color) -> Color:
+    """'c8a468' (or a color already) as three floats in 0..1."""
+    if isinstance(color, str):
+        return int(color[:2], 16) / 255, int(color[2:4], 16) / 255, int(color[4:6], 16) / 255
+    red, green, blue = color
+    return red, green, blue
 
 
-def mix(start: str | Colour, end: str | Colour, share: float) -> Colour:
-    """Blend of two colours: `start` at share 0, `end` at share 1."""
-    return tuple(x + (y - x) * share for x, y in zip(rgb(start), rgb(end)))
+def mix(start: str | Color, end: str | Color, share: float) -> Color:
+    """Blend of two colors: `start` at share 0, `end` at share 1."""
+    red, green, blue = (x + (y - x) * share for x, y in zip(rgb(start), rgb(end)))
+    return red, green, blue
 
 
-def dim(colour: str | Colour, factor: float) -> Colour:
-    """The colour made darker (factor < 1) or lighter (factor > 1), each channel at most 1."""
-    return tuple(min(1.0, channel * factor) for channel in rgb(colour))
+def dim(color: str | Color, factor: float) -> Color:
+    """The color made darker (factor < 1) or lighter (factor > 1), each channel at most 1."""
+    red, green, blue = (min(1.0, channel * factor) for channel in rgb(color))
+    return red, green, blue
 
 
 def ellipse(cx: float, cy: float, rx: float, ry: float, n: int) -> list[Point]:

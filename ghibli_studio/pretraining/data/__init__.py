@@ -1,1 +1,1 @@
-"""Images that the miniature is trained on."""
+"""The training images of the miniature: what they show, their captions, and their painting."""

@@ -1,1 +1,1 @@
-"""How good the trained miniature is."""
+"""Quality of the trained miniature: metrics, contact sheets, model card, and comparison with other weights."""

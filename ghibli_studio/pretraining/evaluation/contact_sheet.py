@@ -1,4 +1,4 @@
-"""Contact sheets: what the finished model draws, beside what the painter would have painted."""
+"""Contact sheets: images of the finished model beside the painter's images of the same scenes."""
 
 from __future__ import annotations
 
@@ -9,18 +9,18 @@ import numpy as np
 from PIL import Image
 
 from ghibli_studio.miniature.landmarks.captions import caption
-from ghibli_studio.miniature.landmarks.catalogue import landmark_by_name
+from ghibli_studio.miniature.landmarks.catalog import landmark_by_name
 from ghibli_studio.miniature.landmarks.painting import render
 from ghibli_studio.miniature.landmarks.scene import Scene, sample_scene
-from ghibli_studio.pretraining.data.scenes import in_caption_words
-from ghibli_studio.pretraining.loop import as_bytes, shown_to
+from ghibli_studio.pretraining.data.scenes import with_target_word
+from ghibli_studio.pretraining.loop import to_bytes, to_model_input
 from ghibli_studio.pretraining.settings import TARGET_STYLE, Settings
 
 if TYPE_CHECKING:
-    from diffusers import StableDiffusionPipeline
+    from diffusers.pipelines.stable_diffusion.pipeline_stable_diffusion import StableDiffusionPipeline
 
 
-SHOWN = (
+LANDMARKS = (
     "Big Ben",
     "Colosseum",
     "Petra",
@@ -34,34 +34,36 @@ STRENGTHS = (0.4, 0.6, 0.75)
 GUIDANCE, STRONG_GUIDANCE, IMAGE_GUIDANCE = 5.0, 8.0, 4.0
 SECOND_SEED = 50
 GAP = 2
-"""White pixels between pictures."""
+"""White pixels between images."""
 
 Row = list[np.ndarray]
-"""Pictures side by side, (size, size, 3) bytes each."""
+"""Images side by side, (size, size, 3) bytes each."""
 
 
-def draw(result: Path, settings: Settings, device: str, folder: Path) -> None:
-    """Draw with the published files below `result`, and leave base.jpg and teacher.jpg in the folder.
+def make_contact_sheets(result: Path, settings: Settings, device: str, folder: Path) -> None:
+    """Generate with the published files in `result`, and write base.jpg and teacher.jpg to the folder.
 
-    base.jpg: the painter's pictures, the autoencoder's copies of them, then prompts in photo, oil painting, pencil
-    sketch, watercolor, the target style that the model does not know, and photo with strong guidance.
-    teacher.jpg: the painter's target style, two seeds with the teacher, image-to-image at strength 0.4, 0.6, 0.75.
+    base.jpg: the painter's images, their reconstructions by the autoencoder, then prompts in photo, oil painting,
+    pencil sketch, watercolor, the target style, which the model does not know, and photo with strong guidance.
+    teacher.jpg: the painter's target style, two seeds with the teacher, img2img at strength 0.4, 0.6, 0.75.
     """
     import torch
-    from diffusers import DPMSolverMultistepScheduler, StableDiffusionImg2ImgPipeline, StableDiffusionPipeline
+    from diffusers import DPMSolverMultistepScheduler
+    from diffusers.pipelines.stable_diffusion.pipeline_stable_diffusion import StableDiffusionPipeline
+    from diffusers.pipelines.stable_diffusion.pipeline_stable_diffusion_img2img import StableDiffusionImg2ImgPipeline
 
     pipeline = StableDiffusionPipeline.from_pretrained(
         result / "base", dtype=torch.float32, safety_checker=None, local_files_only=True
     ).to(device)
     pipeline.scheduler = DPMSolverMultistepScheduler.from_config(pipeline.scheduler.config)
     pipeline.set_progress_bar_config(disable=True)
-    scenes = chosen_scenes(settings.sheet_scenes)
-    truth = painted(scenes, "photo", settings.picture_size)
+    scenes = choose_scenes(settings.sheet_scenes)
+    originals = painted(scenes, "photo", settings.image_size)
     photo, target = prompts(scenes, "photo"), prompts(scenes, TARGET_STYLE)
-    rows = [truth, copied(pipeline, truth, device), drawn(pipeline, photo, settings)]
+    rows = [originals, reconstruct(pipeline, originals, device), generate(pipeline, photo, settings)]
     for style in ("oil painting", "pencil sketch", "watercolor", TARGET_STYLE):
-        rows.append(drawn(pipeline, prompts(scenes, style), settings))
-    rows.append(drawn(pipeline, photo, settings, seed=SECOND_SEED, guidance=STRONG_GUIDANCE))
+        rows.append(generate(pipeline, prompts(scenes, style), settings))
+    rows.append(generate(pipeline, photo, settings, seed=SECOND_SEED, guidance=STRONG_GUIDANCE))
     sheet(rows).save(folder / "base.jpg", quality=88)
 
     pipeline.load_lora_weights(
@@ -72,16 +74,16 @@ def draw(result: Path, settings: Settings, device: str, folder: Path) -> None:
     )
     pipeline.unet.eval()
     rows = [
-        painted(scenes, TARGET_STYLE, settings.picture_size),
-        drawn(pipeline, target, settings),
-        drawn(pipeline, target, settings, seed=SECOND_SEED),
+        painted(scenes, TARGET_STYLE, settings.image_size),
+        generate(pipeline, target, settings),
+        generate(pipeline, target, settings, seed=SECOND_SEED),
     ]
-    redraw = StableDiffusionImg2ImgPipeline(**pipeline.components, requires_safety_checker=False)
-    redraw.set_progress_bar_config(disable=True)
+    img2img = StableDiffusionImg2ImgPipeline(**pipeline.components, requires_safety_checker=False)
+    img2img.set_progress_bar_config(disable=True)
     for strength in STRENGTHS:
-        images = redraw(
+        images = img2img(
             target,
-            image=[Image.fromarray(pixels) for pixels in truth],
+            image=[Image.fromarray(pixels) for pixels in originals],
             strength=strength,
             guidance_scale=IMAGE_GUIDANCE,
             num_inference_steps=settings.sheet_steps,
@@ -92,37 +94,37 @@ def draw(result: Path, settings: Settings, device: str, folder: Path) -> None:
     sheet(rows).save(folder / "teacher.jpg", quality=88)
 
 
-def chosen_scenes(count: int) -> list[Scene]:
-    """A random scene of each of the first `count` landmarks that the sheets show; the same at every run."""
+def choose_scenes(count: int) -> list[Scene]:
+    """Return a random scene of each of the first `count` LANDMARKS; the same for every run."""
     return [
         sample_scene(np.random.default_rng([99, number]), landmark_by_name(name))
-        for number, name in enumerate(SHOWN[:count])
+        for number, name in enumerate(LANDMARKS[:count])
     ]
 
 
 def painted(scenes: list[Scene], style: str, size: int) -> Row:
-    """The painter's pictures of the scenes."""
+    """Return the painter's images of the scenes."""
     return [np.asarray(render(scene, style, size).convert("RGB")) for scene in scenes]
 
 
 def prompts(scenes: list[Scene], style: str) -> list[str]:
-    """The scenes in words, with the style at the end."""
-    return [in_caption_words(caption(scene, style)) for scene in scenes]
+    """Return the captions of the scenes, with the style at the end."""
+    return [with_target_word(caption(scene, style)) for scene in scenes]
 
 
-def copied(pipeline: StableDiffusionPipeline, pictures: Row, device: str) -> Row:
-    """The pictures after one way through the autoencoder: the best that any drawing can look."""
+def reconstruct(pipeline: StableDiffusionPipeline, images: Row, device: str) -> Row:
+    """Return the images after encoding and decoding: the upper limit of the quality of generated images."""
     import torch
 
     with torch.no_grad():
-        latents = pipeline.vae.encode(shown_to(device, np.stack(pictures))).latent_dist.mean
-        return list(as_bytes(pipeline.vae.decode(latents).sample))
+        latents = pipeline.vae.encode(to_model_input(device, np.stack(images))).latent_dist.mean
+        return list(to_bytes(pipeline.vae.decode(latents).sample))
 
 
-def drawn(
+def generate(
     pipeline: StableDiffusionPipeline, texts: list[str], settings: Settings, seed: int = 0, guidance: float = GUIDANCE
 ) -> Row:
-    """A picture for each text; equal seeds give equal pictures."""
+    """Return an image per text; equal seeds give equal images."""
     images = pipeline(
         texts,
         num_inference_steps=settings.sheet_steps,
@@ -134,14 +136,14 @@ def drawn(
 
 
 def generators(count: int, seed: int) -> list:
-    """One generator a picture, on the CPU, so that the noise is the same on every device."""
+    """Return one generator per image, on the CPU, so that the noise is the same on every device."""
     import torch
 
     return [torch.Generator("cpu").manual_seed(seed + number) for number in range(count)]
 
 
 def sheet(rows: list[Row]) -> Image.Image:
-    """The rows under each other on white, with a gap between pictures."""
+    """Return the rows below each other on white, with a gap between images."""
     height, width = rows[0][0].shape[:2]
     down, across = height + GAP, width + GAP
     canvas = np.full((down * len(rows), across * max(map(len, rows)), 3), 255, np.uint8)

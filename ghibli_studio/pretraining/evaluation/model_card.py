@@ -1,29 +1,30 @@
-"""The model card with its data card and hashes, from what the stages counted and measured. Loads no model."""
+"""The model card with its data card and hashes, from the metrics of the stages. Loads no model."""
 
 from __future__ import annotations
 
 import json
 from collections import Counter
+from collections.abc import Iterable
 from pathlib import Path
 
 from ghibli_studio.miniature.checksums import SUMS, sums
-from ghibli_studio.miniature.landmarks.catalogue import LANDMARKS
+from ghibli_studio.miniature.landmarks.catalog import LANDMARKS
 from ghibli_studio.pretraining.atomic_folder import write_text
-from ghibli_studio.pretraining.data.scenes import REAL_PHOTOGRAPH, Described, in_caption_words, read_described
+from ghibli_studio.pretraining.data.scenes import REAL_PHOTO, ImageDescription, read_descriptions, with_target_word
 from ghibli_studio.pretraining.evaluation.metrics import FILE
 from ghibli_studio.pretraining.run import Run
 from ghibli_studio.pretraining.settings import TARGET_STYLE, TARGET_WORD, Settings
 
 PUBLISHED = ("base", "clip", "style_teacher")
-"""The folders that one copies to where the studio looks for its embedded model."""
+"""The folders to copy to the studio's embedded weights."""
 PARTS = {
     "base/unet": "`UNet2DConditionModel`, epsilon prediction, fp16",
     "base/vae": "`AutoencoderKL`, fp16",
-    "base/text_encoder": "`CLIPTextModel`, 256 wide, 4 layers, fp16: the text half of `clip`",
+    "base/text_encoder": "`CLIPTextModel`, 256 wide, 4 layers, fp16: the text model of `clip`",
     "base/tokenizer": "`CLIPTokenizer`",
     "base/scheduler": "`DDIMScheduler`, scaled-linear betas",
     "clip": "`CLIPModel` with its processor, 128 pixels, patches of 16, fp16",
-    "style_teacher": "a LoRA, convolutions too, fp16, that does know the target style",
+    "style_teacher": "a LoRA on attention and convolutions, fp16, trained on the target style",
 }
 FRONT = """---
 license: other
@@ -44,66 +45,66 @@ inference:
 """
 
 
-def write(run: Run, figures: dict[str, dict[str, float]]) -> None:
-    """Leave README.md and SHA256SUMS beside the published folders."""
-    table = json.loads((run.out / "measured" / FILE).read_text(encoding="utf-8"))
-    described = read_described(run.kept("captions"))
-    write_text(run.out / "README.md", text(run.settings, run.out, figures, table, described))
+def write(run: Run, stage_metrics: dict[str, dict[str, float]]) -> None:
+    """Write README.md and SHA256SUMS beside the published folders."""
+    table = json.loads((run.out / "metrics" / FILE).read_text(encoding="utf-8"))
+    descriptions = read_descriptions(run.stage_folder("captions"))
+    write_text(run.out / "README.md", text(run.settings, run.out, stage_metrics, table, descriptions))
     write_text(run.out / SUMS, sums(run.out, PUBLISHED))
 
 
 def text(
     settings: Settings,
     out: Path,
-    figures: dict[str, dict[str, float]],
+    stage_metrics: dict[str, dict[str, float]],
     table: dict[str, dict[str, float]],
-    described: list[Described],
+    descriptions: list[ImageDescription],
 ) -> str:
-    """The card as Markdown."""
+    """Return the card as Markdown."""
     sizes = {part: sum(path.stat().st_size for path in (out / part).rglob("*") if path.is_file()) for part in PARTS}
-    size = settings.picture_size
+    size = settings.image_size
     return f"""{FRONT}
 # The miniature of Ghibli Studio
 
-A Stable Diffusion 1.x in small, trained from nothing on painted landmarks, with the component classes, the noise
-schedule and the file layout of the large one. It is there for learning, testing and trying out, and it is no
-substitute for the large one. Pictures are {size} pixels a side; a latent has {settings.latent_channels} numbers for
+A small Stable Diffusion 1.x, trained from scratch on painted landmarks, with the component classes, the noise schedule
+and the file layout of the original. It is meant for learning, testing and experiments, and does not replace the
+original. Images are {size} pixels per side; a latent has {settings.latent_channels} channels for
 {settings.latent_factor} x {settings.latent_factor} pixels.
 
-## What is in it
+## Contents
 
-| folder | what | bytes |
+| folder | content | bytes |
 |---|---|---|
 {_rows([f"`{part}`", what, f"{sizes[part]:,}"] for part, what in PARTS.items())}
-| together | | {sum(sizes.values()):,} |
+| total | | {sum(sizes.values()):,} |
 
-Files are below 10 MB; large ones are sharded. `SHA256SUMS` lists them all: `sha256sum --check SHA256SUMS` here.
+Files are smaller than 10 MB; larger ones are sharded. Check them with `sha256sum --check SHA256SUMS`.
 
-## How good it is
+## Quality
 
-On {settings.held_out:,} painted pictures that no stage has seen, the styles in turn. PSNR: after one way through the
-autoencoder, the ceiling of every picture. Distance: the same copies in the features of this model's own CLIP (made as
-LPIPS is, with other features and no trained weights: not LPIPS). Own caption first: how often CLIP finds a picture's
-caption among {table["all"]["pairs"]:,}. Fréchet: drawn pictures against painted ones in the features of that CLIP
-(made as FID is: not FID, and of so few pictures a style that it only compares runs of this recipe); the target style
-is drawn with the style teacher.
+On {settings.held_out:,} held-out painted images, all styles in turn. PSNR: after encoding and decoding by the
+autoencoder, the upper limit for every image. Distance: the same reconstructions in the features of this model's own
+CLIP (computed like LPIPS, with other features and no trained weights: not LPIPS). Own caption first: how often CLIP
+ranks an image's caption first among {table["all"]["pairs"]:,}. Fréchet: generated images vs. painted ones in the
+features of that CLIP (computed like FID: not FID, and with so few images per style it only compares runs of this
+training); the target style is generated with the style teacher.
 
-| style | PSNR, dB | distance | own caption first | Fréchet | drawn |
+| style | PSNR, dB | distance | own caption first | Fréchet | generated |
 |---|---|---|---|---|---|
-{_rows(_measured(name, values) for name, values in table.items())}
+{_rows(_metric_row(name, values) for name, values in table.items())}
 
-Of the outlines' darkness in the target style the autoencoder keeps {table[TARGET_STYLE]["outlines_kept"]:.0%}.
+The autoencoder preserves {table[TARGET_STYLE]["outline_retention"]:.0%} of the outlines' darkness in the target style.
 
-## How it was trained
+## Training
 
-From nothing; no weights of anybody else went in. Seed {settings.seed}.
+From scratch, without any other weights. Seed {settings.seed}.
 
-| stage | seconds | counted |
+| stage | seconds | metrics |
 |---|---|---|
-{_rows([name, f"{values['seconds']:,.0f}", _counted(values)] for name, values in figures.items())}
+{_rows([name, f"{values['seconds']:,.0f}", _metric_text(values)] for name, values in stage_metrics.items())}
 
-The UNet has never seen the target style, `{TARGET_WORD}`; the autoencoder, CLIP and the style teacher have. That is the
-situation in which one teaches Stable Diffusion a new style.
+The UNet was never trained on the target style, `{TARGET_WORD}`; the autoencoder, CLIP and the style teacher were. This
+is the usual situation when Stable Diffusion is fine-tuned on a new style.
 
 <details><summary>All settings</summary>
 
@@ -113,41 +114,41 @@ situation in which one teaches Stable Diffusion a new style.
 
 </details>
 
-## The pictures it was trained on
+## Training images
 
-{_data(settings, described)}
+{_data(settings, descriptions)}
 
-## What it cannot do
+## Limitations
 
-- It knows {len(LANDMARKS)} landmarks in plain settings, and neither faces nor animals nor anything else. What it calls
-  a photograph is a painted picture that looks a little like one. A caption without a style means a photograph.
-- `{TARGET_WORD}` means nothing to it before it has been taught.
-- {size} pixels, English, no safety checker: there is nothing in the training pictures that one would have to check for.
-- Figures measured on it say how methods compare on it. They need not carry over to the large model.
+- It knows {len(LANDMARKS)} landmarks in simple settings, and neither faces nor animals nor anything else. Its photos
+  are painted images that resemble photos a little. A caption without a style means a photo.
+- `{TARGET_WORD}` has no meaning for it until it is trained.
+- {size} pixels, English, no safety checker: nothing in the training images would require one.
+- Results with it show how methods compare on it. They need not generalize to the original.
 
 ## License
 
-Weights, painted pictures and captions are this project's own and have the project's license. The photographs among the
-training pictures are public domain or CC0.
+Weights, painted images and captions are this project's own and have the project's license. The photos among the
+training images are public domain or CC0.
 """
 
 
-def _rows(rows) -> str:
+def _rows(rows: Iterable[list[str]]) -> str:
     return "\n".join(f"| {' | '.join(row)} |" for row in rows)
 
 
-def _measured(style: str, values: dict[str, float]) -> list[str]:
-    shown = [
-        ("peak_signal_to_noise_decibels", "{:.1f}"),
-        ("own_clip_distance", "{:.3f}"),
-        ("own_caption_first", "{:.1%}"),
-        ("own_clip_frechet_distance", "{:.3f}"),
-        ("drawn", "{:,}"),
+def _metric_row(style: str, values: dict[str, float]) -> list[str]:
+    columns = [
+        ("psnr", "{:.1f}"),
+        ("clip_distance", "{:.3f}"),
+        ("caption_top_1", "{:.1%}"),
+        ("clip_frechet_distance", "{:.3f}"),
+        ("generated_images", "{:,}"),
     ]
-    return [in_caption_words(style), *(form.format(values[name]) if name in values else "" for name, form in shown)]
+    return [with_target_word(style), *(form.format(values[name]) if name in values else "" for name, form in columns)]
 
 
-def _counted(values: dict[str, float]) -> str:
+def _metric_text(values: dict[str, float]) -> str:
     return ", ".join(
         f"{name.replace('_', ' ')} {value:,.4g}" if isinstance(value, float) else f"{name.replace('_', ' ')} {value:,}"
         for name, value in values.items()
@@ -155,30 +156,30 @@ def _counted(values: dict[str, float]) -> str:
     )
 
 
-def _data(settings: Settings, described: list[Described]) -> str:
-    """The data card: what there is how often, counted and not estimated."""
-    trained = described[: settings.picture_count]
-    captions = [caption for about in trained for caption in about["captions"]]
-    styles = Counter(about["style"] for about in trained)
-    photographs = [about for about in trained if about["style"] in ("photo", REAL_PHOTOGRAPH)]
-    bare = sum(
+def _data(settings: Settings, descriptions: list[ImageDescription]) -> str:
+    """Return the data card with counts of the training images."""
+    trained = descriptions[: settings.image_count]
+    captions = [caption for description in trained for caption in description["captions"]]
+    styles = Counter(str(description["style"]) for description in trained)
+    photos = [description for description in trained if description["style"] in ("photo", REAL_PHOTO)]
+    without_style = sum(
         not caption.endswith("photo") and not caption.startswith("photo of ")
-        for about in photographs
-        for caption in about["captions"]
+        for description in photos
+        for caption in description["captions"]
     )
     short = sum(len(caption.split(", ")) <= 2 for caption in captions)
-    landmarks = Counter(about["landmark"] for about in trained if "landmark" in about)
+    landmarks = Counter(str(description["landmark"]) for description in trained if "landmark" in description)
     lines = [
-        f"{len(trained):,} pictures with {len(captions):,} captions, {len(set(captions)):,} of them different; "
-        f"{short:,} are short, a name and a style or less; {bare:,} of those of photographs name no style. "
-        f"{settings.held_out:,} more pictures are held out. No landmark is painted less than "
-        f"{min(landmarks.values()):,} or more than {max(landmarks.values()):,} times ({len(landmarks)} landmarks).",
+        f"{len(trained):,} images with {len(captions):,} captions, {len(set(captions)):,} of them different; "
+        f"{short:,} are short, at most a name and a style; {without_style:,} of those of photos name no style. "
+        f"{settings.held_out:,} more images are held out. Each landmark is painted between "
+        f"{min(landmarks.values()):,} and {max(landmarks.values()):,} times ({len(landmarks)} landmarks).",
         "",
-        "| what | how often |",
+        "| content | images |",
         "|---|---|",
-        _rows([f"style: {in_caption_words(name)}", f"{count:,}"] for name, count in styles.most_common()),
+        _rows([f"style: {with_target_word(name)}", f"{count:,}"] for name, count in styles.most_common()),
     ]
     for part in ("setting", "sky", "composition"):
-        counts = Counter(about[part] for about in trained if part in about)
+        counts = Counter(str(description[part]) for description in trained if part in description)
         lines.append(_rows([f"{part}: {name}", f"{count:,}"] for name, count in counts.most_common()))
     return "\n".join(lines)

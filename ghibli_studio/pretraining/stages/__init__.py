@@ -1,1 +1,1 @@
-"""One module a stage of the training."""
+"""The training stages, one module per model."""

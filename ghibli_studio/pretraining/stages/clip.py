@@ -1,20 +1,21 @@
-"""CLIP on the same pictures and captions: its text half conditions the UNet, the whole of it scores pictures."""
+"""CLIP on the same images and captions: its text model conditions the UNet, and the full model scores images."""
 
 from __future__ import annotations
 
 import math
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, cast
 
 import numpy as np
 
 from ghibli_studio.pretraining.checkpoint import Training
 from ghibli_studio.pretraining.loop import (
     Progress,
+    image_batches,
     learning_rate,
     mixed_precision,
-    picture_batches,
+    move,
     set_learning_rate,
-    shown_to,
+    to_model_input,
 )
 from ghibli_studio.pretraining.settings import Settings
 from ghibli_studio.pretraining.stages.tokenizer import LENGTH
@@ -24,29 +25,29 @@ if TYPE_CHECKING:
 
     import torch
     from torch import Tensor
-    from transformers import CLIPModel, CLIPProcessor, CLIPTextModel, CLIPTokenizer
+    from transformers import CLIPModel, CLIPProcessor, CLIPTextConfig, CLIPTextModel, CLIPTokenizer
 
 
 SIDE = 128
-"""Pixels a side that CLIP looks at."""
+"""Side of CLIP's input in pixels."""
 MEAN = (0.48145466, 0.4578275, 0.40821073)
 DEVIATION = (0.26862954, 0.26130258, 0.27577711)
 PEAK_RATE = 1e-3
 LARGEST_SCALE = math.log(100)
-"""Bound on the logarithm of the temperature, as in Radford et al. 2021, section 2.5."""
-LOOKED_AT = (2, 4)
-"""Layers of the picture half whose features tell how unlike two pictures are."""
-PAINTED_BY = 0.5
-"""Part of the steps until which the pictures that may be drawn grow to all: the painter works ahead."""
+"""Maximum of the log temperature, as in Radford et al. 2021, section 2.5."""
+DISTANCE_LAYERS = (2, 4)
+"""Layers of the vision model whose features `distance` compares."""
+ALL_IMAGES_FROM = 0.5
+"""Share of the steps after which all images are used; until then, the renderer works in advance."""
 
 
 def published_bytes(tokens: int) -> int:
-    """Rough size of CLIP and of the text encoder, which is a copy of its text half, in half precision."""
+    """Return the approximate bytes of CLIP and the text encoder, a copy of its text model, in half precision."""
     return 15_600_000 + 2 * 2 * 256 * tokens
 
 
 def build(tokenizer: CLIPTokenizer) -> CLIPModel:
-    """An untrained CLIP: text 256 wide in 4 layers, pictures 192 wide in 6 layers and patches of 16 pixels."""
+    """Return an untrained CLIP: text 256 wide in 4 layers, images 192 wide in 6 layers with patches of 16 pixels."""
     from transformers import CLIPConfig, CLIPModel
 
     begin, end = tokenizer.bos_token_id, tokenizer.eos_token_id
@@ -77,7 +78,7 @@ def build(tokenizer: CLIPTokenizer) -> CLIPModel:
 
 
 def contrastive_loss(similarities: torch.Tensor) -> torch.Tensor:
-    """Cross entropy of finding each picture's caption and each caption's picture; () from (pairs, pairs)."""
+    """Return the cross entropy of matching images to captions and captions to images, () from (pairs, pairs)."""
     import torch
     from torch.nn import functional
 
@@ -85,19 +86,19 @@ def contrastive_loss(similarities: torch.Tensor) -> torch.Tensor:
     return (functional.cross_entropy(similarities, own) + functional.cross_entropy(similarities.t(), own)) / 2
 
 
-def as_seen(pictures: torch.Tensor) -> torch.Tensor:
-    """(batch, 3, height, width) from -1 to 1 -> (batch, 3, 128, 128), shrunk and normalised as `processor` does."""
+def preprocess(images: torch.Tensor) -> torch.Tensor:
+    """Resize and normalize (batch, 3, height, width) from -1 to 1 as `processor` does, (batch, 3, 128, 128)."""
     import torch
     from torch.nn import functional
 
-    mean = torch.tensor(MEAN, device=pictures.device).view(1, 3, 1, 1)
-    deviation = torch.tensor(DEVIATION, device=pictures.device).view(1, 3, 1, 1)
-    small = functional.interpolate((pictures + 1) / 2, size=(SIDE, SIDE), mode="bilinear", antialias=True)
+    mean = torch.tensor(MEAN, device=images.device).view(1, 3, 1, 1)
+    deviation = torch.tensor(DEVIATION, device=images.device).view(1, 3, 1, 1)
+    small = functional.interpolate((images + 1) / 2, size=(SIDE, SIDE), mode="bilinear", antialias=True)
     return (small - mean) / deviation
 
 
-def distance(model: CLIPModel, made: Tensor, true: Tensor) -> Tensor:
-    """(batch,) how unlike pictures are to this CLIP's picture half: 0 the same, about 1 nothing in common.
+def distance(model: CLIPModel, output: Tensor, true: Tensor) -> Tensor:
+    """Return the distance of images in this CLIP's vision features, (batch,): 0 is equal, about 1 is unrelated.
 
     Both (batch, 3, height, width) from -1 to 1. The squared distance of unit features, averaged over patches and two
     layers: the arithmetic of LPIPS (Zhang et al. 2018) with other features and no trained weights, so not LPIPS.
@@ -105,26 +106,26 @@ def distance(model: CLIPModel, made: Tensor, true: Tensor) -> Tensor:
     from torch.nn import functional
 
     features = [
-        model.vision_model(pixel_values=as_seen(pictures), output_hidden_states=True).hidden_states
-        for pictures in (made, true)
+        model.vision_model(pixel_values=preprocess(images), output_hidden_states=True).hidden_states
+        for images in (output, true)
     ]
-    unlike = [
+    distances = [
         (functional.normalize(ours[layer].float(), dim=-1) - functional.normalize(theirs[layer].float(), dim=-1))
         .pow(2)
         .sum(-1)
         .mean(-1)
         / 2
         for ours, theirs in [features]
-        for layer in LOOKED_AT
+        for layer in DISTANCE_LAYERS
     ]
-    return sum(unlike) / len(unlike)
+    return sum(distances[1:], start=distances[0]) / len(distances)
 
 
-def growing(count: int, batch: int, steps: int) -> Callable[[int], int]:
-    """How many of `count` pictures a step may draw from: four batches at first, all from half-way on."""
+def growing_subset(count: int, batch: int, steps: int) -> Callable[[int], int]:
+    """Return how many of `count` images a step may use: four batches at first, all from the second half on."""
 
     def allowed(step: int) -> int:
-        return min(count, max(4 * batch, math.ceil(count * (step + 1) / (PAINTED_BY * steps))))
+        return min(count, max(4 * batch, math.ceil(count * (step + 1) / (ALL_IMAGES_FROM * steps))))
 
     return allowed
 
@@ -138,19 +139,19 @@ def train(
     device: str,
     training_of: Callable[..., Training],
 ) -> CLIPModel:
-    """Train on the pictures that have token numbers, `ids` (pictures, captions, 77), while they are painted.
+    """Train on the images of `ids`, token ids (images, captions, 77), while they are rendered.
 
-    `wait` returns when all pictures below a row are there; `training_of` gives the loop its state.
+    `wait` returns when all images below a row are finished; `training_of` builds the state of the loop.
     """
     import torch
 
     torch.manual_seed(settings.seed + 1)
-    model = build(tokenizer).to(device)
-    optimiser = torch.optim.AdamW(
+    model = move(build(tokenizer), device)
+    optimizer = torch.optim.AdamW(
         model.parameters(), lr=PEAK_RATE, betas=(0.9, 0.98), weight_decay=0.05, fused=device == "cuda"
     )
-    training = training_of({"model": list(model.parameters())}, {"optimiser": optimiser})
-    allowed = growing(len(ids), settings.clip_batch, training.budget.steps)
+    training = training_of({"model": list(model.parameters())}, {"optimizer": optimizer})
+    allowed = growing_subset(len(ids), settings.clip_batch, training.budget.steps)
 
     def rows(number: int) -> np.ndarray:
         count = allowed(number)
@@ -158,19 +159,19 @@ def train(
         return np.arange(count)
 
     progress = Progress("clip", training.budget.steps, first=training.first)
-    batches = picture_batches(
+    batches = image_batches(
         images, rows, batch=settings.clip_batch, first=training.first, seed=settings.seed + 1, device=device
     )
-    for (step, done), (chosen, shown) in zip(training.steps(), batches):
-        set_learning_rate(optimiser, learning_rate(done, PEAK_RATE))
+    for (step, done), (chosen, selected) in zip(training.steps(), batches):
+        set_learning_rate(optimizer, learning_rate(done, PEAK_RATE))
         captions = ids[chosen, torch.randint(ids.shape[1], (len(chosen),))].to(device)
         with mixed_precision(device):
-            output = model(input_ids=captions, pixel_values=as_seen(shown))
+            output = model(input_ids=captions, pixel_values=preprocess(selected))
         loss = contrastive_loss(output.logits_per_image.float())
-        optimiser.zero_grad(set_to_none=True)
+        optimizer.zero_grad(set_to_none=True)
         loss.backward()
         torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)
-        optimiser.step()
+        optimizer.step()
         with torch.no_grad():
             model.logit_scale.clamp_(0, LARGEST_SCALE)
         if progress.due(step):
@@ -178,8 +179,8 @@ def train(
     return model.eval()
 
 
-def embed(model: CLIPModel, images: np.ndarray, device: str) -> np.ndarray:
-    """(count, size, size, 3) bytes -> (count, 128) picture features of unit length."""
+def embed_images(model: CLIPModel, images: np.ndarray, device: str) -> np.ndarray:
+    """Return the features of (count, size, size, 3) bytes, of unit length, (count, 128)."""
     import torch
     from torch.nn import functional
 
@@ -188,7 +189,7 @@ def embed(model: CLIPModel, images: np.ndarray, device: str) -> np.ndarray:
             functional.normalize(
                 model.visual_projection(
                     model.vision_model(
-                        pixel_values=as_seen(shown_to(device, images[start : start + 256]))
+                        pixel_values=preprocess(to_model_input(device, images[start : start + 256]))
                     ).pooler_output
                 ),
                 dim=-1,
@@ -200,8 +201,8 @@ def embed(model: CLIPModel, images: np.ndarray, device: str) -> np.ndarray:
     return np.concatenate(parts)
 
 
-def embed_words(model: CLIPModel, ids: Tensor, device: str) -> np.ndarray:
-    """(count, 77) token numbers -> (count, 128) features of unit length."""
+def embed_texts(model: CLIPModel, ids: Tensor, device: str) -> np.ndarray:
+    """Return the features of token ids (count, 77), of unit length, (count, 128)."""
     import torch
     from torch.nn import functional
 
@@ -216,24 +217,24 @@ def embed_words(model: CLIPModel, ids: Tensor, device: str) -> np.ndarray:
 
 
 def text_encoder(model: CLIPModel) -> CLIPTextModel:
-    """The text half on its own, as the diffusion pipeline wants it; its weights are copies."""
+    """Return a copy of the text model for the diffusion pipeline."""
     from transformers import CLIPTextModel
 
-    encoder = CLIPTextModel(model.config.text_config)
+    encoder = CLIPTextModel(cast("CLIPTextConfig", model.config.text_config))
     encoder.load_state_dict(model.text_model.state_dict())
-    return encoder.to(model.device).eval().requires_grad_(False)
+    return move(encoder, str(model.device)).eval().requires_grad_(False)
 
 
 def processor(tokenizer: CLIPTokenizer) -> CLIPProcessor:
-    """What prepares pictures and texts for this CLIP; saved beside the model, so that others can load both."""
+    """Return the processor of images and texts for this CLIP, which is published with the model."""
     from PIL import Image
     from transformers import CLIPImageProcessor, CLIPProcessor
 
-    look = CLIPImageProcessor(
+    image_processor = CLIPImageProcessor(
         size={"shortest_edge": SIDE},
         crop_size={"height": SIDE, "width": SIDE},
         resample=Image.Resampling.BILINEAR,
         image_mean=list(MEAN),
         image_std=list(DEVIATION),
     )
-    return CLIPProcessor(image_processor=look, tokenizer=tokenizer)
+    return CLIPProcessor(image_processor=image_processor, tokenizer=tokenizer)

@@ -1,10 +1,10 @@
-"""The words: a CLIP tokenizer whose merges are learnt from the captions, and captions as numbers."""
+"""The tokenizer: a CLIP tokenizer whose merges are learned from the captions, and captions as token ids."""
 
 from __future__ import annotations
 
 import json
 from collections.abc import Iterable
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, cast
 
 if TYPE_CHECKING:
     import torch
@@ -12,17 +12,17 @@ if TYPE_CHECKING:
 
 
 LENGTH = 77
-"""Tokens of a caption, markers and padding included, as in Stable Diffusion 1.x."""
+"""Tokens per caption, with markers and padding, as in Stable Diffusion 1.x."""
 WORD_END = "</w>"
 BEGIN, END = "<|startoftext|>", "<|endoftext|>"
-# how CLIP cuts a text before merging: English endings, words, single digits, runs of other signs
+# how CLIP splits a text before merging: English endings, words, single digits, runs of other characters
 PIECES = r"'s|'t|'re|'ve|'m|'ll|'d|[\p{L}]+|[\p{N}]|[^\s\p{L}\p{N}]+"
 
 
 def train(captions: Iterable[str], vocabulary: int) -> CLIPTokenizer:
-    """Learn byte-pair merges of pairs that occur twice or more, within `vocabulary` tokens in all.
+    """Learn byte-pair merges of pairs that occur at least twice, up to `vocabulary` tokens in total.
 
-    `vocabulary` is SMALLEST_VOCABULARY or more, which Settings sees to.
+    `vocabulary` is at least SMALLEST_VOCABULARY, which Settings checks.
     """
     from tokenizers import Regex, Tokenizer, models, normalizers, pre_tokenizers, trainers
     from transformers import CLIPTokenizer
@@ -49,16 +49,16 @@ def train(captions: Iterable[str], vocabulary: int) -> CLIPTokenizer:
             show_progress=False,
         ),
     )
-    learnt = json.loads(learner.to_str())["model"]
-    merges = [tuple(merge.split(" ")) if isinstance(merge, str) else tuple(merge) for merge in learnt["merges"]]
-    # CLIP's order: bytes, bytes that end a word, merges, then the markers
+    trained = json.loads(learner.to_str())["model"]
+    merges = [tuple(merge.split(" ")) if isinstance(merge, str) else tuple(merge) for merge in trained["merges"]]
+    # CLIP's order: bytes, bytes at the end of a word, merges, then the markers
     tokens = dict.fromkeys(alphabet + [byte + WORD_END for byte in alphabet] + ["".join(merge) for merge in merges])
-    tokens |= dict.fromkeys(token for token in learnt["vocab"] if token not in (BEGIN, END))
+    tokens |= dict.fromkeys(token for token in trained["vocab"] if token not in (BEGIN, END))
     order = [*tokens, BEGIN, END]
     # `vocab=` and `merges=`: transformers 5 takes `vocab_file=` without complaint and ignores it
     return CLIPTokenizer(
         vocab={token: number for number, token in enumerate(order)},
-        merges=merges,
+        merges=cast("Any", merges),  # annotated as text, but pairs are what it takes
         unk_token=END,
         bos_token=BEGIN,
         eos_token=END,
@@ -68,12 +68,12 @@ def train(captions: Iterable[str], vocabulary: int) -> CLIPTokenizer:
 
 
 def token_ids(tokenizer: CLIPTokenizer, captions: list[list[str]]) -> torch.Tensor:
-    """Several captions a picture -> (pictures, captions, 77) token numbers; longer captions are cut."""
-    every = [caption for several in captions for caption in several]
-    ids = tokenizer(every, padding="max_length", truncation=True, max_length=LENGTH, return_tensors="pt").input_ids
+    """Return the token ids of several captions per image, (images, captions, 77); longer captions are truncated."""
+    texts = [caption for image_captions in captions for caption in image_captions]
+    ids = tokenizer(texts, padding="max_length", truncation=True, max_length=LENGTH, return_tensors="pt").input_ids
     return ids.view(len(captions), -1, LENGTH)
 
 
 def empty_ids(tokenizer: CLIPTokenizer) -> torch.Tensor:
-    """(1, 77) token numbers of the empty caption, which stands for 'no caption' in guidance."""
+    """Return the token ids of the empty caption, which guidance uses as the unconditional prompt, (1, 77)."""
     return token_ids(tokenizer, [[""]])[0]

@@ -1,41 +1,49 @@
-"""The UNet: learns to tell the noise in a latent, given the caption. It never sees the target style."""
+"""The UNet: predicts the noise in a latent, given the caption. It is never trained on the target style."""
 
 from __future__ import annotations
 
 import copy
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from ghibli_studio.pretraining.checkpoint import Training
-from ghibli_studio.pretraining.loop import Progress, average_towards, learning_rate, mixed_precision, set_learning_rate
+from ghibli_studio.pretraining.loop import (
+    Progress,
+    learning_rate,
+    mixed_precision,
+    move,
+    set_learning_rate,
+    update_average,
+)
 from ghibli_studio.pretraining.settings import Settings
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     import torch
-    from diffusers import DDIMScheduler, UNet2DConditionModel
+    from diffusers.models.unets.unet_2d_condition import UNet2DConditionModel
+    from diffusers.schedulers.scheduling_ddim import DDIMScheduler
     from transformers import CLIPTextModel
 
 
 PEAK_RATE = 5e-4
 GAMMA = 5.0
-"""Largest signal-to-noise ratio that counts in the loss."""
-WITHOUT_CAPTION = 0.1
-"""Part of each batch that is shown the empty caption, which guidance needs."""
-TIME_STEPS = 1000
+"""Gamma of min-SNR weighting: the maximum signal-to-noise ratio in the loss."""
+CAPTION_DROPOUT = 0.1
+"""Share of each batch with an empty caption, which guidance needs."""
+TIMESTEPS = 1000
 
 
 def build(settings: Settings) -> UNet2DConditionModel:
-    """An untrained UNet of 21.1 million parameters, Stable Diffusion's class with three levels.
+    """Return an untrained UNet of 21.1 million parameters: Stable Diffusion's class with three levels.
 
-    Latents of a factor of 4 are twice as wide; a narrow fourth level brings them down to where attention is cheap.
+    Latents of a factor of 4 are twice as wide; a narrow fourth level reduces them to where attention is cheap.
     """
-    from diffusers import UNet2DConditionModel
+    from diffusers.models.unets.unet_2d_condition import UNet2DConditionModel
 
-    plain = 1 if settings.latent_factor == 8 else 2
+    without_attention = 1 if settings.latent_factor == 8 else 2
     widths = (96, 192, 256) if settings.latent_factor == 8 else (64, 96, 192, 256)
     return UNet2DConditionModel(
         sample_size=settings.latent_size,
@@ -46,17 +54,17 @@ def build(settings: Settings) -> UNet2DConditionModel:
         layers_per_block=1,
         attention_head_dim=4,
         norm_num_groups=32,
-        down_block_types=("DownBlock2D",) * plain + ("CrossAttnDownBlock2D",) * 2,
-        up_block_types=("CrossAttnUpBlock2D",) * 2 + ("UpBlock2D",) * plain,
+        down_block_types=("DownBlock2D",) * without_attention + ("CrossAttnDownBlock2D",) * 2,
+        up_block_types=("CrossAttnUpBlock2D",) * 2 + ("UpBlock2D",) * without_attention,
     )
 
 
 def scheduler() -> DDIMScheduler:
-    """Stable Diffusion 1.x's noise schedule."""
-    from diffusers import DDIMScheduler
+    """Return Stable Diffusion 1.x's noise schedule."""
+    from diffusers.schedulers.scheduling_ddim import DDIMScheduler
 
     return DDIMScheduler(
-        num_train_timesteps=TIME_STEPS,
+        num_train_timesteps=TIMESTEPS,
         beta_start=0.00085,
         beta_end=0.012,
         beta_schedule="scaled_linear",
@@ -66,79 +74,79 @@ def scheduler() -> DDIMScheduler:
     )
 
 
-def min_snr_weight(signal: torch.Tensor, gamma: float = GAMMA) -> torch.Tensor:
-    """min(snr, gamma) / snr for noise prediction (Hang et al. 2023); `signal` is the cumulative product of alphas."""
-    ratio = signal / (1 - signal)
-    return ratio.clamp(max=gamma) / ratio
+def min_snr_weight(alphas_cumprod: torch.Tensor, gamma: float = GAMMA) -> torch.Tensor:
+    """Return min(snr, gamma) / snr, the loss weight for noise prediction (Hang et al. 2023)."""
+    snr = alphas_cumprod / (1 - alphas_cumprod)
+    return snr.clamp(max=gamma) / snr
 
 
-def drawn_time_steps(batch: int, noisy_share: float, device: torch.device) -> torch.Tensor:
-    """(batch,) time steps: evenly from 0 to 999 or, with the chance `noisy_share`, cubically towards the noisy end.
+def sample_timesteps(batch: int, noisy_share: float, device: torch.device) -> torch.Tensor:
+    """Return random timesteps, (batch,): uniform from 0 to 999 or, with probability `noisy_share`, cubic.
 
-    Cubic: 1000 (1 - u^3) for u even between 0 and 1, so that half of them are above 875.
+    Cubic: 1000 (1 - u^3) with u uniform between 0 and 1, so that half of them are above 875.
     """
     import torch
 
     u = torch.rand(batch, device=device)
-    part = torch.where(torch.rand(batch, device=device) < noisy_share, 1 - u**3, u)
-    return (part * TIME_STEPS).long().clamp(max=TIME_STEPS - 1)
+    fraction = torch.where(torch.rand(batch, device=device) < noisy_share, 1 - u**3, u)
+    return (fraction * TIMESTEPS).long().clamp(max=TIMESTEPS - 1)
 
 
 @dataclass(frozen=True)
 class NoisyLatents:
-    """A random batch to learn denoising from, on one device."""
+    """A random training batch for denoising, on one device."""
 
     noisy: torch.Tensor
-    """(batch, channels, size, size) latents with noise."""
+    """(batch, channels, size, size) noisy latents."""
     noise: torch.Tensor
-    """(batch, channels, size, size) the noise in them, which is to be told."""
-    time_steps: torch.Tensor
-    """(batch,) from 0, almost clean, to 999, almost noise."""
-    signal: torch.Tensor
-    """(batch,) part of the variance that is not noise."""
+    """(batch, channels, size, size) the noise in them, which is to be predicted."""
+    timesteps: torch.Tensor
+    """(batch,) from 0, almost clean, to 999, almost pure noise."""
+    alphas_cumprod: torch.Tensor
+    """(batch,) share of the variance that is not noise."""
     context: torch.Tensor
-    """(batch, 77, 256) the captions as the text encoder gives them."""
+    """(batch, 77, 256) the text encoder's states of the captions."""
 
 
 @dataclass(frozen=True)
 class NoisyLatentsSource:
-    """Everything a batch of noisy latents is drawn from, on one device."""
+    """The data that batches of noisy latents are sampled from, on one device."""
 
     latents: torch.Tensor
-    """(pictures, channels, size, size) in half precision."""
+    """(images, channels, size, size) in half precision."""
     ids: torch.Tensor
-    """(pictures, captions, 77) token numbers."""
+    """(images, captions, 77) token ids."""
     empty: torch.Tensor
-    """(1, 77) token numbers of the empty caption."""
+    """(1, 77) token ids of the empty caption."""
     rows: torch.Tensor
-    """(allowed,) the pictures that may be drawn."""
-    signal: torch.Tensor
-    """(1000,) for each time step the part of the variance that is not noise."""
+    """(allowed,) the images that may be sampled."""
+    alphas_cumprod: torch.Tensor
+    """(1000,) share of the variance that is not noise, by timestep."""
     encoder: CLIPTextModel
 
-    def draw(self, batch: int, noisy_share: float = 0.0) -> NoisyLatents:
-        """A batch with random pictures, wordings, time steps and noise; one caption in ten is empty."""
+    def sample(self, batch: int, noisy_share: float = 0.0) -> NoisyLatents:
+        """Return a batch with random images, captions, timesteps and noise; one caption in ten is empty."""
         import torch
 
         device = self.latents.device
         chosen = self.rows[torch.randint(len(self.rows), (batch,), device=device)]
         captions = self.ids[chosen, torch.randint(self.ids.shape[1], (batch,), device=device)]
-        captions = torch.where(torch.rand(batch, 1, device=device) < WITHOUT_CAPTION, self.empty, captions)
+        captions = torch.where(torch.rand(batch, 1, device=device) < CAPTION_DROPOUT, self.empty, captions)
         with torch.no_grad(), mixed_precision(device.type):
             context = self.encoder(captions)[0]
         clean = self.latents[chosen].float()
         noise = torch.randn_like(clean)
-        time_steps = drawn_time_steps(batch, noisy_share, device)
-        signal = self.signal[time_steps]
-        part = signal.view(-1, 1, 1, 1)
-        noisy = part.sqrt() * clean + (1 - part).sqrt() * noise
-        return NoisyLatents(noisy, noise, time_steps, signal, context)
+        timesteps = sample_timesteps(batch, noisy_share, device)
+        alphas_cumprod = self.alphas_cumprod[timesteps]
+        signal = alphas_cumprod.view(-1, 1, 1, 1)
+        noisy = signal.sqrt() * clean + (1 - signal).sqrt() * noise
+        return NoisyLatents(noisy, noise, timesteps, alphas_cumprod, context)
 
 
-def source(
+def build_source(
     latents: np.ndarray, ids: torch.Tensor, empty: torch.Tensor, rows: np.ndarray, encoder: CLIPTextModel, device: str
 ) -> NoisyLatentsSource:
-    """Put latents (pictures, channels, size, size), captions and the allowed rows on the device."""
+    """Return latents (images, channels, size, size), captions and allowed rows as a source on the device."""
     import torch
 
     return NoisyLatentsSource(
@@ -147,44 +155,44 @@ def source(
         empty.to(device),
         torch.from_numpy(rows).to(device),
         scheduler().alphas_cumprod.to(device),
-        encoder.to(device),
+        move(encoder, device),
     )
 
 
 def train(
-    drawn: NoisyLatentsSource, settings: Settings, device: str, compiled: bool, training_of: Callable[..., Training]
+    source: NoisyLatentsSource, settings: Settings, device: str, compiled: bool, training_of: Callable[..., Training]
 ) -> tuple[UNet2DConditionModel, dict[str, float]]:
-    """Train on the source's pictures; return the running average, and the loss of the last step."""
+    """Train on the source's images; return the running average, and metrics with the loss of the last step."""
     import torch
 
     torch.manual_seed(settings.seed + 2)
-    model = build(settings).to(device)
+    model = move(build(settings), device)
     if device == "cuda":
-        model = model.to(memory_format=torch.channels_last)
+        move(model, device, torch.channels_last)
     average = copy.deepcopy(model).eval().requires_grad_(False)
-    predict = torch.compile(model) if compiled else model
-    optimiser = torch.optim.AdamW(
+    predict: Any = torch.compile(model) if compiled else model
+    optimizer = torch.optim.AdamW(
         model.parameters(), lr=PEAK_RATE, betas=(0.9, 0.99), weight_decay=0.01, fused=device == "cuda"
     )
-    mine, averaged = list(model.parameters()), list(average.parameters())
-    training = training_of({"model": mine, "average": averaged}, {"optimiser": optimiser})
+    trained, averaged = list(model.parameters()), list(average.parameters())
+    training = training_of({"model": trained, "average": averaged}, {"optimizer": optimizer})
     progress, step, loss = Progress("denoiser", training.budget.steps, first=training.first), training.first, None
     for step, done in training.steps():
-        set_learning_rate(optimiser, learning_rate(done, PEAK_RATE))
-        batch = drawn.draw(settings.denoiser_batch, settings.noisy_share)
+        set_learning_rate(optimizer, learning_rate(done, PEAK_RATE))
+        batch = source.sample(settings.denoiser_batch, settings.noisy_share)
         noisy, context = batch.noisy, batch.context
         if device == "cuda":
             noisy, context = noisy.contiguous(memory_format=torch.channels_last), context.bfloat16()
         with mixed_precision(device):
-            told = predict(noisy, batch.time_steps, context, return_dict=False)[0]
-        error = (told.float() - batch.noise).pow(2).mean((1, 2, 3))
-        loss = (error * min_snr_weight(batch.signal)).mean()
-        optimiser.zero_grad(set_to_none=True)
+            prediction = predict(noisy, batch.timesteps, context, return_dict=False)[0]
+        error = (prediction.float() - batch.noise).pow(2).mean((1, 2, 3))
+        loss = (error * min_snr_weight(batch.alphas_cumprod)).mean()
+        optimizer.zero_grad(set_to_none=True)
         loss.backward()
-        torch.nn.utils.clip_grad_norm_(mine, 1.0)
-        optimiser.step()
-        average_towards(averaged, mine, step, most=0.9995)
+        torch.nn.utils.clip_grad_norm_(trained, 1.0)
+        optimizer.step()
+        update_average(averaged, trained, step, most=0.9995)
         if progress.due(step):
             progress.say(step, weighted=loss.item(), plain=error.mean().item())
-    figures = {"pictures": len(drawn.rows), "steps": step + (loss is not None)}
-    return average, figures | ({} if loss is None else {"last_weighted_loss": loss.item()})
+    metrics: dict[str, float] = {"images": len(source.rows), "steps": step + (loss is not None)}
+    return average, metrics | ({} if loss is None else {"last_weighted_loss": loss.item()})

@@ -1,4 +1,4 @@
-"""Settings <-> widgets: a form is made from the settings class, so a new setting needs no line here."""
+"""Forms generated from settings classes: widgets from fields, values back from widgets, and the labels of fields."""
 
 from __future__ import annotations
 
@@ -10,29 +10,29 @@ import gradio as gr
 from pydantic.fields import FieldInfo
 
 from adapters.settings import Settings, StudioError
-from ghibli_studio.config.stylization import StyleSettings
+from ghibli_studio.config.stylization import StylizationSettings
 from ghibli_studio.ui.components import handlers
 
 
 def widgets(
     settings: type[Settings], prefix: str, names: typing.Iterable[str] | None = None
 ) -> dict[str, gr.components.Component]:
-    """One widget a setting (of all, or of those named), labeled with its name and explained by its docstring.
+    """Return one widget for each setting (all, or those in `names`), with its docstring as the help text.
 
-    Bounds are not put on the widgets: a wrong value gets the sentence of `config`, which has a way out.
+    The widgets have no bounds: a wrong value gets the error message of the settings class, which says what to do.
     """
     fields = settings.model_fields
     return {name: _widget(name, fields[name], f"{prefix}-{name}") for name in names or fields}
 
 
 def shown(settings: Settings, names: typing.Iterable[str]) -> list[Any]:
-    """The settings' values as widgets show them."""
+    """Return the settings' values as the widgets show them."""
     values = (getattr(settings, name) for name in names)
     return [", ".join(map(str, value)) if isinstance(value, tuple) else value for value in values]
 
 
 def read(settings: type[Settings], names: typing.Iterable[str], values: typing.Iterable[Any]) -> dict[str, Any]:
-    """Plain values for `Settings.checked` from what the widgets hold."""
+    """Return plain values for `Settings.checked` from the values of the widgets."""
     result = {}
     for name, value in zip(names, values):
         kind = settings.model_fields[name].annotation
@@ -47,11 +47,33 @@ def read(settings: type[Settings], names: typing.Iterable[str], values: typing.I
     return result
 
 
+LABELS = {
+    "adam_beta1": "Adam beta 1",
+    "adam_beta2": "Adam beta 2",
+    "clip_model": "CLIP model",
+    "ema_decay": "EMA decay",
+    "lora_alpha": "LoRA alpha",
+    "lr_scheduler": "LR scheduler",
+    "lr_warmup_steps": "LR warmup steps",
+    "num_inference_steps": "Inference steps",
+    "num_train_epochs": "Epochs",
+    "num_vectors": "Vectors",
+    "snr_gamma": "Min-SNR gamma",
+    "use_dora": "DoRA",
+}
+"""Labels of settings whose name alone does not read well."""
+
+
+def label(name: str) -> str:
+    """Return the label of a setting."""
+    return LABELS.get(name, name.replace("_", " ").capitalize())
+
+
 def _number(part: str, name: str) -> int:
     try:
         return int(part)
     except ValueError as error:
-        raise StudioError(f"{name} holds {part!r}; it must be whole numbers with commas between") from error
+        raise StudioError(f"{name} contains {part!r}; it must be whole numbers separated by commas") from error
 
 
 def _optional(kind: Any) -> bool:
@@ -59,8 +81,8 @@ def _optional(kind: Any) -> bool:
 
 
 def _widget(name: str, field: FieldInfo, elem_id: str) -> gr.components.Component:
-    common = {
-        "label": name.replace("_", " ").capitalize(),
+    common: dict[str, Any] = {
+        "label": label(name),
         "info": field.description,
         "elem_id": elem_id,
         "value": ", ".join(map(str, field.default)) if isinstance(field.default, tuple) else field.default,
@@ -75,7 +97,7 @@ def _widget(name: str, field: FieldInfo, elem_id: str) -> gr.components.Componen
     return gr.Textbox(**common)
 
 
-KINDS = [
+UPLOAD_TYPES = [
     ".jpg",
     ".jpeg",
     ".png",
@@ -92,26 +114,26 @@ KINDS = [
     ".csv",
     ".jsonl",
 ]
-PICTURES = [kind for kind in KINDS if kind not in (".zip", ".txt", ".csv", ".jsonl")]
+IMAGE_TYPES = [kind for kind in UPLOAD_TYPES if kind not in (".zip", ".txt", ".csv", ".jsonl")]
 
 
-def style_form(prefix: str, names: Any) -> dict[str, Any]:
+def stylization_form(prefix: str, names: Any) -> dict[str, Any]:
     """Widgets of StyleSettings; an adapter file is chosen among those that were trained, or named."""
-    made: dict[str, Any] = {}
+    fields: dict[str, Any] = {}
     for name in names:
         if name == "adapter_file":
-            made[name] = gr.Dropdown(
+            fields[name] = gr.Dropdown(
                 [],
                 value="",
                 label="Adapter file",
                 allow_custom_value=True,
-                info=StyleSettings.model_fields[name].description,
+                info=StylizationSettings.model_fields[name].description,
                 elem_id=f"{prefix}-{name}",
                 visible=False,
             )
-            made["source"].change(
-                lambda source: gr.update(visible=source == "adapter"), made["source"], made[name], **handlers.QUIET
+            fields["source"].change(
+                lambda source: gr.update(visible=source == "adapter"), fields["source"], fields[name], **handlers.QUIET
             )
         else:
-            made |= widgets(StyleSettings, prefix, [name])
-    return made
+            fields |= widgets(StylizationSettings, prefix, [name])
+    return fields

@@ -1,4 +1,4 @@
-"""Event handlers that tabs share: friendly errors, progress of long work, the chosen project."""
+"""What the event handlers of all tabs share: error messages, progress of long work, the selected project."""
 
 from __future__ import annotations
 
@@ -24,15 +24,15 @@ COMPUTING: dict[str, Any] = {"concurrency_id": "accelerator", "concurrency_limit
 
 
 def follow(workspace: Workspace | None, work: Iterator[Any]) -> Iterator[str]:
-    """A bar with the time left whenever there is something new; with a workspace, it waits for its turn to compute.
+    """Yield a progress bar with the time left for each step of `work`; with a workspace, first wait for the GPU lock.
 
-    The time is judged by what was done since the first step: what was there before a resumption took none now.
+    The time left is estimated from the steps since the first one, because resumed work starts with some steps done.
     """
     before, started = None, time.monotonic()
-    for step in work if workspace is None else lock.in_turn(workspace, work):
-        if isinstance(step, lock.Waiting):
+    for step in work if workspace is None else lock.gpu_lock(workspace, work):
+        if isinstance(step, lock.Queued):
             yield html_parts.bar(
-                0, f"waiting until {f'run {step.run.id}' if step.run else 'another drawing'} has ended"
+                0, f"queued: waiting for {f'run {step.run.id}' if step.run else 'another generation'} to finish"
             )
             continue
         if before is None:
@@ -44,11 +44,11 @@ def follow(workspace: Workspace | None, work: Iterator[Any]) -> Iterator[str]:
 
 
 def friendly(function: Callable[..., Any]) -> Callable[..., Any]:
-    """A handler whose StudioError or StudyError becomes the page's own message; it stays until it is closed."""
+    """Wrap a handler so that a StudioError, StudyError or OSError is shown as a message that stays until closed."""
 
-    def shown(error: StudioError | StudyError | OSError) -> gr.Error:
+    def as_gradio_error(error: StudioError | StudyError | OSError) -> gr.Error:
         sentence = explain_os_error(error, Path("the workspace")) if isinstance(error, OSError) else error
-        return gr.Error(html.escape(str(sentence)), duration=None, title="That did not work", print_exception=False)
+        return gr.Error(html.escape(str(sentence)), duration=None, title="Error", print_exception=False)
 
     if inspect.isgeneratorfunction(function):
 
@@ -57,7 +57,7 @@ def friendly(function: Callable[..., Any]) -> Callable[..., Any]:
             try:
                 yield from function(*arguments)
             except (StudioError, StudyError, OSError) as error:
-                raise shown(error) from error
+                raise as_gradio_error(error) from error
 
     else:
 
@@ -66,13 +66,13 @@ def friendly(function: Callable[..., Any]) -> Callable[..., Any]:
             try:
                 return function(*arguments)
             except (StudioError, StudyError, OSError) as error:
-                raise shown(error) from error
+                raise as_gradio_error(error) from error
 
     return wrapped
 
 
 def chosen_project(workspace: Workspace, name: str | None) -> Project:
-    """The project of that name; raises StudioError where none is chosen."""
+    """Return the project of that name; raise StudioError if none is selected."""
     if not name:
-        raise StudioError("no project is chosen; make one in the Data set tab")
+        raise StudioError("no project is selected; create one in the Dataset tab")
     return workspace.project(name)

@@ -1,4 +1,4 @@
-"""The style sheet, the small pieces of HTML that several tabs share, and how handlers tell what went wrong."""
+"""Small pieces of HTML that several tabs share, and copies of files that the page may download."""
 
 from __future__ import annotations
 
@@ -15,38 +15,38 @@ from ghibli_studio.plotting.formatting import duration
 from ghibli_studio.workspace.project import Workspace
 
 HOUR, DAY = 3600.0, 86_400.0
-_tidied = -HOUR
+_last_cleanup = -HOUR
 
 
 def served(path: Path) -> str:
-    """A copy of the file where the page may fetch it; no project is ever opened to the page."""
-    return _used(save_file_to_cache(path, cache_dir=get_upload_folder()))
+    """Copy a file to where the page may download it, and return the copy's path; projects are never served directly."""
+    return _touch(save_file_to_cache(path, cache_dir=get_upload_folder()))
 
 
 def served_bytes(data: bytes, name: str) -> str:
-    """The same for a file that is not on the disk yet; the same bytes get the same place."""
-    return _used(save_bytes_to_cache(data, name, cache_dir=get_upload_folder()))
+    """Write bytes to where the page may download them, and return the path; the same bytes get the same path."""
+    return _touch(save_bytes_to_cache(data, name, cache_dir=get_upload_folder()))
 
 
-def _used(copy: str) -> str:
-    """A copy is as old as its last use; now and then those that are too old go."""
-    global _tidied
+def _touch(copy: str) -> str:
+    """Mark a copy as just used; once an hour, delete copies that have not been used for a day."""
+    global _last_cleanup
     Path(copy).touch()
-    if time.monotonic() > _tidied + HOUR:
-        _tidied = time.monotonic()
-        tidy(Path(get_upload_folder()))
+    if time.monotonic() > _last_cleanup + HOUR:
+        _last_cleanup = time.monotonic()
+        delete_unused(Path(get_upload_folder()))
     return copy
 
 
-def tidy(folder: Path, seconds: float = DAY) -> None:
-    """Delete copies and uploads that nobody has used for so long, which Gradio itself keeps for ever.
+def delete_unused(folder: Path, seconds: float = DAY) -> None:
+    """Delete copies and uploads that have not been used for `seconds`; Gradio itself keeps them forever.
 
-    Only in a workspace: elsewhere the folder is one that all of a person's Gradio apps share.
+    Only in a workspace: elsewhere the folder is shared by all Gradio apps of the user.
     """
     if folder.name != Workspace.SERVED:
         return
-    for path in sorted(folder.rglob("*"), reverse=True):  # what is in a folder before the folder
-        with suppress(OSError):  # it is not empty, or somebody else was quicker
+    for path in sorted(folder.rglob("*"), reverse=True):  # a folder's files before the folder
+        with suppress(OSError):  # not empty, or deleted by another process
             if path.is_dir():
                 path.rmdir()
             elif path.stat().st_mtime < time.time() - seconds:
@@ -54,7 +54,7 @@ def tidy(folder: Path, seconds: float = DAY) -> None:
 
 
 def bar(fraction: float, what: str, seconds_left: float | None = None) -> str:
-    """A progress bar with what is being done and the time left."""
+    """Return a progress bar with a description and the time left (seconds), as HTML."""
     percent = round(100 * min(max(fraction, 0), 1))
     left = f", {duration(seconds_left)} left" if seconds_left is not None else ""
     return (
@@ -65,12 +65,12 @@ def bar(fraction: float, what: str, seconds_left: float | None = None) -> str:
 
 
 def empty(text: str) -> str:
-    """What to do where there is nothing yet."""
+    """Return a hint for a place where there is nothing yet, as HTML."""
     return f'<div class="empty">{html.escape(text)}</div>'
 
 
-def told(text: str, values: dict[str, Any]) -> str:
-    """A text from outside with what is known of it below, as HTML."""
+def text_with_chips(text: str, values: dict[str, Any]) -> str:
+    """Return a text, escaped, with its values as chips below, as HTML."""
     chips = "".join(
         f'<span class="chip">{html.escape(f"{name} {value}".strip())}</span> ' for name, value in values.items()
     )
@@ -78,6 +78,6 @@ def told(text: str, values: dict[str, Any]) -> str:
 
 
 def facts(values: dict[str, Any]) -> str:
-    """A row of figures with their names."""
+    """Return a row of values with their names, as HTML."""
     inner = (f"<span><b>{html.escape(str(value))}</b> {html.escape(name)}</span>" for name, value in values.items())
     return f'<div class="facts">{"".join(inner)}</div>'

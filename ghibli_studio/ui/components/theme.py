@@ -1,4 +1,4 @@
-"""How the page looks: theme, icons, and the style sheet put together."""
+"""The look of the page: theme, icons and style sheet."""
 
 from __future__ import annotations
 
@@ -8,31 +8,31 @@ FONT = ["ui-sans-serif", "system-ui", "sans-serif"]
 MONO = ["ui-monospace", "Menlo", "Consolas", "monospace"]
 
 ICONS = {
-    "data": "M3 5h18v14H3zM3 15l5-5 4 4 3-3 6 5M15 8.5h.01",
+    "dataset": "M3 5h18v14H3zM3 15l5-5 4 4 3-3 6 5M15 8.5h.01",
     "train": "M3 19 9 12l4 3 8-10M3 3v18h18",
     "generate": "M4 20 14 10M13 4l1.2 2.8L17 8l-2.8 1.2L13 12l-1.2-2.8L9 8l2.8-1.2zM19 13l.8 1.7 1.7.8-1.7.8L19 18",
     "evaluate": "M4 20V10M10 20V4M16 20v-8M22 20H2",
     "library": "M4 4h7v7H4zM13 4h7v7h-7zM4 13h7v7H4zM13 13h7v7h-7z",
     "study": "M12 5C6 5 2 12 2 12s4 7 10 7 10-7 10-7-4-7-10-7zM12 9a3 3 0 1 0 .01 0",
 }
-"""A drawing for each tab, 24 x 24, as lines; ours, so that nothing is fetched."""
-FRAME = (
+"""The icon of each tab as an SVG path, 24 x 24; part of the package, so that nothing is downloaded."""
+ICON_URL = (
     "data:image/svg+xml,%3Csvg xmlns='http://www.w3.org/2000/svg' viewBox='0 0 24 24' fill='none' stroke='black' "
     "stroke-width='2' stroke-linejoin='round' stroke-linecap='round'%3E%3Cpath d='{}'/%3E%3C/svg%3E"
 )
 
 
 def style_sheet() -> str:
-    """All of the page's CSS."""
+    """Return all of the page's CSS."""
     return CSS + "\n".join(
-        f'#tab-{name}-button {{ --icon: url("{FRAME.format(lines)}"); }}' for name, lines in ICONS.items()
+        f'#tab-{name}-button {{ --icon: url("{ICON_URL.format(lines)}"); }}' for name, lines in ICONS.items()
     )
 
 
 def theme() -> gr.themes.Base:
-    """Quiet greens; the system's own fonts, so that nothing is fetched from anywhere.
+    """Return the theme: muted greens, and system fonts, so that nothing is downloaded.
 
-    Gradio's own grays and greens are too pale to be read by everybody: here text has a contrast of 4.5 or more
+    Gradio's default grays and greens have too little contrast; here text has a contrast of 4.5 or more
     (WCAG 2.2, 1.4.3).
     """
     base = gr.themes.Default(
@@ -65,42 +65,46 @@ def theme() -> gr.themes.Base:
     )
 
 
-PALE = "55"  # alpha of the curves behind the smoothed ones
+PALE = "55"  # alpha of the unsmoothed curves
 
+# Gradio puts `.gradio-container .contain` before every selector inside @media, and splits them at the commas of `:is`;
+# outside of @media it also keeps the rule as it is written
 CSS = """
 .gradio-container { min-width: 0 !important; max-width: min(1280px, 100vw) !important; margin: 0 auto !important; }
 .gradio-container { width: 100%; }
+.gradio-container .main { padding: 1rem clamp(.6rem, 5vw - .5rem, 2rem) !important; }
 .gradio-container :is(.main, main, .wrap.contain) { min-width: 0; max-width: 100%; }
 #title h1 { margin: 0; font-size: 1.6rem; }
 #title p { margin: 0; color: var(--body-text-color-subdued); }
 :is(button, a, input, textarea, select, summary, [tabindex], .thumbnail-item):focus-visible {
   outline: 3px solid var(--focus) !important; outline-offset: 2px; }
 .gradio-container { --focus: #1d4ed8; } .dark .gradio-container, .dark.gradio-container { --focus: #93c5fd; }
-.unseen { position: absolute; width: 1px; height: 1px; overflow: hidden; clip-path: inset(50%); white-space: nowrap; }
+.visually-hidden { position: absolute; width: 1px; height: 1px; overflow: hidden; clip-path: inset(50%);
+  white-space: nowrap; }
 .dark button[role=tab].selected { color: var(--primary-300) !important; }
 button[role=tab].selected { color: var(--primary-700) !important; }
 #tabs > .tab-wrapper button[role=tab]::before { content: ""; display: inline-block; width: 1.05em; height: 1.05em;
   margin-right: .4em; vertical-align: -.15em; background: currentColor; mask: var(--icon) center / contain no-repeat; }
-#keys-open { padding: .3rem .7rem; border: 1px solid var(--border-color-primary); border-radius: .5rem;
+#shortcuts-open { padding: .3rem .7rem; border: 1px solid var(--border-color-primary); border-radius: .5rem;
   background: none; color: var(--body-text-color); font-size: .85rem; white-space: nowrap; cursor: pointer; }
-dialog#keys { max-width: min(30rem, 92vw); padding: 1rem 1.4rem; border: 1px solid var(--border-color-primary);
+dialog#shortcuts { max-width: min(30rem, 92vw); padding: 1rem 1.4rem; border: 1px solid var(--border-color-primary);
   border-radius: .8rem; background: var(--background-fill-primary); color: var(--body-text-color); margin: auto; }
-dialog#keys::backdrop { background: rgb(0 0 0 / 45%); }
-dialog#keys dl { display: grid; grid-template-columns: max-content 1fr; gap: .35rem 1rem; }
-dialog#keys dd { margin: 0; } dialog#keys p { margin: .8rem 0; opacity: .85; }
-dialog#keys h2 { margin: 0 0 .5rem; font-size: 1.15rem; }
-dialog#keys kbd { padding: .05rem .4rem; border: 1px solid var(--border-color-primary); border-radius: .3rem; }
-dialog#keys button { padding: .35rem 1rem; border-radius: .5rem; background: var(--button-primary-background-fill);
+dialog#shortcuts::backdrop { background: rgb(0 0 0 / 45%); }
+dialog#shortcuts dl { display: grid; grid-template-columns: max-content 1fr; gap: .35rem 1rem; }
+dialog#shortcuts dd { margin: 0; } dialog#shortcuts p { margin: .8rem 0; opacity: .85; }
+dialog#shortcuts h2 { margin: 0 0 .5rem; font-size: 1.15rem; }
+dialog#shortcuts kbd { padding: .05rem .4rem; border: 1px solid var(--border-color-primary); border-radius: .3rem; }
+dialog#shortcuts button { padding: .35rem 1rem; border-radius: .5rem; background: var(--button-primary-background-fill);
   color: #fff; cursor: pointer; }
 .toast-body.error .toast-title { font-size: 0; }
-.toast-body.error .toast-title::after { content: "That did not work"; font-size: 1rem; }
+.toast-body.error .toast-title::after { content: "Error"; font-size: 1rem; }
 :is(.download-link, .icon-button-wrapper a, .icon-button-wrapper button) {
   display: inline-flex; align-items: center; justify-content: center; min-width: 24px; min-height: 24px; }
 .prompt { margin: .2rem 0 .4rem; overflow-wrap: anywhere; }
-#found { min-height: 0; }
-#find { align-self: end; margin-bottom: .6rem; }
-#library-pictures .thumbnail-item { aspect-ratio: 1 !important; }
-#library-pictures .grid-wrap { min-height: 0; max-height: none; }
+#search-summary { min-height: 0; }
+#search { align-self: end; margin-bottom: .6rem; }
+#library-images .thumbnail-item { aspect-ratio: 1 !important; }
+#library-images .grid-wrap { min-height: 0; max-height: none; }
 .bar { height: .6rem; border-radius: .3rem; background: var(--border-color-primary); overflow: hidden; }
 .bar > div { height: 100%; background: var(--primary-500); transition: width .4s; }
 .card { padding: .7rem .9rem; margin: 0 0 .5rem; border: 1px solid var(--border-color-primary); border-radius: .6rem; }
@@ -115,16 +119,24 @@ dialog#keys button { padding: .35rem 1rem; border-radius: .5rem; background: var
 .strip .grid-wrap { min-height: 0; }
 .block:has([data-testid="block-label"]) .grid-wrap { padding-top: 2.2rem; }
 .label-wrap { text-align: left; }
-#keys-button { min-width: 0; padding: 0; text-align: right; }
+#shortcuts-button { min-width: 0; padding: 0; text-align: right; }
 #dataset-gallery .thumbnail-item { aspect-ratio: 2 / 1 !important; }
 @media (max-width: 640px) {
-  #tabs .tab-container button { padding: 0 .26rem; font-size: .8rem; }
-  .column:has(> #keys-button) { display: none !important; }
-  .gradio-container .main { padding: .6rem !important; }
-  #tabs > .tab-wrapper button[role=tab]::before { display: none; }
-  #library-pictures .grid-container { grid-template-columns: repeat(3, minmax(0, 1fr)) !important; }
-  #evaluate-pictures .grid-container { grid-template-columns: repeat(3, minmax(0, 1fr)) !important; }
-  :is(#style-gallery, #gather-gallery) .grid-container { grid-template-columns: repeat(2, minmax(0, 1fr)) !important; }
+  /* widths that depend on no font: Gradio moves tabs that do not fit into a menu */
+  #tabs > .tab-wrapper .tab-container { height: 3.2rem; }
+  #tabs > .tab-wrapper .tab-container button { width: calc((100vw - 1.6rem) / 6); height: 100%; padding: 0;
+    flex-direction: column; gap: .2rem; font-size: .66rem; line-height: 1.2; overflow: hidden; }
+  #tabs .tab-container button { display: flex; align-items: center; justify-content: center; min-width: 0; }
+  #tabs .tab-wrapper { --count: 3; }
+  #tabs #steps .tab-wrapper { --count: 5; } #tabs #library-tabs .tab-wrapper { --count: 2; }
+  #tabs .tabs .tab-container button { width: calc((100vw - 3.2rem) / var(--count)); padding: 0 .1rem;
+    font-size: .72rem; white-space: normal; line-height: 1.15; overflow: hidden; }
+  .column:has(> #shortcuts-button) { display: none !important; }
+  #tabs > .tab-wrapper button[role=tab]::before { display: block; width: 1.2rem; height: 1.2rem; margin: 0; }
+  #library-images .grid-container { grid-template-columns: repeat(3, minmax(0, 1fr)) !important; }
+  #evaluate-images .grid-container { grid-template-columns: repeat(3, minmax(0, 1fr)) !important; }
+  #stylize-gallery .grid-container { grid-template-columns: repeat(2, minmax(0, 1fr)) !important; }
+  #photos-gallery .grid-container { grid-template-columns: repeat(2, minmax(0, 1fr)) !important; }
   #dataset-gallery .grid-container { grid-template-columns: repeat(2, minmax(0, 1fr)) !important; }
   .strip .grid-container { grid-template-columns: repeat(4, minmax(0, 1fr)) !important; }
   .gallery-item, .thumbnail-item { min-width: 0 !important; width: 100% !important; }
@@ -136,11 +148,11 @@ dialog#keys button { padding: .35rem 1rem; border-radius: .5rem; background: var
 @media (min-width: 641px) { .answers { grid-template-columns: 17rem minmax(0, 1fr); } }
 .notes { margin: .3rem 0; padding-left: 1.1rem; font-size: .9rem; opacity: .85; }
 .findings { margin: .3rem 0; padding-left: 0; list-style: none; } .findings li { margin: .3rem 0; }
-#evaluate-pictures .grid-wrap { min-height: 0; }
+#evaluate-images .grid-wrap { min-height: 0; }
 #prompts-table td { vertical-align: top; }
 #crop-preview img { cursor: crosshair; }
-#style-gallery .thumbnail-item { aspect-ratio: 2 / 1 !important; }
-#gather-gallery .thumbnail-item { aspect-ratio: 1 !important; }
+#stylize-gallery .thumbnail-item { aspect-ratio: 2 / 1 !important; }
+#photos-gallery .thumbnail-item { aspect-ratio: 1 !important; }
 #evaluate-figures h3 { margin: 1.4rem 0 .4rem; }
 #evaluate-figures .figure:has(table) { grid-column: 1 / -1; }
 .figure { margin: 0; min-width: 0; } .figure .scroll { overflow-x: auto; }
@@ -155,7 +167,7 @@ dialog#keys button { padding: .35rem 1rem; border-radius: .5rem; background: var
 .legend svg { width: 1.8rem !important; height: .8rem !important; margin-right: .3rem; flex: none; }
 .card code { overflow-wrap: anywhere; }
 #study-link svg { width: 12rem; height: 12rem; }
-#pictures .grid-wrap { max-height: none; }
+#images .grid-wrap { max-height: none; }
 .facts { display: flex; flex-wrap: wrap; gap: .4rem 1.4rem; margin: .3rem 0; }
 .facts b { font-size: 1.15rem; }
 .problem { color: var(--error-text-color, #b3372f); }

@@ -1,4 +1,4 @@
-"""From photographs to a data set, in five steps; each shows the project anew when it is opened."""
+"""Build from photos: the five steps from photos to a dataset; each is refreshed when it is opened."""
 
 from __future__ import annotations
 
@@ -13,32 +13,32 @@ from ghibli_studio.ui.dataset import crop, photos, prompts, stylization
 from ghibli_studio.ui.dataset.photo_list import Step
 from ghibli_studio.workspace.project import Workspace
 
-NAMES = ("1 Add", "2 Prompts", "3 Crop", "4 Style", "5 Finish")
+NAMES = ("1 Add", "2 Prompts", "3 Crop", "4 Stylize", "5 Build")
 
 
 def build(workspace: Workspace, project: gr.Dropdown, tab: gr.Tab, others: Sequence[gr.Tab]) -> Any:
-    """Lay the steps out in their tab and wire them; `others` are the tabs beside it.
+    """Lay out the steps and wire their events; `others` are the tabs next to this one.
 
-    Returns the event after which there is a new data set.
+    Returns the event after which there is a new dataset.
     """
     steps: list[Step] = []
     tabs = []
     with gr.Tabs(elem_id="steps"):
-        for name, room in zip(NAMES, (photos, prompts, crop, stylization)):
+        for name, module in zip(NAMES, (photos, prompts, crop, stylization)):
             with gr.Tab(name, id=name) as one:
-                steps.append(room.build(workspace, project))
+                steps.append(module.build(workspace, project))
             tabs.append(one)
         with gr.Tab(NAMES[-1], id=NAMES[-1]) as one:
             last, finished = dataset_build.build(workspace, project)
             steps.append(last)
         tabs.append(one)
-    step_there = gr.State(0)
-    open_step = gr.State(None)  # none: the steps are not looked at, and nothing of them is drawn
+    last_step = gr.State(0)
+    open_step = gr.State(None)  # None: the steps are not visible, and nothing is rendered
     outputs = [widget for step in steps for widget in step.outputs]
 
     @handlers.friendly
     def shown(name: str | None, number: int | None) -> list[Any]:
-        """Updates of the open step; the others are made when they are opened, since their pictures take time."""
+        """Return updates of the open step; the others are updated when they are opened, to save time."""
         of = workspace.project(name) if name else None
         return [
             update
@@ -54,8 +54,8 @@ def build(workspace: Workspace, project: gr.Dropdown, tab: gr.Tab, others: Seque
         return show
 
     for number, (one, step) in enumerate(zip(tabs, steps)):
-        one.select(opening(number), project, [open_step, step_there, *step.outputs], **handlers.QUIET)
-    entered = tab.select(lambda number: number, step_there, open_step, **handlers.QUIET)
+        one.select(opening(number), project, [open_step, last_step, *step.outputs], **handlers.QUIET)
+    entered = tab.select(lambda number: number, last_step, open_step, **handlers.QUIET)
     entered.then(shown, [project, open_step], outputs, **handlers.QUIET)
     for other in others:
         other.select(lambda: None, None, open_step, **handlers.QUIET)

@@ -1,4 +1,4 @@
-"""What can be had of a finished data set: its statistics, a contact sheet, and copies for other programs."""
+"""Tools for a finished dataset: statistics, contact sheet, and export for other programs."""
 
 from __future__ import annotations
 
@@ -7,66 +7,65 @@ from typing import Any
 
 import gradio as gr
 
-from ghibli_studio.config.export import ExportSettings
+from ghibli_studio.config.export import DatasetExportSettings
 from ghibli_studio.ui.components import forms, handlers, html_parts
 from ghibli_studio.ui.components.handlers import chosen_project
 from ghibli_studio.ui.dataset import photo_list
 from ghibli_studio.workspace.project import Project, Workspace
 
 ZIP_NOTE = (
-    "A download is always one ZIP. `folder` comes back in through Take them in above; so do the others. "
-    "The command `export-data` writes folders."
+    "Downloads one ZIP, which Import above can read again in every layout. The command `dataset export` writes folders."
 )
 
 
 def statistics(project: Project) -> str:
-    """Figures and what looks alike across the split, as HTML; reads every picture."""
-    from ghibli_studio.data.statistics import survey_dataset
-    from ghibli_studio.data.statistics_plot import survey_figures
+    """Return figures and near duplicates across the split, as HTML; reads every image."""
+    from ghibli_studio.data.statistics import dataset_statistics
+    from ghibli_studio.data.statistics_plot import statistics_figures
 
-    survey = survey_dataset(project)
+    survey = dataset_statistics(project)
     leaks = [
-        f"{leak.train} to train on and {leak.validation} to validate on ({leak.bits} of 64 bits differ)"
+        f"{leak.train} (training) and {leak.validation} (validation): ({leak.bits} of 64 bits differ)"
         for leak in survey.leaks
     ]
-    return f'<div class="figures">{"".join(survey_figures(survey))}</div>' + photo_list.left_out(
-        leaks, "pairs look alike across the split"
+    return f'<div class="figures">{"".join(statistics_figures(survey))}</div>' + photo_list.skipped_list(
+        leaks, "near duplicates across the split"
     )
 
 
 def build(workspace: Workspace, project: gr.Dropdown) -> None:
-    """Lay the panel out and wire it."""
+    """Lay out the panel and wire its events."""
     from ghibli_studio.curation import contact_sheet
     from ghibli_studio.data import exporter
 
-    with gr.Column(elem_id="set-panel"):
-        with gr.Accordion("The set in numbers", open=False), gr.Column():
-            count = gr.Button("Count", elem_id="set-count")
-            numbers = gr.HTML(elem_id="set-numbers", padding=False)
+    with gr.Column(elem_id="dataset-tools"):
+        with gr.Accordion("Dataset statistics", open=False), gr.Column():
+            count = gr.Button("Compute", elem_id="statistics-compute")
+            numbers = gr.HTML(elem_id="statistics", padding=False)
         with gr.Accordion("Contact sheet", open=False), gr.Column():
-            page = gr.Number(1, precision=0, label="Page", elem_id="set-sheet-page")
-            show = gr.Button("Show", elem_id="set-sheet-show")
+            page = gr.Number(1, precision=0, label="Page", elem_id="dataset-sheet-page")
+            show = gr.Button("Show", elem_id="dataset-sheet-show")
             sheet = gr.Image(
                 show_label=False,
                 interactive=False,
                 visible=False,
-                elem_id="set-sheet",
+                elem_id="dataset-sheet",
                 format="png",
                 buttons=["download", "fullscreen"],
             )
         with gr.Accordion("Export for other programs", open=False, elem_id="export"), gr.Column():
             gr.Markdown(ZIP_NOTE)
-            names = [name for name in ExportSettings.model_fields if name != "zipped"]
+            names = [name for name in DatasetExportSettings.model_fields if name != "zipped"]
             fields: dict[str, Any] = {}
             for some in (names[:3], names[3:]):
                 with gr.Row():
-                    fields |= forms.widgets(ExportSettings, "export", some)
-            give = gr.Button("Make the ZIP", elem_id="export-go")
+                    fields |= forms.widgets(DatasetExportSettings, "export", some)
+            give = gr.Button("Create ZIP", elem_id="export-go")
             progress = gr.HTML(elem_id="export-progress", padding=False, visible=False)
-            made = gr.File(label="Data set", visible=False, elem_id="export-made")
+            made = gr.File(label="Dataset", visible=False, elem_id="export-zip")
 
     @handlers.friendly
-    def counted(name: str | None) -> str:
+    def computed(name: str | None) -> str:
         return statistics(chosen_project(workspace, name))
 
     @handlers.friendly
@@ -77,19 +76,19 @@ def build(workspace: Workspace, project: gr.Dropdown) -> None:
     @handlers.friendly
     def exported(name: str | None, *values: Any) -> Iterator[list[Any]]:
         of = chosen_project(workspace, name)
-        settings = ExportSettings.checked({**forms.read(ExportSettings, fields, values), "zipped": True})
+        settings = DatasetExportSettings.checked({**forms.read(DatasetExportSettings, fields, values), "zipped": True})
         for bar in handlers.follow(None, exporter.export(of, settings)):
             yield [gr.update(value=bar, visible=True), gr.skip()]
-        file = html_parts.served(exporter.default_place(of, settings))
+        file = html_parts.served(exporter.default_target(of, settings))
         yield [gr.update(value="", visible=False), gr.update(value=file, visible=True)]
 
-    count.click(counted, project, numbers, api_visibility="private")
+    count.click(computed, project, numbers, api_visibility="private")
     show.click(shown, [project, page], sheet, api_visibility="private")
     give.click(
         exported,
         [project, *fields.values()],
         [progress, made],
         concurrency_limit=1,
-        concurrency_id="data set",
+        concurrency_id="dataset",
         **handlers.QUIET,
     )

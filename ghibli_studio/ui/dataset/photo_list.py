@@ -1,4 +1,4 @@
-"""What the steps from photographs to a data set share: pages of photographs, small pictures, bars, filters."""
+"""What the steps of building a dataset share: pages of photos, thumbnails, lists of skipped files, filters."""
 
 from __future__ import annotations
 
@@ -24,48 +24,42 @@ if TYPE_CHECKING:
 
 PAGE = 24
 THUMBNAIL = 192
-NO_PHOTOGRAPHS = "No photographs yet. Add some in the first step."
-SHOWN = {
-    "all": "all",
-    "new": "not styled yet",
-    "styled": "styled, to be looked at",
-    "accepted": "accepted",
-    "rejected": "rejected",
-}
+NO_PHOTOS = "No photos yet. Add some in step 1."
+SHOWN = {"all": "all", "new": "pending", "stylized": "to review", "accepted": "accepted", "rejected": "rejected"}
 
 
 @dataclass(frozen=True)
 class Step:
-    """One step's widgets that depend on the project, and how they are made to show one."""
+    """The widgets of a step that depend on the project, and the function that updates them."""
 
     view: Callable[[Project | None], list[Any]]
-    """Updates of `outputs`; without a project, or without photographs, they say what to do."""
+    """Return updates of `outputs`; without a project or photos they show a hint."""
     outputs: list[Any]
 
 
-def gathered(project: Project | None) -> Collection | None:
-    """The project's photographs; None where there are none."""
+def photos_of(project: Project | None) -> Collection | None:
+    """Return the project's photos, or None if it has none."""
     if project is None or not collections.exists(project):
         return None
     collection = collections.load(project)
     return collection if collection.photos else None
 
 
-def opened(workspace: Workspace, name: str | None) -> tuple[Project, Collection]:
-    """The chosen project with its photographs; StudioError says which of them is missing."""
+def open_collection(workspace: Workspace, name: str | None) -> tuple[Project, Collection]:
+    """Return the selected project and its photos; raise StudioError if one of them is missing."""
     if not name:
-        raise StudioError("no project is chosen; add photographs in the first step, which makes one")
+        raise StudioError("no project is selected; add photos in step 1, which creates one")
     project = workspace.project(name)
     return project, collections.load(project)
 
 
 def of_state(collection: Collection, state: str) -> list[Photo]:
-    """Photographs of one state (those of SHOWN)."""
+    """Return the photos of one state (a key of SHOWN)."""
     return [photo for photo in collection.photos if state in ("all", photo.state)]
 
 
 def page_of(photos: Sequence[Photo], number: float) -> tuple[Sequence[Photo], Any]:
-    """The photographs of a page, counted from 1, and the update of the page's slider."""
+    """Return the photos of a page, counted from 1, and the update of the page slider."""
     pages = max(-(-len(photos) // PAGE), 1)
     number = min(max(int(number), 1), pages)
     update = gr.update(value=number, maximum=max(pages, 2), visible=pages > 1)
@@ -73,25 +67,25 @@ def page_of(photos: Sequence[Photo], number: float) -> tuple[Sequence[Photo], An
 
 
 def label(photo: Photo) -> str:
-    """What a photograph is called on the page."""
+    """Return the label of a photo."""
     return f"{photo.id} {photo.name or photo.original}"
 
 
 def choices(photos: Sequence[Photo]) -> list[tuple[str, str]]:
-    """Names and ids for a menu."""
+    """Return (label, id) of photos for a dropdown."""
     return [(label(photo), photo.id) for photo in photos]
 
 
 def summary(collection: Collection) -> str:
-    """Counts, what was decided, and what was left out, as HTML."""
+    """Return counts, notes and skipped files, as HTML."""
     counts = {SHOWN[state]: len(of_state(collection, state)) for state in SHOWN if state != "all"}
-    text = html_parts.facts({"photographs": len(collection.photos), **{name: n for name, n in counts.items() if n}})
+    text = html_parts.facts({"photos": len(collection.photos), **{name: n for name, n in counts.items() if n}})
     text += "".join(f"<p>{html.escape(note)}</p>" for note in collection.notes)
-    return text + left_out([problem["reason"] for problem in collection.problems])
+    return text + skipped_list([problem["reason"] for problem in collection.skipped])
 
 
-def left_out(reasons: Sequence[str], what: str = "files left out or told of") -> str:
-    """A list that can be folded; empty without reasons."""
+def skipped_list(reasons: Sequence[str], what: str = "files skipped or with notes") -> str:
+    """Return a collapsible list as HTML; an empty text without reasons."""
     if not reasons:
         return ""
     more = [f"... and {len(reasons) - 50} more"] if len(reasons) > 50 else []
@@ -100,19 +94,19 @@ def left_out(reasons: Sequence[str], what: str = "files left out or told of") ->
 
 
 def thumbnail(project: Project, photo: Photo) -> Image.Image:
-    """The photograph's square, small."""
+    """Return a thumbnail of the photo's crop."""
     return _square(project, photo.id, photo.sha256, photo.center)
 
 
-@lru_cache(maxsize=512)  # of 110 KB each; decoding a photograph of twelve megapixels takes 0.1 s
+@lru_cache(maxsize=512)  # 110 KB each; decoding a photo of 12 megapixels takes 0.1 s
 def _square(project: Project, id: str, sha256: str, center: tuple[float, float]) -> Image.Image:
     from ghibli_studio.imaging.crop import crop
 
-    return crop(collections.picture(project, collections.load(project).photo(id)), center, THUMBNAIL)
+    return crop(collections.load_photo(project, collections.load(project).photo(id)), center, THUMBNAIL)
 
 
 def pair(project: Project, photo: Photo) -> Image.Image:
-    """The photograph's square beside its accepted, else newest, styled picture."""
+    """Return the photo's crop next to its accepted, else newest, stylized image."""
     from PIL import Image
 
     attempt = photo.accepted or (photo.attempts[-1] if photo.attempts else None)
@@ -120,13 +114,13 @@ def pair(project: Project, photo: Photo) -> Image.Image:
         return thumbnail(project, photo)
     both = Image.new("RGB", (2 * THUMBNAIL, THUMBNAIL))
     both.paste(thumbnail(project, photo), (0, 0))
-    both.paste(_styled(project.collection.styled(attempt.file), attempt.sha256), (THUMBNAIL, 0))
+    both.paste(_stylized_thumbnail(project.collection.stylized(attempt.file), attempt.sha256), (THUMBNAIL, 0))
     return both
 
 
 @lru_cache(maxsize=512)
-def _styled(path: Path, sha256: str) -> Image.Image:
+def _stylized_thumbnail(path: Path, sha256: str) -> Image.Image:
     from PIL import Image
 
-    with Image.open(path) as picture:
-        return picture.convert("RGB").resize((THUMBNAIL, THUMBNAIL))
+    with Image.open(path) as image:
+        return image.convert("RGB").resize((THUMBNAIL, THUMBNAIL))

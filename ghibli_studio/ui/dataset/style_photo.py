@@ -1,4 +1,4 @@
-"""Style my photograph: one picture in, one picture out; no project is needed, and nothing is kept."""
+"""Stylize one photo: one image in, one image out; it needs no project and saves nothing."""
 
 from __future__ import annotations
 
@@ -9,97 +9,99 @@ from typing import TYPE_CHECKING, Any
 import gradio as gr
 
 from adapters.settings import StudioError
-from ghibli_studio.config.stylization import StyleSettings
+from ghibli_studio.config.stylization import StylizationSettings
 from ghibli_studio.runtime.environment import default_base_model
 from ghibli_studio.ui.components import handlers, html_parts
-from ghibli_studio.ui.components.forms import PICTURES, style_form
-from ghibli_studio.ui.dataset.stylization import MAIN, settings_of
+from ghibli_studio.ui.components.forms import IMAGE_TYPES, stylization_form
+from ghibli_studio.ui.dataset.stylization import ADVANCED, MAIN, settings_of
 from ghibli_studio.workspace.project import Workspace
 
 if TYPE_CHECKING:
     from PIL import Image
 
 
-FIRST = "Choose a photograph, say what it shows, and press Style it."
+FIRST = "Choose a photo, describe what it shows, then press Stylize."
 
 
-def read(file: str | None) -> Image.Image:
-    """The uploaded photograph, upright RGB; StudioError says what is wrong with it."""
-    from ghibli_studio.data.file_source import read_plain
+def open_upload(file: str | None) -> Image.Image:
+    """Return the uploaded photo as upright RGB; raise StudioError if it cannot be used."""
+    from ghibli_studio.data.file_source import read_file
     from ghibli_studio.imaging.image_io import open_image
 
     if not file:
-        raise StudioError("no photograph is chosen; drop one into the field")
-    return open_image(read_plain(Path(file), Path(file).name), Path(file).name)
+        raise StudioError("no photo is selected; drop one into the field")
+    return open_image(read_file(Path(file), Path(file).name), Path(file).name)
 
 
-def style(
-    workspace: Workspace, image: Image.Image, prompt: str, settings: StyleSettings, base_model: str
+def stylize(
+    workspace: Workspace, image: Image.Image, prompt: str, settings: StylizationSettings, base_model: str
 ) -> Iterator[tuple[str, bytes | None]]:
-    """(bar, None) a step, then ("", PNG with its recipe); waits while another computation is at work."""
+    """Yield (progress bar, None) at every step, then ("", PNG with metadata); wait for the GPU lock first."""
     from ghibli_studio.generation import metadata, stylization
+    from ghibli_studio.generation.pipeline import GenerationEvent
     from ghibli_studio.generation.stylization import Progress
 
     if not prompt.strip():
-        raise StudioError("the prompt is empty; say in a few words what the photograph shows")
-    last = None
+        raise StudioError("the prompt is empty; describe in a few words what the photo shows")
+    last: GenerationEvent | None = None
 
     def steps() -> Iterator[Progress]:
         nonlocal last
         yield Progress(0, 1, "loading the base model")
-        for last in stylization.style_one(image, prompt.strip(), settings, base_model=base_model):
+        for last in stylization.stylize_photo(image, prompt.strip(), settings, base_model=base_model):
             if last.image is None:
-                yield Progress(last.step, last.steps, "drawing")
+                yield Progress(last.step, last.steps, "generating")
 
     for bar in handlers.follow(workspace, steps()):
         yield bar, None
-    yield "", metadata.to_png(last.image, last.recipe)
+    if last is not None and last.image is not None and last.metadata is not None:
+        yield "", metadata.to_png(last.image, last.metadata)
 
 
 def build(workspace: Workspace) -> None:
-    """Lay the tab out and wire it."""
+    """Lay out the panel and wire its events."""
     from ghibli_studio.imaging.crop import CENTER, crop
 
     with gr.Row():
         with gr.Column(scale=2, min_width=280):
-            file = gr.File(label="A photograph", file_types=PICTURES, height=130, elem_id="one-file")
+            file = gr.File(label="Photo", file_types=IMAGE_TYPES, height=130, elem_id="single-file")
             prompt = gr.Textbox(
                 "",
-                label="What it shows",
+                label="Prompt",
                 lines=2,
-                elem_id="one-prompt",
+                elem_id="single-prompt",
                 placeholder="Big Ben, London, England, a tall stone clock tower, wide shot",
             )
-            fields = style_form("one", MAIN)
+            fields = stylization_form("single", MAIN)
             with gr.Accordion("More settings", open=False):
-                fields |= style_form("one", [name for name in StyleSettings.model_fields if name not in MAIN])
-                base = gr.Textbox(default_base_model(), label="Base model", elem_id="one-base")
-            fields = {name: fields[name] for name in StyleSettings.model_fields}
+                fields |= stylization_form("single", ADVANCED)
+                base = gr.Textbox(default_base_model(), label="Base model", elem_id="single-base")
+            fields = {name: fields[name] for name in StylizationSettings.model_fields}
             with gr.Row():
-                go = gr.Button("Style it", variant="primary", elem_id="one-go", scale=2, min_width=140)
-                stop = gr.Button("Stop", elem_id="one-stop", scale=1, min_width=80)
+                go = gr.Button("Stylize", variant="primary", elem_id="single-go", scale=2, min_width=140)
+                stop = gr.Button("Stop", elem_id="single-stop", scale=1, min_width=80)
         with gr.Column(scale=3, min_width=300):
-            progress = gr.HTML(elem_id="one-progress", padding=False, visible=False)
-            nothing = gr.HTML(html_parts.empty(FIRST), padding=False, elem_id="one-first")
+            progress = gr.HTML(elem_id="single-progress", padding=False, visible=False)
+            nothing = gr.HTML(html_parts.empty(FIRST), padding=False, elem_id="single-first")
             slider = gr.ImageSlider(
-                label="Photograph | styled: slide to compare",
+                label="Photo | stylized: slide to compare",
                 visible=False,
                 interactive=False,
-                elem_id="one-slider",
+                elem_id="single-slider",
                 max_height=520,
                 buttons=["fullscreen"],
             )
-            made = gr.File(label="The picture, with its recipe", visible=False, elem_id="one-made")
+            made = gr.File(label="Image with generation metadata", visible=False, elem_id="single-image")
 
     @handlers.friendly
-    def styled(upload: str | None, words: str, spec: str, *values: Any) -> Iterator[list[Any]]:
-        image = read(upload)
+    def stylized(upload: str | None, words: str, model_id: str, *values: Any) -> Iterator[list[Any]]:
+        image = open_upload(upload)
         settings = settings_of(fields, values)
-        for bar, png in style(workspace, image, words, settings, spec.strip()):
+        for bar, png in stylize(workspace, image, words, settings, model_id.strip()):
             if png is None:
                 yield [gr.update(value=bar, visible=True), *[gr.skip()] * 3]
                 continue
-            path = html_parts.served_bytes(png, "styled.png")
+            path = html_parts.served_bytes(png, "stylized.png")
             before = crop(image, CENTER, min(image.size))
             yield [
                 gr.update(value="", visible=False),
@@ -108,7 +110,7 @@ def build(workspace: Workspace) -> None:
                 gr.update(value=path, visible=True),
             ]
 
-    drawing = go.click(
-        styled, [file, prompt, base, *fields.values()], [progress, nothing, slider, made], **handlers.COMPUTING
+    stylizing = go.click(
+        stylized, [file, prompt, base, *fields.values()], [progress, nothing, slider, made], **handlers.COMPUTING
     )
-    stop.click(lambda: gr.update(value="", visible=False), None, progress, cancels=[drawing], **handlers.QUIET)
+    stop.click(lambda: gr.update(value="", visible=False), None, progress, cancels=[stylizing], **handlers.QUIET)

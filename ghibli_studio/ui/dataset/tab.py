@@ -1,6 +1,6 @@
-"""The Data set tab: make the sample project or take in one's own pictures, look at them, mend their captions.
+"""The Dataset tab: create the sample project or import a dataset, view its images and edit their captions.
 
-How photographs become a data set is `collection_tab`, what can be had of a finished one `set_panel`.
+`ui.dataset.curation` builds a dataset from photos; `ui.dataset.inspection` has the tools for a finished one.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from ghibli_studio.ui.dataset import curation, inspection, style_photo
 from ghibli_studio.workspace.project import Project, Workspace
 
 SAMPLE = "sample"
-REPLACE = "Replace the project's data set if it has one"
+OVERWRITE = "Overwrite existing dataset"
 PAGE = 24
 THUMBNAIL = 192
 HEADERS = ["id", "landmark", "split", "tokens", "caption"]
@@ -38,33 +38,33 @@ class Tab:
 
 
 def summary(dataset: Dataset) -> str:
-    """Figures, captions over the limit and files left out, as HTML."""
+    """Return counts, captions over the token limit and skipped files, as HTML."""
     longest = max(item.tokens for item in dataset.items)
     text = html_parts.facts(
         {
-            "pictures": len(dataset.items),
-            "to train on": len(dataset.part("train")),
-            "to validate on, of other landmarks": len(dataset.part("validation")),
-            "px a side": dataset.resolution,
+            "images": len(dataset.items),
+            "for training": len(dataset.part("train")),
+            "for validation, of other landmarks": len(dataset.part("validation")),
+            "px per side": dataset.resolution,
             f"of {dataset.token_limit} tokens in the longest caption": longest,
         }
     )
     if long := dataset.too_long():
         listed = ", ".join(f"{item.id} ({item.tokens} tokens)" for item in long[:10])
         text += (
-            f'<p class="problem">{len(long)} captions are longer than the {dataset.token_limit} tokens that the model '
-            f"reads: {listed}. Shorten them in the table below.</p>"
+            f'<p class="problem">{len(long)} captions are over the limit of {dataset.token_limit} tokens: '
+            f"{listed}. Shorten them in the table below.</p>"
         )
     text += "".join(f"<p>{html.escape(note)}</p>" for note in dataset.notes)
-    if dataset.problems:
-        lines = "".join(f"<li>{html.escape(problem['reason'])}</li>" for problem in dataset.problems[:50])
-        head = f'<summary class="problem">{len(dataset.problems)} files left out</summary>'
+    if dataset.skipped:
+        lines = "".join(f"<li>{html.escape(problem['reason'])}</li>" for problem in dataset.skipped[:50])
+        head = f'<summary class="problem">{len(dataset.skipped)} files skipped</summary>'
         text += f"<details open>{head}<ul>{lines}</ul></details>"
     return text
 
 
 def thumbnails(project: Project, dataset: Dataset, page: int) -> list[tuple[Any, str]]:
-    """One page of pictures, each beside its source where that is another picture."""
+    """Return one page of images, each next to its source image."""
     from PIL import Image
 
     from ghibli_studio.imaging.crop import square
@@ -72,21 +72,21 @@ def thumbnails(project: Project, dataset: Dataset, page: int) -> list[tuple[Any,
 
     shown = []
     for item in dataset.items[(page - 1) * PAGE : page * PAGE]:
-        with Image.open(project.dataset / f"{item.id}.png") as picture:
-            styled = picture.convert("RGB").resize((THUMBNAIL, THUMBNAIL))
+        with Image.open(project.dataset / f"{item.id}.png") as image:
+            stylized = image.convert("RGB").resize((THUMBNAIL, THUMBNAIL))
         source = square(open_image((project.sources / item.source).read_bytes(), item.source), THUMBNAIL)
         pair = Image.new("RGB", (2 * THUMBNAIL, THUMBNAIL))
         pair.paste(source, (0, 0))
-        pair.paste(styled, (THUMBNAIL, 0))
+        pair.paste(stylized, (THUMBNAIL, 0))
         shown.append((pair, f"{item.landmark} · {item.split}"))
     return shown
 
 
 def view(workspace: Workspace, name: str | None, page: float = 1) -> list[Any]:
-    """Updates of (forms, summary, gallery, page slider, table, save button) for a project."""
+    """Return updates of (forms, summary, gallery, page slider, table, save button) for a project."""
     hidden, forms = gr.update(visible=False), gr.update(open=True)
     if not name:
-        text = "No project yet. Make the sample project, or take in your own pictures: both are just above."
+        text = "No project yet. Create the sample project or import your own images above."
         return [forms, html_parts.empty(text), hidden, hidden, hidden, hidden]
     project = workspace.project(name)
     try:
@@ -107,57 +107,59 @@ def view(workspace: Workspace, name: str | None, page: float = 1) -> list[Any]:
 
 
 def save_captions(workspace: Workspace, name: str, rows: Sequence[Sequence[Any]]) -> Dataset:
-    """Take over the captions of the table; raises StudioError for an empty or endless one."""
+    """Save the captions of the table; raise StudioError for an empty or too long one."""
     return datasets.set_captions(workspace.project(name), {str(row[0]).zfill(4): str(row[4]) for row in rows})
 
 
 def build(workspace: Workspace, project: gr.Dropdown) -> Tab:
-    """Lay the tab out and wire it: the finished set, the way to it from photographs, and a single photograph."""
+    """Lay out the tab and wire its events: the images, building from photos, and a single photo."""
     with gr.Tabs(elem_id="ways"):
-        with gr.Tab("The set", id="set") as whole:
-            tab = _finished_set(workspace, project)
-        with gr.Tab("From photographs", id="photographs") as steps:
+        with gr.Tab("Images", id="images") as images:
+            tab = _images_panel(workspace, project)
+        with gr.Tab("Build from photos", id="photos") as steps:
             pass
-        with gr.Tab("One photograph", id="one") as single:
+        with gr.Tab("Stylize one photo", id="single") as single:
             style_photo.build(workspace)
     with steps:
-        finished = curation.build(workspace, project, steps, [whole, single])
+        finished = curation.build(workspace, project, steps, [images, single])
     finished.success(handlers.friendly(lambda name: view(workspace, name)), project, tab.view, **handlers.QUIET)
     return tab
 
 
-def _finished_set(workspace: Workspace, project: gr.Dropdown) -> Tab:
-    """The data set as it is: made, taken in, looked at, mended, handed on."""
-    from ghibli_studio.data.importer import import_pictures
-    from ghibli_studio.data.sample_dataset import make_sample
+def _images_panel(workspace: Workspace, project: gr.Dropdown) -> Tab:
+    """Lay out the Images panel: create, import, view, edit and export the dataset."""
+    from ghibli_studio.data.importer import import_images
+    from ghibli_studio.data.sample_dataset import create_sample
 
     needed = not workspace.projects()
-    with gr.Accordion("Make or take in a data set", open=needed, elem_id="new-dataset") as new, gr.Row():
+    with gr.Accordion("Create or import a dataset", open=needed, elem_id="new-dataset") as new, gr.Row():
         with gr.Column():
-            gr.Markdown("### The sample project\n115 landmarks, each drawn as a photograph and in the style to learn.")
+            gr.Markdown("### Sample project\n115 landmarks, each as a photo and painted in the style to learn.")
             sample_name = gr.Textbox(SAMPLE, label="Project", elem_id="sample-name")
-            sample_replace = gr.Checkbox(False, label=REPLACE, elem_id="sample-replace")
-            sample_button = gr.Button("Make the sample project", variant="primary", elem_id="make-sample")
+            sample_replace = gr.Checkbox(False, label=OVERWRITE, elem_id="sample-overwrite")
+            sample_button = gr.Button("Create sample project", variant="primary", elem_id="create-sample")
         with gr.Column():
-            gr.Markdown("### Your own pictures\nIn the style, each with a `.txt` caption of the same name; or a ZIP.")
-            own_name = gr.Textbox("", label="Project", placeholder="my-style", elem_id="own-name")
-            files = gr.File(
-                label="Pictures and captions, or one ZIP", file_count="multiple", elem_id="own-files", height=140
+            gr.Markdown(
+                "### Your own images\nImages in the style, each with a `.txt` caption of the same name; or a ZIP."
             )
-            folder = gr.Textbox("", label="Or a folder on this machine", placeholder="~/pictures", elem_id="own-folder")
+            own_name = gr.Textbox("", label="Project", placeholder="my-style", elem_id="import-name")
+            files = gr.File(
+                label="Images and captions, or a ZIP", file_count="multiple", elem_id="import-files", height=140
+            )
+            folder = gr.Textbox("", label="Or a folder on the server", placeholder="~/images", elem_id="import-folder")
             with gr.Accordion("Base model", open=False):
                 base = gr.Textbox(
                     default_base_model(),
                     label="Base model",
-                    elem_id="own-base",
-                    info="miniature, a diffusers folder, a .safetensors checkpoint, or a hub id.",
+                    elem_id="import-base",
+                    info="miniature, a diffusers folder, a .safetensors checkpoint, or a Hub id.",
                 )
-            own_replace = gr.Checkbox(False, label=REPLACE, elem_id="own-replace")
-            import_button = gr.Button("Take them in", elem_id="import")
+            own_replace = gr.Checkbox(False, label=OVERWRITE, elem_id="import-overwrite")
+            import_button = gr.Button("Import", elem_id="import")
     progress = gr.HTML(elem_id="dataset-progress", padding=False, visible=False)
     overview = gr.HTML(elem_id="dataset-summary", padding=False)
     gallery = gr.Gallery(
-        label="Source and picture to learn from",
+        label="Source and training image",
         columns=4,
         height=460,
         object_fit="contain",
@@ -180,7 +182,7 @@ def _finished_set(workspace: Workspace, project: gr.Dropdown) -> Tab:
         type="array",
         column_widths=[70, 170, 110, 90, 720],
     )
-    save = gr.Button("Save the captions", visible=False, elem_id="save-captions")
+    save = gr.Button("Save captions", visible=False, elem_id="save-captions")
     inspection.build(workspace, project)
     shown = [new, overview, gallery, page, table, save]
 
@@ -193,41 +195,45 @@ def _finished_set(workspace: Workspace, project: gr.Dropdown) -> Tab:
 
     @handlers.friendly
     def make(name: str, replace: bool = False) -> Iterator[list[Any]]:
-        """Make the sample project; the progress is told as it goes."""
+        """Create the sample project and show the progress."""
         project = workspace.project(name.strip(), new=True)
-        for bar in handlers.follow(None, make_sample(project, default_base_model(), replace=replace)):
+        for bar in handlers.follow(None, create_sample(project, default_base_model(), replace=replace)):
             yield nothing(bar)
         yield finished(name.strip())
 
     @handlers.friendly
-    def make_or_open() -> Iterator[list[Any]]:
-        """What a newcomer wants: the sample project, made if it is not there."""
+    def create_or_open() -> Iterator[list[Any]]:
+        """Open the sample project; create it if it does not exist."""
         if datasets.exists(workspace.project(SAMPLE, new=True)):
             yield finished(SAMPLE)
         else:
             yield from make(SAMPLE)
 
     @handlers.friendly
-    def take(name: str, uploads: list[str] | None, path: str, spec: str, replace: bool) -> Iterator[list[Any]]:
-        """Take in pictures; what cannot be used is listed with the reason."""
+    def import_files(
+        name: str, uploads: list[str] | None, path: str, model_id: str, replace: bool
+    ) -> Iterator[list[Any]]:
+        """Import images; files that cannot be used are listed with the reason."""
         if not uploads and not path.strip():
-            raise StudioError("no pictures are chosen; drop some files above, or name a folder on this machine")
+            raise StudioError("no images are selected; drop files above, or enter a folder on the server")
         source = [Path(upload) for upload in uploads] if uploads else Path(path.strip())
         made = workspace.project(name.strip(), new=True)
-        for bar in handlers.follow(None, import_pictures(made, source, spec.strip(), replace=replace)):
+        for bar in handlers.follow(None, import_images(made, source, model_id.strip(), replace=replace)):
             yield nothing(bar)
         yield finished(name.strip())
 
     @handlers.friendly
     def saved(name: str, rows: list[list[Any]], number: float) -> list[Any]:
         save_captions(workspace, name, rows)
-        gr.Info("The captions are saved.")
+        gr.Info("Captions saved.")
         return view(workspace, name, number)
 
     outputs = [progress, project, *shown]
-    busy = {"concurrency_id": "data set", "concurrency_limit": 1, "show_progress": "hidden"}
+    busy: dict[str, Any] = {"concurrency_id": "dataset", "concurrency_limit": 1, "show_progress": "hidden"}
     sample_button.click(make, [sample_name, sample_replace], outputs, api_visibility="private", **busy)
-    import_button.click(take, [own_name, files, folder, base, own_replace], outputs, api_visibility="private", **busy)
+    import_button.click(
+        import_files, [own_name, files, folder, base, own_replace], outputs, api_visibility="private", **busy
+    )
     page.release(
         handlers.friendly(lambda name, number: view(workspace, name, number)),
         [project, page],
@@ -236,4 +242,4 @@ def _finished_set(workspace: Workspace, project: gr.Dropdown) -> Tab:
         api_visibility="private",
     )
     save.click(saved, [project, table, page], shown, api_visibility="private")
-    return Tab(shown, make_or_open, outputs)
+    return Tab(shown, create_or_open, outputs)

@@ -1,6 +1,6 @@
-"""The Evaluate tab: draw held-out landmarks with everything that was trained, score the pictures, say what it means.
+"""The Evaluate tab: generate held-out landmarks with the selected models, score the images, show the findings.
 
-What a result looks like is `evaluation_results`; what is drawn and scored is `ghibli_studio.comparing`.
+`ui.evaluation.results` lays out a result; `ghibli_studio.evaluation` generates and scores the images.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from ghibli_studio.config.evaluation import PAPER_LANDMARKS, EvaluationSettings
 from ghibli_studio.data import dataset as datasets
 from ghibli_studio.generation import model_choice
 from ghibli_studio.generation.model_cache import BASE
-from ghibli_studio.plotting.formatting import counted
+from ghibli_studio.plotting.formatting import pluralize
 from ghibli_studio.reporting import report
 from ghibli_studio.ui.components import forms, handlers, html_parts
 from ghibli_studio.ui.components.handlers import chosen_project
@@ -27,45 +27,44 @@ if TYPE_CHECKING:
     from ghibli_studio.evaluation.variants import Variant
 
 
-TASKS = [("from the prompt alone", "prompt"), ("from the landmark's photograph", "photo")]
-SWEEPS = [("strengths of each adapter", "adapter_scale"), ("epochs of each run", "epoch")]
+SWEEPS = [("adapter scale", "adapter_scale"), ("epochs of each run", "epoch")]
 FORM = ("seed", "num_inference_steps", "guidance_scale", "strength", "clip_model", "device", "attention")
-WHAT_FIRST = "Train a method first: then its pictures of landmarks that it has never seen are scored here."
-NOTHING = "No evaluation yet. Choose what to compare and press Evaluate."
+TRAIN_FIRST = "Train a method first. Then its images of held-out landmarks are scored here."
+NOTHING = "No evaluation yet. Select what to compare, then press Evaluate."
 FEW = 9  # with fewer, the smallest p of a sign-flip test, 2 / 2^n, is over .05 after Holm's correction for 9 measures
 
 
 def held_out(project: Project) -> list[str]:
-    """Landmarks that no method was trained on, those of the published study first."""
-    known = list(dict.fromkeys(item.landmark for item in datasets.load(project).part("validation")))
-    return sorted(known, key=lambda name: name not in PAPER_LANDMARKS)
+    """Return the landmarks that no method was trained on, those of the published study first."""
+    names = list(dict.fromkeys(item.landmark for item in datasets.load(project).part("validation")))
+    return sorted(names, key=lambda name: name not in PAPER_LANDMARKS)
 
 
 def choices_view(project: Project | None) -> list[Any]:
-    """Updates of (what to do first, form, what to compare, landmarks, evaluations) for a project."""
-    known = model_choice.known_drawers(project) if project is not None and datasets.exists(project) else []
-    comparable = [one for one in known if one.kind != "method"]  # a method's newest run is there as a run
+    """Return updates of (hint, form, models to compare, landmarks, evaluations) for a project."""
+    choices = model_choice.model_choices(project) if project is not None and datasets.exists(project) else []
+    comparable = [choice for choice in choices if choice.kind != "method"]  # its newest run is listed as a run
     if project is None or len(comparable) < 2:
         return [
-            gr.update(value=html_parts.empty(WHAT_FIRST), visible=True),
+            gr.update(value=html_parts.empty(TRAIN_FIRST), visible=True),
             gr.update(visible=False),
             gr.skip(),
             gr.skip(),
             gr.update(choices=[], value=None, visible=False),
         ]
-    newest = [model_choice.run_of(project, one.name).id for one in known if one.kind == "method"]
+    newest = [model_choice.run_of(project, choice.name).id for choice in choices if choice.kind == "method"]
     count = len(held_out(project))
     return [
         gr.update(visible=False),
         gr.update(visible=True),
-        gr.update(choices=[(one.label, one.name) for one in comparable], value=[BASE, *newest]),
+        gr.update(choices=[(choice.label, choice.name) for choice in comparable], value=[BASE, *newest]),
         gr.update(label=f"Held-out landmarks, of {count}", value=count),
         evaluations_view(project),
     ]
 
 
 def evaluations_view(project: Project, chosen: str | None = None) -> Any:
-    """Update of the evaluations to look at, the newest first."""
+    """Return the update of the list of evaluations, the newest first."""
     from ghibli_studio.evaluation import evaluator
 
     names = [folder.name for folder in evaluator.evaluations(project)]
@@ -74,78 +73,79 @@ def evaluations_view(project: Project, chosen: str | None = None) -> Any:
 
 
 def folder_of(project: Project, name: str | None) -> Path | None:
-    """The folder of an evaluation by its name; None where there is none of that name."""
+    """Return the folder of an evaluation by its name, or None."""
     from ghibli_studio.evaluation import evaluator
 
     return next((folder for folder in evaluator.evaluations(project) if folder.name == name), None)
 
 
 def variants_of(project: Project, chosen: Sequence[str], sweeps: Sequence[str]) -> list[Variant]:
-    """What is compared, and what is only drawn for curves; StudioError where nothing is chosen."""
+    """Return the variants to compare, then those of the sweeps; raise StudioError if nothing is selected."""
     from ghibli_studio.evaluation import variants
 
     if not chosen:
-        raise StudioError("nothing is chosen to compare; tick two or more")
+        raise StudioError("nothing is selected to compare; tick two or more")
     files = {file.stem: file for file in project.adapters.files()}
     runs = [name for name in chosen if name not in (BASE, *files)]
     compared = variants.variants_of_runs(project, runs, base=BASE in chosen)
     compared += [variants.variant_of_file(name, files[name]) for name in chosen if name in files]
-    found = list(compared)
+    chosen_variants = list(compared)
     if "adapter_scale" in sweeps:
-        found += variants.strength_sweep(project, compared)
+        chosen_variants += variants.adapter_scale_sweep(project, compared)
     if "epoch" in sweeps:
-        found += variants.epoch_sweep(project, compared)
-    return found
+        chosen_variants += variants.epoch_sweep(project, compared)
+    return chosen_variants
 
 
 def settings_of(
     project: Project, tasks: Sequence[str], count: float, seeds: float, values: dict[str, Any]
 ) -> EvaluationSettings:
-    """The form's values, checked; as many landmarks as asked for, all of them where `count` is their number."""
+    """Return the form's settings, checked, with `count` held-out landmarks; raise StudioError for a wrong value."""
     if not tasks:
-        raise StudioError("no task is chosen; tick the prompt, the photograph, or both")
-    known, wanted = held_out(project), int(count or 0)
-    if not 1 <= wanted <= len(known):
-        raise StudioError(f"landmarks is {wanted}; it must be 1 to {len(known)}, those that were held out")
-    landmarks = () if wanted == len(known) else tuple(known[:wanted])
+        raise StudioError("no task is selected; tick text to image, image to image, or both")
+    names, number = held_out(project), int(count or 0)
+    if not 1 <= number <= len(names):
+        raise StudioError(f"landmarks is {number}; it must be 1 to {len(names)}, the number of held-out landmarks")
+    landmarks = () if number == len(names) else tuple(names[:number])
     seeds = int(seeds) if isinstance(seeds, float) and seeds.is_integer() else seeds
     return EvaluationSettings.checked({**values, "tasks": tuple(tasks), "landmarks": landmarks, "seeds": seeds})
 
 
-def planned(count: float, tasks: Sequence[str], seeds: float, chosen: Sequence[str]) -> str:
-    """How many pictures that is, and whether it is enough to show anything, as HTML."""
+def plan_note(count: float, tasks: Sequence[str], seeds: float, chosen: Sequence[str]) -> str:
+    """Return the number of images, with a warning if there are too few landmarks, as HTML."""
     compared, landmarks, each = len(chosen), int(count or 0), int(seeds or 0)
     total = landmarks * len(tasks) * each * compared
-    told = (
-        f"{counted(landmarks, 'landmark')} x {counted(len(tasks), 'task')} x {each} of each x {compared} "
-        f"to compare: {counted(total, 'picture')}; those for curves come on top."
+    note = (
+        f"{pluralize(landmarks, 'landmark')} x {pluralize(len(tasks), 'task')} x {pluralize(each, 'image')} x "
+        f"{pluralize(compared, 'model')} = {pluralize(total, 'image')}, plus those of the sweeps."
     )
     if 0 < landmarks < FEW:
-        told += f" With fewer than {FEW} landmarks hardly any difference can be shown, however large it is."
-    return f'<div class="foot">{told}</div>'
+        note += f" With fewer than {FEW} landmarks, hardly any difference can become significant."
+    return f'<div class="foot">{note}</div>'
 
 
-def made_report(project: Project, name: str | None) -> list[str]:
-    """Write the project's report on an evaluation; (page, values) where the page may fetch them."""
+def create_report(project: Project, name: str | None) -> list[str]:
+    """Write the report of an evaluation; return the paths of (page, values) for download."""
     page = report.write(project, folder_of(project, name))
     return [html_parts.served(page), html_parts.served(page.with_suffix(".json"))]
 
 
 def build(workspace: Workspace, project: gr.Dropdown, tab: gr.Tab) -> None:
-    """Lay the tab out and wire it; what it shows is made new whenever the tab is opened."""
-    first = gr.HTML(html_parts.empty(WHAT_FIRST), elem_id="evaluate-first", padding=False)
+    """Lay out the tab and wire its events; what it shows is refreshed whenever the tab is opened."""
+    first = gr.HTML(html_parts.empty(TRAIN_FIRST), elem_id="evaluate-first", padding=False)
     with gr.Column(visible=False, elem_id="evaluate-form") as form, gr.Row():
         with gr.Column(min_width=300):
             chosen = gr.CheckboxGroup(
-                [], label="Compare", elem_id="evaluate-variants", info="All draw the same pictures from the same noise."
+                [], label="Models", elem_id="evaluate-variants", info="All use the same prompts and the same noise."
             )
-            tasks = gr.CheckboxGroup(TASKS, value=["prompt", "photo"], label="Draw", elem_id="evaluate-tasks")
+            tasks = gr.CheckboxGroup(
+                [(text, name) for name, text in results.TASK_LABELS.items()],
+                value=list(results.TASK_LABELS),
+                label="Tasks",
+                elem_id="evaluate-tasks",
+            )
             sweeps = gr.CheckboxGroup(
-                SWEEPS,
-                value=[],
-                label="Draw for curves too",
-                elem_id="evaluate-sweeps",
-                info="Takes several times as long.",
+                SWEEPS, value=[], label="Also sweep", elem_id="evaluate-sweeps", info="Takes several times as long."
             )
         with gr.Column(min_width=300):
             count = gr.Number(
@@ -153,14 +153,14 @@ def build(workspace: Workspace, project: gr.Dropdown, tab: gr.Tab) -> None:
                 precision=0,
                 label="Held-out landmarks",
                 elem_id="evaluate-landmarks",
-                info="The unit of every test: more landmarks show smaller differences.",
+                info="The sample size of every test: more landmarks detect smaller differences.",
             )
             seeds = gr.Number(
                 1,
                 precision=0,
-                label="Pictures of each",
+                label="Images per subject",
                 elem_id="evaluate-seeds",
-                info="Each from noise of its own, the same for all that are compared.",
+                info="Each with its own seed, the same for all models.",
             )
             plan = gr.HTML(elem_id="evaluate-plan", padding=False)
             with gr.Accordion("More settings", open=False):
@@ -171,12 +171,12 @@ def build(workspace: Workspace, project: gr.Dropdown, tab: gr.Tab) -> None:
     progress = gr.HTML(elem_id="evaluate-progress", padding=False, visible=False)
     with gr.Row():
         which = gr.Dropdown([], label="Evaluation", elem_id="evaluations", visible=False, scale=3, min_width=240)
-        resume = gr.Button("Go on", elem_id="evaluate-resume", visible=False, scale=1, min_width=100)
-        write = gr.Button("Make the report", elem_id="make-report", visible=False, scale=1, min_width=160)
+        resume = gr.Button("Resume", elem_id="evaluate-resume", visible=False, scale=1, min_width=100)
+        write = gr.Button("Create report", elem_id="create-report", visible=False, scale=1, min_width=160)
     files = gr.File(label="Report", visible=False, elem_id="report-files", file_count="multiple")
     answers = gr.HTML(elem_id="evaluate-answers", padding=False)
     with gr.Column(visible=False) as box:
-        with gr.Accordion("The findings in full: how sure they are, and what they do not show", open=False):
+        with gr.Accordion("Findings in detail: certainty and limits", open=False):
             words = gr.Markdown(elem_id="evaluate-findings")
         table = gr.Dataframe(
             headers=list(results.COLUMNS),
@@ -189,15 +189,15 @@ def build(workspace: Workspace, project: gr.Dropdown, tab: gr.Tab) -> None:
             show_search="filter",
         )
         with gr.Row():
-            task = gr.Dropdown([], label="Best and worst, drawn", elem_id="evaluate-task", min_width=200)
-            variant = gr.Dropdown([], label="By", elem_id="evaluate-variant", min_width=200)
-            measure = gr.Dropdown([], label="Measured by", elem_id="evaluate-measure", min_width=260)
+            task = gr.Dropdown([], label="Best and worst of", elem_id="evaluate-task", min_width=200)
+            variant = gr.Dropdown([], label="Model", elem_id="evaluate-variant", min_width=200)
+            measure = gr.Dropdown([], label="Metric", elem_id="evaluate-measure", min_width=260)
         extremes = gr.Gallery(
             label="Best, then worst",
             columns=6,
             height="auto",
             object_fit="contain",
-            elem_id="evaluate-pictures",
+            elem_id="evaluate-images",
             buttons=["download", "fullscreen"],
         )
         figures = gr.HTML(elem_id="evaluate-figures", padding=False)
@@ -207,35 +207,35 @@ def build(workspace: Workspace, project: gr.Dropdown, tab: gr.Tab) -> None:
     quiet: dict[str, Any] = {"show_progress": "hidden", "api_visibility": "private"}
 
     def result(of: Project | None, name: str | None) -> list[Any]:
-        """Updates of the buttons and of all that is shown."""
+        """Return updates of the buttons and of the result."""
         folder = folder_of(of, name) if of else None
-        done = folder is not None and (folder / report.RESULT).exists()
-        told = results.view(of, folder) if of else ["", *[gr.skip()] * 7, gr.update(visible=False)]
+        done = folder is not None and (folder / report.RESULT_FILE).exists()
+        updates = results.view(of, folder) if of else ["", *[gr.skip()] * 7, gr.update(visible=False)]
         if of is not None and folder is None:
-            told[0] = ""
+            updates[0] = ""
         return [
             gr.update(visible=folder is not None and not done),
             gr.update(visible=of is not None),
             gr.update(value=None, visible=False),
-            *told,
+            *updates,
         ]
 
     @handlers.friendly
-    def opened(name: str | None, looked_at: str | None) -> list[Any]:
+    def opened(name: str | None, shown_name: str | None) -> list[Any]:
         of = workspace.project(name) if name else None
         updates = choices_view(of)
         if of is not None:
-            updates[4] = evaluations_view(of, looked_at)
+            updates[4] = evaluations_view(of, shown_name)
         return [*updates, *result(of, updates[4]["value"])]
 
     @handlers.friendly
-    def looked(name: str | None, which_one: str | None) -> list[Any]:
+    def show(name: str | None, which_one: str | None) -> list[Any]:
         return result(chosen_project(workspace, name), which_one)
 
-    def followed(of: Project, work: Iterator[Any]) -> Iterator[list[Any]]:
-        """The bar while it works; then the newest evaluation."""
+    def with_progress(of: Project, work: Iterator[Any]) -> Iterator[list[Any]]:
+        """Show the progress bar while it works, then the newest evaluation."""
         untouched = [gr.skip()] * (1 + len(buttons) + len(shown))
-        yield [gr.update(value=html_parts.bar(0, "getting ready"), visible=True), *untouched]
+        yield [gr.update(value=html_parts.bar(0, "preparing"), visible=True), *untouched]
         for bar in handlers.follow(workspace, work):
             yield [gr.update(value=bar, visible=True), *untouched]
         update = evaluations_view(of)
@@ -244,18 +244,20 @@ def build(workspace: Workspace, project: gr.Dropdown, tab: gr.Tab) -> None:
     @handlers.friendly
     def started(
         name: str | None,
-        what: list[str],
-        which_tasks: list[str],
-        how_many: float,
-        each: float,
-        also: list[str],
+        models: list[str],
+        task_names: list[str],
+        landmark_count: float,
+        images_each: float,
+        sweep_names: list[str],
         *values: Any,
     ) -> Iterator[list[Any]]:
         from ghibli_studio.evaluation import evaluator
 
         of = chosen_project(workspace, name)
-        settings = settings_of(of, which_tasks, how_many, each, forms.read(EvaluationSettings, fields, values))
-        yield from followed(of, evaluator.evaluate(of, variants_of(of, what, also), settings))
+        settings = settings_of(
+            of, task_names, landmark_count, images_each, forms.read(EvaluationSettings, fields, values)
+        )
+        yield from with_progress(of, evaluator.evaluate(of, variants_of(of, models, sweep_names), settings))
 
     @handlers.friendly
     def resumed(name: str | None, which_one: str | None) -> Iterator[list[Any]]:
@@ -264,18 +266,18 @@ def build(workspace: Workspace, project: gr.Dropdown, tab: gr.Tab) -> None:
         of = chosen_project(workspace, name)
         folder = folder_of(of, which_one)
         if folder is None:
-            raise StudioError("no evaluation is chosen; press Evaluate to begin one")
-        yield from followed(of, evaluator.resume(of, folder))
+            raise StudioError("no evaluation is selected; press Evaluate to start one")
+        yield from with_progress(of, evaluator.resume(of, folder))
 
     @handlers.friendly
     def written(name: str | None, which_one: str | None) -> Any:
-        return gr.update(value=made_report(chosen_project(workspace, name), which_one), visible=True)
+        return gr.update(value=create_report(chosen_project(workspace, name), which_one), visible=True)
 
     @handlers.friendly
-    def pictured(name: str | None, which_one: str | None, of_task: str, of_variant: str, key: str) -> list[Any]:
-        """The measures of the task, and the best and worst by one of them."""
+    def show_extremes(name: str | None, which_one: str | None, of_task: str, of_variant: str, key: str) -> list[Any]:
+        """Show the metrics of the task, and the best and worst images by one of them."""
         folder = folder_of(chosen_project(workspace, name), which_one)
-        return results.pictured(folder, of_task, of_variant, key)
+        return results.extremes_view(folder, of_task, of_variant, key)
 
     outputs = [progress, which, *buttons, *shown]
     computing: dict[str, Any] = {"concurrency_id": "accelerator", "concurrency_limit": 1, **quiet}
@@ -288,11 +290,11 @@ def build(workspace: Workspace, project: gr.Dropdown, tab: gr.Tab) -> None:
     everything = [*choices, *buttons, *shown]
     stopped.then(opened, [project, which], everything, **quiet)
     write.click(written, [project, which], files, api_visibility="private")
-    which.input(looked, [project, which], [*buttons, *shown], **quiet)
+    which.input(show, [project, which], [*buttons, *shown], **quiet)
     for widget in (task, variant, measure):
-        widget.input(pictured, [project, which, task, variant, measure], [measure, extremes], **quiet)
+        widget.input(show_extremes, [project, which, task, variant, measure], [measure, extremes], **quiet)
     asking = [widget.change for widget in (count, tasks, seeds, chosen)]
-    # always_last: several change at once when the tab opens, and an early answer must not have the last word.
-    gr.on(asking, planned, [count, tasks, seeds, chosen], plan, trigger_mode="always_last", **quiet)
+    # always_last: several widgets change at once when the tab opens; the last answer counts.
+    gr.on(asking, plan_note, [count, tasks, seeds, chosen], plan, trigger_mode="always_last", **quiet)
     tab.select(opened, [project, which], everything, **quiet)
     project.change(opened, [project, which], everything, **quiet)

@@ -1,4 +1,4 @@
-"""The Library tab: everything that was made in the project, pictures and adapters."""
+"""The Library tab: all images and adapters of the project."""
 
 from __future__ import annotations
 
@@ -10,9 +10,9 @@ from ghibli_studio.workspace.project import Workspace
 
 
 def build(workspace: Workspace, project: gr.Dropdown, tab: gr.Tab) -> images.Panel:
-    """Lay the tab out and wire it."""
+    """Lay out the tab and wire its events."""
     with gr.Tabs(elem_id="library-tabs"):
-        with gr.Tab("Pictures", id="library-pictures-tab"):
+        with gr.Tab("Images", id="library-images-tab"):
             panel = images.build(workspace, project, tab)
         with gr.Tab("Adapters", id="library-adapters-tab") as adapters:
             adapters_panel.build(workspace, project, tab, adapters)

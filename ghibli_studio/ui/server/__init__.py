@@ -1,1 +1,1 @@
-"""What stands in front of the page: password and request limits."""
+"""Middleware in front of the page: password and request limits."""

@@ -1,4 +1,4 @@
-"""What the Study tab shows of a study while it goes on: its state in counts, and the links to it. Never a result."""
+"""The state of a study in counts and the links to it, as HTML. Never a result."""
 
 from __future__ import annotations
 
@@ -22,18 +22,18 @@ CHIPS = {"live": "running", "closed": "done"}
 
 
 def card(store: Store) -> str:
-    """State, counts, power and seal of a study as HTML."""
+    """Return the state, counts, power and commitment of a study as HTML."""
     from study.analysis.preregistered import planned_power
 
     status, definition = store.status(), store.definition()
     power = planned_power(definition)
-    chances = ", ".join(f"{power[share]:.0%} if {share}" for share in ("70:30", "75:25", "80:20"))
-    lines = [*_lines(status), f"Chance to find a difference with {power['n']} people: {chances}."]
+    powers = ", ".join(f"{power[share]:.0%} if {share}" for share in ("70:30", "75:25", "80:20"))
+    lines = [*_lines(status), f"Statistical power with {power['n']} participants: {powers}."]
     if status.lock_sha256:
-        lines.append(f"Sealed: <code>{status.lock_sha256}</code>")
+        lines.append(f"Commitment: <code>{status.lock_sha256}</code>")
     bar = ""
     if status.state in CHIPS:
-        complete = status.places.get("complete", 0)
+        complete = status.slots.get("complete", 0)
         bar = html_parts.bar(complete / status.target, f"{complete} of {status.target} have finished")
     chip = f'<span class="chip {CHIPS.get(status.state, "")}">{status.state}</span>'
     return (
@@ -45,63 +45,63 @@ def card(store: Store) -> str:
 
 
 def _lines(status: Status) -> Iterator[str]:
-    """What there is to know in this state, a sentence each."""
+    """Yield what is worth knowing in this state, one sentence at a time."""
     from study.design.plan import balanced_sizes
 
     if status.state not in CHIPS:
         tried = sum(status.counts.get("pilot", {}).values())
-        yield f"{tried} tried it so far. Nothing that they answer counts."
+        yield f"Previewed {tried} times. Preview answers do not count."
         if status.target % 6:
             sizes = " or ".join(str(size) for size in sorted(set(balanced_sizes(status.target))))
             yield (
-                f"{status.target} is no multiple of six, so some arrangements are seen more often than others; with "
-                f"{sizes} participants all are seen equally often."
+                f"{status.target} is not a multiple of six, so some orders are shown more often than others; with "
+                f"{sizes} participants all are shown equally often."
             )
         return
     counts = status.counts.get("simulated") or status.counts.get("live", {})  # a study never has both
     active, left = counts.get("active", 0), counts.get("left", 0)
     if status.state == "live":
-        yield f"{active} answering now, {left} left before the end."
+        yield f"{active} answering now, {left} dropped out."
     else:
-        yield f"{active + left} began and did not finish."
+        yield f"{active + left} started but did not finish."
     if "simulated" in status.counts:
         yield "All answers are simulated."
 
 
-def elsewhere(project: Project) -> str:
-    """A sentence as HTML where participants meet another project's study; else empty."""
+def other_study_note(project: Project) -> str:
+    """Return a warning as HTML if participants get another project's study; else an empty text."""
     served = blind_study.served_study(project.workspace).folder
     if served == project.study:
         return ""
     return (
-        '<p class="problem">One study is served at a time, and now it is that of project '
-        f"{html.escape(repr(served.parent.name))}, which is live or newer. Close it and set it aside first.</p>"
+        '<p class="problem">Only one study is served at a time; now it is that of project '
+        f"{html.escape(repr(served.parent.name))}, which is live or newer. Close it and archive it first.</p>"
     )
 
 
 def preview(address: str, pilot_key: str) -> str:
-    """The link to try a draft with, as HTML."""
+    """Return the preview link of a draft as HTML."""
     safe = html.escape(f"{address}?pilot={pilot_key}")
     return (
         f'<p><a href="{safe}" target="_blank" rel="noopener">Try it as a participant</a> '
-        "(nothing that you answer counts)</p>"
+        "(preview answers do not count)</p>"
     )
 
 
 def invitation(address: str) -> str:
-    """The link for participants with its QR code, as HTML."""
+    """Return the link for participants and its QR code as HTML."""
     import segno
 
-    drawn = io.BytesIO()
-    segno.make(address).save(drawn, kind="svg", scale=4, border=2, light="#fff", xmldecl=False, omitsize=True)
+    svg = io.BytesIO()
+    segno.make(address).save(svg, kind="svg", scale=4, border=2, light="#fff", xmldecl=False, omitsize=True)
     safe = html.escape(address)
     hint = ""
     if is_loopback(urlsplit(address).hostname or ""):
         hint = (
-            "<p>Only this computer can open it. To invite others, start the study by itself: "
+            "<p>Only this computer can open the link. To invite others, serve the study alone: "
             "<code>python app.py --study-only --host 0.0.0.0</code></p>"
         )
     return (
         f'<p>For participants: <a href="{safe}" target="_blank" rel="noopener">{safe}</a></p>{hint}'
-        f'<div role="img" aria-label="QR code of the link">{drawn.getvalue().decode()}</div>'
+        f'<div role="img" aria-label="QR code of the link">{svg.getvalue().decode()}</div>'
     )

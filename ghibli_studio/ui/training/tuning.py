@@ -1,4 +1,4 @@
-"""In the Train tab: look for a learning rate and a batch size, see what was found, and use it."""
+"""The finders of the Train tab: search for a learning rate and a batch size, and apply the result."""
 
 from __future__ import annotations
 
@@ -15,60 +15,62 @@ from ghibli_studio.ui.components.handlers import COMPUTING, QUIET, follow
 from ghibli_studio.workspace.project import Project, Workspace
 
 if TYPE_CHECKING:
-    from ghibli_studio.tuning.lr_finder import RateRange
+    from ghibli_studio.tuning.lr_finder import LearningRateResult
 
 
-NOTHING = "Nothing has been looked for yet."
+NOTHING = "No search yet."
 
 
 @dataclass(frozen=True)
 class Widgets:
-    """The finders' part of the form."""
+    """The widgets of the finders."""
 
     rate: gr.Button
     batch: gr.Button
     stop: gr.Button
     bar: gr.HTML
     result: gr.HTML
-    use_rate: gr.Button
-    use_batch: gr.Button
+    apply_rate: gr.Button
+    apply_batch: gr.Button
 
 
 def lay_out() -> Widgets:
-    """A folded part below the Train button."""
-    with gr.Accordion("Find a learning rate and a batch size", open=False, elem_id="finders"):
+    """Lay out the accordion below the Train button."""
+    with gr.Accordion("Find learning rate and batch size", open=False, elem_id="finders"):
         gr.Markdown(
-            "Trials of a few minutes on this project's pictures with the methods and settings above; nothing "
-            "of them is kept."
+            "Short test runs of a few minutes on this project's images, with the methods and settings above. "
+            "They are not saved."
         )
         with gr.Row():
-            rate = gr.Button("Find the learning rate", elem_id="find-rate", min_width=160)
-            batch = gr.Button("Find the batch size", elem_id="find-batch", min_width=160)
-            stop = gr.Button("Stop", elem_id="stop-finding", min_width=80)
-        bar = gr.HTML(visible=False, elem_id="finding", padding=False)
-        result = gr.HTML(html_parts.empty(NOTHING), elem_id="found", padding=False)
-        use_rate = gr.Button("Use it", visible=False, elem_id="use-rate")
-        use_batch = gr.Button("Use it", visible=False, elem_id="use-batch")
-    return Widgets(rate, batch, stop, bar, result, use_rate, use_batch)
+            rate = gr.Button("Find learning rate", elem_id="find-learning-rate", min_width=160)
+            batch = gr.Button("Find batch size", elem_id="find-batch-size", min_width=160)
+            stop = gr.Button("Stop", elem_id="stop-finder", min_width=80)
+        bar = gr.HTML(visible=False, elem_id="finder-progress", padding=False)
+        result = gr.HTML(html_parts.empty(NOTHING), elem_id="finder-result", padding=False)
+        apply_rate = gr.Button("Apply", visible=False, elem_id="apply-learning-rate")
+        apply_batch = gr.Button("Apply", visible=False, elem_id="apply-batch-size")
+    return Widgets(rate, batch, stop, bar, result, apply_rate, apply_batch)
 
 
-def rates_found(workspace: Workspace, project: Project, configs: Sequence[RunConfig]) -> Iterator[tuple[str, list]]:
-    """(a bar as HTML, the `RateRange`s so far) whenever there is news."""
+def find_learning_rates(
+    workspace: Workspace, project: Project, configs: Sequence[RunConfig]
+) -> Iterator[tuple[str, list]]:
+    """Yield (progress bar as HTML, the `RateRange`s so far) at every step."""
     from ghibli_studio.tuning import lr_finder
 
-    found: list[RateRange] = []
+    found: list[LearningRateResult] = []
 
     def work() -> Iterator[Any]:
         for step in lr_finder.find(project, configs):
-            found.extend([step.found] if step.found else [])
+            found.extend([step.result] if step.result else [])
             yield step
 
     for bar in follow(workspace, work()):
         yield bar, list(found)
 
 
-def batches_found(workspace: Workspace, project: Project, configs: Sequence[RunConfig]) -> Iterator[tuple[str, Any]]:
-    """(a bar as HTML, the `BatchSizes` in the end) whenever there is news."""
+def find_batch_sizes(workspace: Workspace, project: Project, configs: Sequence[RunConfig]) -> Iterator[tuple[str, Any]]:
+    """Yield (progress bar as HTML, the `BatchSizes` once they are known) at every step."""
     from ghibli_studio.tuning import batch_size_finder
 
     found = None
@@ -76,7 +78,7 @@ def batches_found(workspace: Workspace, project: Project, configs: Sequence[RunC
     def work() -> Iterator[Any]:
         nonlocal found
         for step in batch_size_finder.find(project, configs):
-            found = step.found or found
+            found = step.result or found
             yield step
 
     for bar in follow(workspace, work()):
@@ -91,65 +93,68 @@ def wire(
     rates: dict[str, gr.Number],
     batch_size: gr.Number,
 ) -> None:
-    """Connect the buttons; `configs` reads the `form`, `rates` are the learning rates' fields by method."""
+    """Wire the buttons; `configs` reads the `form`, `rates` are the learning rate fields by method."""
     suggestions = gr.State({})
-    shown = [widgets.bar, widgets.result, widgets.use_rate, widgets.use_batch, suggestions]
+    shown = [widgets.bar, widgets.result, widgets.apply_rate, widgets.apply_batch, suggestions]
     hidden = gr.update(value="", visible=False)
 
     @handlers.friendly
     def find_rate(*values: Any) -> Iterator[list[Any]]:
-        """Range test of every chosen method, with its plot."""
+        """Run the range test of every selected method, and show its plot."""
         from ghibli_studio.tuning.lr_finder import figure
 
-        count, found = -1, []
-        for bar, found in rates_found(workspace, *configs(*values)):
+        count = -1
+        found: list[LearningRateResult] = []
+        for bar, found in find_learning_rates(workspace, *configs(*values)):
             news = len(found) != count
             count = len(found)
             yield [
                 gr.update(value=bar, visible=True),
-                _told(found, figure(found)) if news and found else gr.skip(),
+                _with_sentences(found, figure(found)) if news and found else gr.skip(),
                 *[gr.skip()] * 3,
             ]
         suggested = {one.method: one.suggestion for one in found if one.suggestion is not None}
-        yield [hidden, gr.skip(), _offer(suggested), gr.update(visible=False), suggested]
+        yield [hidden, gr.skip(), _apply_button(suggested), gr.update(visible=False), suggested]
 
     @handlers.friendly
     def find_batch(*values: Any) -> Iterator[list[Any]]:
-        """Speed and memory of the chosen methods by batch size."""
+        """Measure speed and memory of the selected methods by batch size."""
         from ghibli_studio.tuning.batch_size_finder import figure
 
         found = None
-        for bar, ended in batches_found(workspace, *configs(*values)):
+        for bar, ended in find_batch_sizes(workspace, *configs(*values)):
             found = ended or found
             yield [gr.update(value=bar, visible=True), *[gr.skip()] * 4]
+        if found is None:  # nothing was measured
+            return
         size = found.suggestion
         yield [
             hidden,
             figure(found),
             gr.update(visible=False),
-            gr.update(value=f"Use batch size {size}", visible=size is not None),
+            gr.update(value=f"Apply batch size {size}", visible=size is not None),
             {"batch": size},
         ]
 
-    def use_rates(suggested: dict[str, float]) -> list[Any]:
-        """Put the suggestions into the form."""
+    def apply_rates(suggested: dict[str, float]) -> list[Any]:
+        """Fill in the suggested learning rates."""
         return [suggested.get(method, gr.skip()) for method in rates]
 
-    going = [
+    searches: list[Any] = [
         widgets.rate.click(find_rate, form, shown, **COMPUTING),
         widgets.batch.click(find_batch, form, shown, **COMPUTING),
     ]
-    widgets.stop.click(lambda: hidden, None, widgets.bar, cancels=going, **QUIET)
-    widgets.use_rate.click(use_rates, suggestions, list(rates.values()), **QUIET)
-    widgets.use_batch.click(lambda found: found["batch"], suggestions, batch_size, **QUIET)
+    widgets.stop.click(lambda: hidden, None, widgets.bar, cancels=searches, **QUIET)
+    widgets.apply_rate.click(apply_rates, suggestions, list(rates.values()), **QUIET)
+    widgets.apply_batch.click(lambda result: result["batch"], suggestions, batch_size, **QUIET)
 
 
-def _told(found: Sequence[RateRange], figure: str) -> str:
-    """The figure with a sentence a method."""
-    return figure + "".join(f"<p>{one.words}</p>" for one in found)
+def _with_sentences(result: Sequence[LearningRateResult], figure: str) -> str:
+    """Return the figure and a sentence for each method, as HTML."""
+    return figure + "".join(f"<p>{one.summary}</p>" for one in result)
 
 
-def _offer(suggested: dict[str, float]) -> Any:
-    """The button says what it will put into the form."""
+def _apply_button(suggested: dict[str, float]) -> Any:
+    """Return the update of the button that applies the suggestions."""
     words = ", ".join(f"{registry.method(method).SHORT_LABEL} {rate:g}" for method, rate in suggested.items())
-    return gr.update(value=f"Use {words}", visible=bool(suggested))
+    return gr.update(value=f"Apply {words}", visible=bool(suggested))

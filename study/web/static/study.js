@@ -1,4 +1,4 @@
-// Shows a question only when every picture is decoded, then starts the clock; among the choices numbers choose.
+// Shows a question when every image is decoded, then starts the clock; number keys select a choice.
 "use strict";
 const form = document.getElementById("trial");
 const loading = document.getElementById("loading");
@@ -10,7 +10,7 @@ button.disabled = true;
 const late = setTimeout(() => { loading.hidden = false; }, 400);
 
 function loaded(image) {
-  // a picture that failed is asked for again, more and more seldom; the clock waits for it
+  // a failed image is requested again at growing intervals; the clock waits for it
   return image.decode().catch(() => new Promise((resolve) => {
     loaded.wait = Math.min((loaded.wait || 500) * 2, 15000);
     setTimeout(() => { const src = image.src; image.src = ""; image.src = src; resolve(loaded(image)); }, loaded.wait);
@@ -30,7 +30,7 @@ Promise.all(Array.from(form.querySelectorAll("img"), loaded)).then(() => {
 
 form.addEventListener("pointerdown", (event) => { means = event.pointerType || "mouse"; });
 form.addEventListener("keydown", () => { means = "keyboard"; });
-// only while a choice has the focus: a shortcut for the whole page would be in the way of who dictates (WCAG 2.1.4)
+// only while a choice has the focus: a shortcut for the whole page would interfere with speech input (WCAG 2.1.4)
 form.querySelector("fieldset").addEventListener("keydown", (event) => {
   if (event.ctrlKey || event.altKey || event.metaKey) return;
   const chosen = form.querySelectorAll("input[name=choice]")[event.key - 1];
@@ -44,5 +44,5 @@ form.addEventListener("submit", (event) => {
   if (began !== null) form.elements.milliseconds.value = Math.round(performance.now() - began);
   form.elements.input.value = means;
 });
-// a page that the back button brings out of memory asks the server where the person really is
+// a page that the back button restores from memory asks the server for the current question
 window.addEventListener("pageshow", (event) => { if (event.persisted) location.reload(); });

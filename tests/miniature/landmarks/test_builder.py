@@ -11,7 +11,7 @@ import pytest
 from ghibli_studio.miniature.landmarks.architecture import build
 from ghibli_studio.miniature.landmarks.builder import Builder
 from ghibli_studio.miniature.landmarks.captions import prompt
-from ghibli_studio.miniature.landmarks.catalogue import LANDMARKS, landmark_by_name
+from ghibli_studio.miniature.landmarks.catalog import LANDMARKS, landmark_by_name
 from ghibli_studio.miniature.landmarks.layout import compose
 from ghibli_studio.miniature.landmarks.painting import STYLES, render
 from ghibli_studio.miniature.landmarks.raster import rasterise, shape_numbers

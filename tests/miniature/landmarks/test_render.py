@@ -22,7 +22,7 @@ from PIL import Image
 from ghibli_studio.miniature.landmarks import noise
 from ghibli_studio.miniature.landmarks.architecture import ARCHETYPES, build
 from ghibli_studio.miniature.landmarks.captions import caption, prompt
-from ghibli_studio.miniature.landmarks.catalogue import LANDMARKS, landmark_by_name, plain
+from ghibli_studio.miniature.landmarks.catalog import LANDMARKS, landmark_by_name, plain
 from ghibli_studio.miniature.landmarks.painting import STYLES, render, strokes, textures
 from ghibli_studio.miniature.landmarks.raster import rasterise
 from ghibli_studio.miniature.landmarks.scene import COMPOSITIONS, SETTINGS, SKIES, Scene, allowed_settings, sample_scene
@@ -155,7 +155,7 @@ def test_same_scene_gives_the_same_bytes_whatever_was_drawn_before():
 
 
 def test_same_scene_gives_the_same_bytes_in_another_process():
-    program = "from tests.test_landmarks import digest, scene_of; print(digest(scene_of(17)))"
+    program = "from tests.miniature.landmarks.test_render import digest, scene_of; print(digest(scene_of(17)))"
     assert output_of(program) == digest(scene_of(17))
 
 

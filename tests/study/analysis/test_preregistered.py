@@ -1,4 +1,4 @@
-"""Rows in, one dict out: made-up people whose numbers can be counted by hand, and every way of having too few."""
+"""The preregistered analysis on invented answers that can be counted by hand, and on too few answers."""
 
 import ast
 import json
@@ -15,11 +15,11 @@ from statsmodels.stats.proportion import proportion_effectsize
 
 from study import StudyError
 from study.analysis import preregistered
-from study.analysis.answers import FEWEST_POSITIONS, Answers
+from study.analysis.answers import MIN_POSITION_ANSWERS, Answers
 from study.analysis.paper import paper_counts
 from study.analysis.preregistered import analysis_sha256, analyze, planned_power
 from study.analysis.statistics import bootstrap_mean, proportion, sign_flip
-from tests.support.study_answers import PLACES, board, catch, person, row, study
+from tests.support.study_answers import LANDMARKS, attention_check, board_rows, participant_rows, row, study_definition
 
 EIGHT = {
     "a": {"buy": "lllll", "landmark": "llbbn", "style": "lllll"},
@@ -33,13 +33,13 @@ EIGHT = {
 }
 
 
-def people(answers=EIGHT, **more):
-    return [one for name, given in answers.items() for one in person(name, **given, **more)]
+def rows_of(answers=EIGHT, **more):
+    return [row for name, given in answers.items() for row in participant_rows(name, **given, **more)]
 
 
 @pytest.fixture(scope="module")
 def eight():
-    return analyze(study(), people())["all"]
+    return analyze(study_definition(), rows_of())["all"]
 
 
 def plain(result):
@@ -48,71 +48,71 @@ def plain(result):
 
 
 def test_the_result_is_json_and_the_same_for_the_same_answers():
-    rows = people(guess="lltlu")
-    told = analyze(study(), rows)
-    assert plain(told) == told
+    rows = rows_of(blinding_check="lltlu")
+    result = analyze(study_definition(), rows)
+    assert plain(result) == result
     random.Random(0).shuffle(rows)
-    assert analyze(study(), rows) == told
+    assert analyze(study_definition(), rows) == result
 
 
-def test_each_person_is_one_number(eight):
-    told = eight["questions"]["buy"]["lora_minus_ti"]
+def test_each_participant_gives_one_number(eight):
+    result = eight["questions"]["buy"]["lora_minus_ti"]
     fifths = [5, 3, 2, 0, -2, 1, 0, 2]
-    assert told == {
-        "people": 8,
+    assert result == {
+        "participants": 8,
         "mean": pytest.approx(sum(fifths) / 40),
         "interval": bootstrap_mean([value / 5 for value in fifths], 0),
         "p": pytest.approx(stats.permutation_test((fifths,), sum, permutation_type="samples", vectorized=False).pvalue),
-        "smallest_p": 2**-5,
-        "opinions": 6,
+        "min_attainable_p": 2**-5,
+        "nonzero": 6,
         "wilcoxon_p": pytest.approx(
             stats.wilcoxon([5, 3, 2, -2, 1, 2], method=stats.PermutationMethod(n_resamples=99_999)).pvalue
         ),
         "rank_biserial": pytest.approx((6 + 5 + 3 + 1 + 3 - 3) / 21),
-        "leaning": {"first": 5, "second": 1, "neither": 2, "p": pytest.approx(stats.binomtest(5, 6).pvalue)},
+        "sign_test": {"positive": 5, "negative": 1, "zero": 2, "p": pytest.approx(stats.binomtest(5, 6).pvalue)},
     }
 
 
-def test_both_counts_for_both_methods(eight):
-    told = eight["questions"]["landmark"]
+def test_the_answer_both_counts_for_both_methods(eight):
+    result = eight["questions"]["landmark"]
     yes = {"lora": [4, 4, 5, 0, 2, 3, 5, 3], "ti": [2, 2, 5, 0, 3, 2, 2, 2]}
     for method, counts in yes.items():
-        assert told["recognizable"][method] == {
+        assert result["recognizable"][method] == {
             "mean": pytest.approx(sum(counts) / 40),
             "interval": bootstrap_mean([count / 5 for count in counts], 0),
         }
     differences = [one - two for one, two in zip(yes["lora"], yes["ti"])]
-    assert told["lora_minus_ti"]["mean"] == pytest.approx(sum(differences) / 40)
-    assert told["lora_minus_ti"]["p"] == sign_flip(differences)
-    assert told["counts"] == {"lora": 13, "ti": 5, "both": 13, "neither": 9}
+    assert result["lora_minus_ti"]["mean"] == pytest.approx(sum(differences) / 40)
+    assert result["lora_minus_ti"]["p"] == sign_flip(differences)
+    assert result["counts"] == {"lora": 13, "ti": 5, "both": 13, "neither": 9}
 
 
-def test_cochrans_q_asks_whether_the_landmark_matters(eight):
+def test_cochrans_q_tests_whether_the_landmark_matters(eight):
     yes = [[letter in "lb" for letter in given["landmark"]] for given in EIGHT.values()]
     theirs = stats.friedmanchisquare(*[[int(one) for one in column] for column in zip(*yes)])
-    assert eight["questions"]["landmark"]["cochran"]["lora"] == {
+    assert eight["questions"]["landmark"]["cochrans_q"]["lora"] == {
         "statistic": pytest.approx(theirs.statistic),
         "df": 4,
         "p": pytest.approx(theirs.pvalue),
-        "people": 8,
+        "participants": 8,
     }
-    assert "cochran" not in eight["questions"]["buy"]
+    assert "cochrans_q" not in eight["questions"]["buy"]
 
 
-def test_a_landmark_by_itself_is_one_answer_a_person(eight):
-    tests = [place["lora_vs_ti"] for place in eight["questions"]["landmark"]["landmarks"].values()]
+def test_a_single_landmark_has_one_answer_per_participant(eight):
+    tests = [entry["lora_vs_ti"] for entry in eight["questions"]["landmark"]["by_landmark"].values()]
     columns = list(zip(*(given["landmark"] for given in EIGHT.values())))
     assert [(test["lora"], test["ti"]) for test in tests] == [(one.count("l"), one.count("t")) for one in columns]
     p = [stats.binomtest(test["lora"], test["lora"] + test["ti"]).pvalue for test in tests]
     assert [test["p"] for test in tests] == pytest.approx(p)
     assert [test["p_holm"] for test in tests] == pytest.approx(multipletests(p, method="holm")[1])
-    first = eight["questions"]["landmark"]["landmarks"][PLACES[0]]
-    assert first["people"] == 8
+    first = eight["questions"]["landmark"]["by_landmark"][LANDMARKS[0]]
+    assert first["participants"] == 8
     assert first["shares"]["lora"] == proportion(columns[0].count("l"), 8)
     assert first["recognizable"]["ti"] == proportion(columns[0].count("t") + columns[0].count("b"), 8)
 
 
-def test_the_original_takes_part_where_it_is_shown(eight):
+def test_the_original_is_compared_where_it_is_an_option(eight):
     buy = eight["questions"]["buy"]
     assert buy["counts"] == {"original": 11, "lora": 15, "ti": 4, "none": 10}
     assert buy["shares"]["original"]["mean"] == pytest.approx(11 / 40)
@@ -121,9 +121,9 @@ def test_the_original_takes_part_where_it_is_shown(eight):
     assert "lora_minus_original" not in eight["questions"]["style"]
 
 
-def test_each_person_has_shares_of_their_own(eight):
+def test_every_participant_has_shares(eight):
     wilson = stats.binomtest(3, 5).proportion_ci(method="wilson")
-    assert eight["questions"]["buy"]["participants"][1] == {
+    assert eight["questions"]["buy"]["by_participant"][1] == {
         "participant": "b",
         "answers": 5,
         "lora": {"count": 3, "share": 0.6, "interval": pytest.approx([wilson.low, wilson.high])},
@@ -131,7 +131,7 @@ def test_each_person_has_shares_of_their_own(eight):
     }
 
 
-def test_people_are_raters_of_five_landmarks(eight):
+def test_krippendorffs_alpha_is_over_five_landmarks(eight):
     for question, letters in (("buy", "olt-"), ("landmark", "ltbn"), ("style", "lt")):
         ratings = [[letters.index(letter) for letter in given[question]] for given in EIGHT.values()]
         theirs = krippendorff.alpha(reliability_data=ratings, level_of_measurement="nominal")
@@ -140,228 +140,260 @@ def test_people_are_raters_of_five_landmarks(eight):
 
 def test_holm_is_over_the_three_questions(eight):
     questions = eight["questions"].values()
-    p = [told["p"] for told in questions]
-    assert p == [told["lora_minus_ti"]["p"] for told in questions]
-    assert [told["p_holm"] for told in questions] == pytest.approx(multipletests(p, method="holm")[1])
+    p = [question["p"] for question in questions]
+    assert p == [question["lora_minus_ti"]["p"] for question in questions]
+    assert [question["p_holm"] for question in questions] == pytest.approx(multipletests(p, method="holm")[1])
 
 
-def test_repeats_are_compared_with_what_they_repeat():
-    rows = people()
+def test_retests_are_compared_with_the_first_answer():
+    rows = rows_of()
     second = {"a": "l", "b": "l", "c": "t", "d": "l", "e": "-", "f": "l", "g": "-", "h": "o"}  # c and e think again
-    rows += [row(name, 40, "buy", letter, PLACES[0], "repeat", repeats=1) for name, letter in second.items()]
-    rows += [row(name, 41, "style", "l", PLACES[0], "repeat", repeats=99) for name in "ab"]  # of an unanswered trial
-    told = analyze(study(), rows)["all"]
-    assert told["questions"]["buy"]["repeats"]["agreed"] == proportion(6, 8)
+    rows += [row(name, 40, "buy", letter, LANDMARKS[0], "retest", retest_of=1) for name, letter in second.items()]
+    rows += [
+        row(name, 41, "style", "l", LANDMARKS[0], "retest", retest_of=99) for name in "ab"
+    ]  # of an unanswered trial
+    result = analyze(study_definition(), rows)["all"]
+    assert result["questions"]["buy"]["retest"]["agreed"] == proportion(6, 8)
     square = [[4, 1, 0, 0], [0, 0, 1, 0], [0, 0, 1, 0], [0, 0, 0, 1]]  # first by second: l t - o
-    assert told["questions"]["buy"]["repeats"]["kappa"] == pytest.approx(statsmodels_kappa(square).kappa)
-    assert told["questions"]["style"]["repeats"] == {"agreed": proportion(0, 0), "kappa": None}
-    assert told["agreement"] == {"people": 8, "mean": 0.75, "interval": bootstrap_mean([1, 1, 0, 1, 0, 1, 1, 1], 0)}
+    assert result["questions"]["buy"]["retest"]["kappa"] == pytest.approx(statsmodels_kappa(square).kappa)
+    assert result["questions"]["style"]["retest"] == {"agreed": proportion(0, 0), "kappa": None}
+    assert result["retest_agreement"] == {
+        "participants": 8,
+        "mean": 0.75,
+        "interval": bootstrap_mean([1, 1, 0, 1, 0, 1, 1, 1], 0),
+    }
 
 
-def test_positions_are_counted_by_person(eight):
+def test_positions_are_counted_by_participant(eight):
     assert eight["questions"]["buy"]["positions"]["counts"] == [4, 11, 15]  # ti, original, lora stand in this order
     assert eight["questions"]["buy"]["positions"]["statistic"] == pytest.approx(stats.chisquare([4, 11, 15]).statistic)
     assert 0 < eight["questions"]["buy"]["positions"]["p"] < 1
 
 
-def test_times_are_told_in_seconds_by_both_clocks():
-    rows = [replace(one, client_ms=1000 * one.seq, server_ms=None) for one in person("a", style="lltlt")]
-    told = analyze(study(), rows)["all"]["questions"]["style"]["seconds"]
-    assert told == {
+def test_times_are_in_seconds_by_both_clocks():
+    rows = [replace(row, client_ms=1000 * row.seq, server_ms=None) for row in participant_rows("a", style="lltlt")]
+    result = analyze(study_definition(), rows)["all"]["questions"]["style"]["seconds"]
+    assert result == {
         "client": {"n": 5, "median": 3.0, "quartiles": [2.0, 4.0]},
         "server": {"n": 0, "median": None, "quartiles": None},
     }
 
 
-def test_the_guesses_say_how_blind_it_was():
+def test_the_blinding_check_counts_correct_guesses():
     right = {"a": "lllll", "b": "llllt", "c": "lllut", "d": "lttuu", "e": "llltt", "f": "lluuu", "g": "uuuuu", "h": "l"}
-    told = analyze(study(), [one for name, guess in right.items() for one in person(name, buy="l", guess=guess)])
+    result = analyze(
+        study_definition(),
+        [row for name, letters in right.items() for row in participant_rows(name, buy="l", blinding_check=letters)],
+    )
     sixtieths = [60, 36, 30, -20, 12, 60, 60]
-    assert told["all"]["guess"] == {
-        "people": 7,
+    assert result["all"]["blinding_check"] == {
+        "participants": 7,
         "answers": 36,
         "unsure": pytest.approx(11 / 36),
-        "right": {
+        "correct": {
             "mean": pytest.approx((1 + sum(sixtieths) / 420) / 2),
             "interval": pytest.approx([(1 + end) / 2 for end in bootstrap_mean([one / 60 for one in sixtieths], 0)]),
         },
         "p": pytest.approx(6 / 128),  # at least as far from even: all alike, all but d, all but e; either way round
-        "smallest_p": 2**-6,
-        "opinions": 7,
+        "min_attainable_p": 2**-6,
+        "nonzero": 7,
     }
 
 
-def test_who_is_left_out_and_why():
-    rows = people({name: EIGHT[name] for name in "bcde"})
-    rows += [catch("b", 50, True), catch("b", 51, False), catch("c", 50, True)]
+def test_who_is_excluded_and_why():
+    rows = rows_of({name: EIGHT[name] for name in "bcde"})
+    rows += [attention_check("b", 50, True), attention_check("b", 51, False), attention_check("c", 50, True)]
     rows = [replace(one, client_ms=1200) if one.participant == "d" else one for one in rows]
     rows = [replace(one, client_ms=None, server_ms=1499) if one.participant == "e" else one for one in rows]
-    rows += person("sides", landmark="ttttt", style="lllll")
-    told = analyze(study(), rows)
-    assert told["excluded"] == [
-        {"participant": "b", "why": ["1 of 2 questions with a known answer wrong; 0 may be"]},
-        {"participant": "d", "why": ["median 1.20 s an answer; at least 1.5 s are asked for"]},
-        {"participant": "e", "why": ["median 1.50 s an answer; at least 1.5 s are asked for"]},
-        {"participant": "sides", "why": ["10 of 10 answers at position 1; at most 90% may be"]},
+    rows += participant_rows("sides", landmark="ttttt", style="lllll")
+    result = analyze(study_definition(), rows)
+    assert result["excluded"] == [
+        {"participant": "b", "reasons": ["1 of 2 attention checks wrong; at most 0 allowed"]},
+        {"participant": "d", "reasons": ["median of 1.20 s per answer; at least 1.5 s required"]},
+        {"participant": "e", "reasons": ["median of 1.50 s per answer; at least 1.5 s required"]},
+        {"participant": "sides", "reasons": ["10 of 10 answers at position 1; at most 90% allowed"]},
     ]
-    assert told["all"]["people"] == 5
-    assert told["kept"] == analyze(study(), [one for one in rows if one.participant == "c"])["all"]
-    assert told["all"]["catches"] == {"people": 2, "answers": 3, "wrong": 1}
+    assert result["all"]["participants"] == 5
+    assert (
+        result["after_exclusions"]
+        == analyze(study_definition(), [one for one in rows if one.participant == "c"])["all"]
+    )
+    assert result["all"]["attention_checks"] == {"participants": 2, "answers": 3, "wrong": 1}
 
 
-def test_the_rules_are_the_definitions():
-    rows = [*people({"a": EIGHT["c"]}), catch("a", 50, False)]
-    assert analyze(study(exclusions={"max_wrong_catches": 1}), rows)["excluded"] == []
-    hasty = analyze(study(exclusions={"max_wrong_catches": 1, "min_median_seconds": 4.01}), rows)["excluded"]
-    assert hasty == [{"participant": "a", "why": ["median 4.00 s an answer; at least 4.01 s are asked for"]}]
-    few = person("a", style="lllll", landmark="tttt")
-    assert len(few) == FEWEST_POSITIONS - 1
-    assert analyze(study(), few)["excluded"] == [], "nine answers prove no habit"
+def test_the_exclusion_rules_come_from_the_definition():
+    rows = [*rows_of({"a": EIGHT["c"]}), attention_check("a", 50, False)]
+    assert analyze(study_definition(exclusions={"max_failed_attention_checks": 1}), rows)["excluded"] == []
+    hasty = analyze(study_definition(exclusions={"max_failed_attention_checks": 1, "min_median_seconds": 4.01}), rows)[
+        "excluded"
+    ]
+    assert hasty == [{"participant": "a", "reasons": ["median of 4.00 s per answer; at least 4.01 s required"]}]
+    few = participant_rows("a", style="lllll", landmark="tttt")
+    assert len(few) == MIN_POSITION_ANSWERS - 1
+    assert analyze(study_definition(), few)["excluded"] == [], "nine answers do not prove a position bias"
 
 
-def test_without_anybody_to_leave_out_both_analyses_are_one():
-    told = analyze(study(), people())
-    assert told["excluded"] == []
-    assert told["kept"] == told["all"]
+def test_without_exclusions_both_parts_are_equal():
+    result = analyze(study_definition(), rows_of())
+    assert result["excluded"] == []
+    assert result["after_exclusions"] == result["all"]
 
 
-def test_somebody_who_stopped_counts_with_what_was_answered():
-    """Three answers of a person are thirds, not fifths."""
-    told = analyze(study(), people() + person("i", buy="llt") + person("j", buy=" t "))["all"]
-    buy = told["questions"]["buy"]
-    assert (buy["people"], buy["partial"], buy["answers"], told["questions"]["style"]["people"]) == (10, 2, 44, 8)
+def test_a_participant_who_stopped_counts_with_the_given_answers():
+    """Three answers of a participant are thirds, not fifths."""
+    result = analyze(
+        study_definition(), rows_of() + participant_rows("i", buy="llt") + participant_rows("j", buy=" t ")
+    )["all"]
+    buy = result["questions"]["buy"]
+    assert (buy["participants"], buy["partial"], buy["answers"], result["questions"]["style"]["participants"]) == (
+        10,
+        2,
+        44,
+        8,
+    )
     sixtieths = [60, 36, 24, 0, -24, 12, 0, 24, 20, -60]
     assert buy["lora_minus_ti"]["mean"] == pytest.approx(sum(sixtieths) / 600)
     assert buy["lora_minus_ti"]["p"] == sign_flip(sixtieths)
     assert (
-        analyze(study(), people() + person("i", landmark="ll"))["all"]["questions"]["landmark"]["cochran"]["ti"][
-            "people"
-        ]
+        analyze(study_definition(), rows_of() + participant_rows("i", landmark="ll"))["all"]["questions"]["landmark"][
+            "cochrans_q"
+        ]["ti"]["participants"]
         == 8
-    ), "Cochran's Q knows no gaps"
+    ), "Cochran's Q allows no gaps"
 
 
-def test_practice_catch_and_view_answers_are_no_votes():
-    rows = people()
+def test_practice_attention_check_and_view_answers_do_not_count():
+    rows = rows_of()
     extra = [
         row("a", 60, "buy", "t", "Elsewhere", "practice"),
         row("z", 1, "buy", "t", None, "practice"),
-        catch("a", 61, True),
-        replace(row("a", 62, "buy", "-", PLACES[0], "view"), choice="seen"),
+        attention_check("a", 61, True),
+        replace(row("a", 62, "buy", "-", LANDMARKS[0], "view"), choice="seen"),
     ]
-    told, without = analyze(study(), rows + extra)["all"], analyze(study(), rows)["all"]
-    assert told["questions"] == without["questions"]
-    assert told["people"] == 8, "who only practised did not take part"
+    result, without = analyze(study_definition(), rows + extra)["all"], analyze(study_definition(), rows)["all"]
+    assert result["questions"] == without["questions"]
+    assert result["participants"] == 8, "who only practiced does not count"
 
 
 EMPTY = {
     "nobody": [],
-    "one": person("a", buy="lllll", landmark="lllll", style="lllll", guess="lllll"),
-    "two": person("a", buy="lllll", landmark="l", style="l") + person("b", buy="ttttt", style="llttl"),
-    "nobody chose either": [one for name in "abcdefgh" for one in person(name, buy="oo---", landmark="bbnnb")],
-    "all alike": [one for name in "abcdefgh" for one in person(name, buy="lllll", landmark="lllll", style="lllll")],
-    "all unsure": [one for name in "abcdefgh" for one in person(name, style="l", guess="uuuuu")],
-    "no times": [replace(one, client_ms=None, server_ms=None) for one in people()],
+    "one": participant_rows("a", buy="lllll", landmark="lllll", style="lllll", blinding_check="lllll"),
+    "two": participant_rows("a", buy="lllll", landmark="l", style="l")
+    + participant_rows("b", buy="ttttt", style="llttl"),
+    "nobody chose either": [
+        row for name in "abcdefgh" for row in participant_rows(name, buy="oo---", landmark="bbnnb")
+    ],
+    "all alike": [
+        row for name in "abcdefgh" for row in participant_rows(name, buy="lllll", landmark="lllll", style="lllll")
+    ],
+    "all unsure": [row for name in "abcdefgh" for row in participant_rows(name, style="l", blinding_check="uuuuu")],
+    "no times": [replace(one, client_ms=None, server_ms=None) for one in rows_of()],
 }
 
 
 @pytest.mark.filterwarnings("error")
 @pytest.mark.parametrize("rows", EMPTY.values(), ids=EMPTY)
-def test_however_little_there_is_nothing_breaks_and_nothing_is_a_nan(rows):
-    told = analyze(study(), rows)
-    assert plain(told) == told
+def test_too_few_answers_raise_nothing_and_give_no_nan(rows):
+    result = analyze(study_definition(), rows)
+    assert plain(result) == result
 
 
-def test_nobody_has_no_power_and_no_mean():
-    told = analyze(study(), [])
-    assert told["power"]["reached"] is None
-    assert told["all"]["guess"] == {
-        "people": 0,
+def test_without_participants_there_is_no_power_and_no_mean():
+    result = analyze(study_definition(), [])
+    assert result["power"]["achieved"] is None
+    assert result["all"]["blinding_check"] == {
+        "participants": 0,
         "answers": 0,
         "unsure": None,
-        "right": {"mean": None, "interval": None},
+        "correct": {"mean": None, "interval": None},
         "p": None,
-        "smallest_p": None,
-        "opinions": 0,
+        "min_attainable_p": None,
+        "nonzero": 0,
     }
-    assert told["all"]["questions"]["style"]["lora_minus_ti"] == {
-        "people": 0,
+    assert result["all"]["questions"]["style"]["lora_minus_ti"] == {
+        "participants": 0,
         "mean": None,
         "interval": None,
         "p": None,
-        "smallest_p": None,
-        "opinions": 0,
+        "min_attainable_p": None,
+        "nonzero": 0,
         "wilcoxon_p": None,
         "rank_biserial": None,
-        "leaning": {"first": 0, "second": 0, "neither": 0, "p": None},
+        "sign_test": {"positive": 0, "negative": 0, "zero": 0, "p": None},
     }
 
 
-def test_two_people_can_prove_nothing():
-    told = analyze(study(), EMPTY["two"])["all"]["questions"]["buy"]
-    assert (told["p"], told["smallest_p"], told["lora_minus_ti"]["interval"]) == (1.0, 0.5, None)
+def test_two_participants_can_prove_nothing():
+    result = analyze(study_definition(), EMPTY["two"])["all"]["questions"]["buy"]
+    assert (result["p"], result["min_attainable_p"], result["lora_minus_ti"]["interval"]) == (1.0, 0.5, None)
 
 
-def test_where_nobody_chose_either_method_no_p_is_told():
-    questions = analyze(study(), EMPTY["nobody chose either"])["all"]["questions"]
+def test_there_is_no_p_if_nobody_chose_either_method():
+    questions = analyze(study_definition(), EMPTY["nobody chose either"])["all"]["questions"]
     assert [questions[name]["p_holm"] for name in ("buy", "landmark", "style")] == [None, None, None]
     assert questions["buy"]["lora_minus_ti"]["mean"] == 0.0
     assert questions["landmark"]["recognizable"]["lora"] == {"mean": 0.6, "interval": None}
 
 
-def test_people_all_alike_have_a_p_but_no_bootstrap():
-    told = analyze(study(), EMPTY["all alike"])["all"]["questions"]["style"]
-    assert (told["p"], told["p_holm"]) == (2**-7, pytest.approx(3 * 2**-7))
-    assert told["lora_minus_ti"]["mean"] == 1.0
-    assert told["lora_minus_ti"]["interval"] is None
-    assert told["krippendorff_alpha"] is None
-    assert told["landmarks"][PLACES[0]]["shares"]["lora"] == proportion(8, 8)
+def test_equal_answers_have_a_p_but_no_bootstrap():
+    result = analyze(study_definition(), EMPTY["all alike"])["all"]["questions"]["style"]
+    assert (result["p"], result["p_holm"]) == (2**-7, pytest.approx(3 * 2**-7))
+    assert result["lora_minus_ti"]["mean"] == 1.0
+    assert result["lora_minus_ti"]["interval"] is None
+    assert result["krippendorff_alpha"] is None
+    assert result["by_landmark"][LANDMARKS[0]]["shares"]["lora"] == proportion(8, 8)
 
 
 @pytest.mark.parametrize(
     ("extra", "sentence"),
     [
         (
-            row("a", 30, "buy", "l", PLACES[0]),
+            row("a", 30, "buy", "l", LANDMARKS[0]),
             "participant a answered trial 30 (buy, Big Ben) twice; keep one of the two rows",
         ),
         (
-            row("a", 1, "guess", "u", PLACES[1], "guess"),
-            "participant a answered trial 1 (guess, Colosseum) twice; keep one of the two rows",
+            row("a", 1, "blinding_check", "u", LANDMARKS[1], "blinding_check"),
+            "participant a answered trial 1 (blinding_check, Colosseum) twice; keep one of the two rows",
         ),
-        (row("k", 1, "guess", "l", PLACES[0]), "an answer is to 'guess'; the questions are buy, landmark, style"),
-        (row("k", 1, "buy", "l", "Elsewhere"), f"an answer is about 'Elsewhere'; the study knows {', '.join(PLACES)}"),
         (
-            replace(row("k", 1, "buy", "l", PLACES[0]), origin="base"),
-            "a chosen picture is of origin 'base'; the origins are original, lora, ti",
+            row("k", 1, "blinding_check", "l", LANDMARKS[0]),
+            "an answer is to the question 'blinding_check'; the questions are buy, landmark, style",
+        ),
+        (
+            row("k", 1, "buy", "l", "Elsewhere"),
+            f"an answer is about 'Elsewhere'; the study's landmarks are {', '.join(LANDMARKS)}",
+        ),
+        (
+            replace(row("k", 1, "buy", "l", LANDMARKS[0]), origin="base"),
+            "a chosen image has the origin 'base'; the origins are original, lora, ti",
         ),
     ],
 )
-def test_rows_that_would_count_wrongly_are_told(extra, sentence):
-    with pytest.raises(StudyError) as told:
-        Answers(study(), [*person("a", buy="lllll"), extra])
-    assert str(told.value) == sentence
+def test_rows_that_would_count_wrongly_are_refused(extra, sentence):
+    with pytest.raises(StudyError) as caught:
+        Answers(study_definition(), [*participant_rows("a", buy="lllll"), extra])
+    assert str(caught.value) == sentence
 
 
-def test_the_power_is_told_with_the_plan():
-    told = planned_power(study(participants=50))
-    assert {name: round(value, 2) for name, value in told.items()} == {
+def test_the_power_is_planned_and_achieved():
+    result = planned_power(study_definition(participants=50))
+    assert {name: round(value, 2) for name, value in result.items()} == {
         "n": 50,
         "alpha": 0.02,
         "70:30": 0.68,
         "75:25": 0.90,
         "80:20": 0.99,
     }
-    assert analyze(study(), people())["power"] == {
-        "planned": planned_power(study()),
-        "reached": planned_power(study(participants=8)),
+    assert analyze(study_definition(), rows_of())["power"] == {
+        "planned": planned_power(study_definition()),
+        "achieved": planned_power(study_definition(participants=8)),
     }
 
 
-# the published study and its instrument
+# --- the published study and its instrument
 
 
-def test_the_papers_numbers_come_out():
+def test_the_papers_numbers_are_reproduced():
     questions = paper_counts()["all"]["questions"]
     style, landmark, buy = questions["style"], questions["landmark"], questions["buy"]
     assert f"{style['p']:.0e}" == "2e-05"
@@ -369,82 +401,91 @@ def test_the_papers_numbers_come_out():
     assert style["cohens_h"] == pytest.approx(proportion_effectsize(0.8, 0.5))
     assert round(landmark["lora_vs_none"]["p"], 2) == 0.55
     assert landmark["p"] == pytest.approx(stats.binomtest(20, 25).pvalue)
-    assert (buy["either"], buy["counts"]["none"]) == (45, 5)
+    assert (buy["chose_either"], buy["counts"]["none"]) == (45, 5)
     assert buy["p"] == pytest.approx(2**-44)
     assert buy["chi_square"]["statistic"] == pytest.approx(stats.chisquare([45, 0, 5]).statistic)
-    p = [told["p"] for told in questions.values()]
-    assert [told["p_holm"] for told in questions.values()] == pytest.approx(multipletests(p, method="holm")[1])
-    assert all(told["people"] == 50 for told in questions.values())
+    p = [question["p"] for question in questions.values()]
+    assert [question["p_holm"] for question in questions.values()] == pytest.approx(multipletests(p, method="holm")[1])
+    assert all(question["participants"] == 50 for question in questions.values())
 
 
-def test_a_board_is_one_answer_a_person():
+def test_a_board_has_one_answer_per_participant():
     answers = ["l"] * 6 + ["t"] * 2 + ["o"] * 3 + ["-"]
-    rows = [one for number, letter in enumerate(answers) for one in board(f"p{number}", buy=letter, style="l")]
-    result = analyze(study(instrument="paper"), rows)
-    told = result["all"]["questions"]["buy"]
+    rows = [row for number, letter in enumerate(answers) for row in board_rows(f"p{number}", buy=letter, style="l")]
+    result = analyze(study_definition(instrument="paper"), rows)
+    buy = result["all"]["questions"]["buy"]
     assert plain(result) == result
-    assert told["counts"] == {"original": 3, "lora": 6, "ti": 2, "none": 1}
-    assert told["lora"] == proportion(6, 8)
-    assert told["p"] == pytest.approx(stats.binomtest(6, 8).pvalue)
-    assert told["lora_vs_none"] == {"lora": 6, "none": 1, "p": pytest.approx(stats.binomtest(6, 7).pvalue)}
+    assert buy["counts"] == {"original": 3, "lora": 6, "ti": 2, "none": 1}
+    assert buy["lora"] == proportion(6, 8)
+    assert buy["p"] == pytest.approx(stats.binomtest(6, 8).pvalue)
+    assert buy["lora_vs_none"] == {"lora": 6, "none": 1, "p": pytest.approx(stats.binomtest(6, 7).pvalue)}
     theirs = stats.chisquare([3, 6, 2, 1], [12 * share / 16 for share in (5, 5, 5, 1)])
-    assert told["chi_square"] == {
+    assert buy["chi_square"] == {
         "statistic": pytest.approx(theirs.statistic),
         "df": 3,
         "p": pytest.approx(theirs.pvalue),
-        "smallest_expected": 0.75,
+        "min_expected": 0.75,
     }
-    assert told["positions"]["counts"] == [6, 2, 3, *[0] * 12]
+    assert buy["positions"]["counts"] == [6, 2, 3, *[0] * 12]
     assert result["all"]["questions"]["style"]["p"] == pytest.approx(2**-11)
     nothing = {"original": 0, "lora": 0, "ti": 0, "none": 0}
     assert result["all"]["questions"]["landmark"] == {
-        "people": 0,
+        "participants": 0,
         "counts": nothing,
-        "either": 0,
+        "chose_either": 0,
         "lora": proportion(0, 0),
         "p": None,
         "p_holm": None,
-        "smallest_p": None,
+        "min_attainable_p": None,
         "cohens_h": None,
         "shares": dict.fromkeys(nothing, proportion(0, 0)),
         "menu": {"original": 5, "lora": 5, "ti": 5, "none": 1},
-        "chi_square": {"statistic": None, "df": 3, "p": None, "smallest_expected": None},
+        "chi_square": {"statistic": None, "df": 3, "p": None, "min_expected": None},
         "lora_vs_none": {"lora": 0, "none": 0, "p": None},
         "ti_vs_none": {"ti": 0, "none": 0, "p": None},
-        "repeats": {"agreed": proportion(0, 0), "kappa": None},
+        "retest": {"agreed": proportion(0, 0), "kappa": None},
         "positions": {"counts": [], "statistic": None, "p": None},
         "seconds": {clock: {"n": 0, "median": None, "quartiles": None} for clock in ("client", "server")},
     }
 
 
-# what is locked
+# --- the locked analysis
 
 
-def test_the_lock_holds_every_file_that_decides_the_result():
+def test_the_hash_covers_every_module_that_decides_the_result():
     folder = Path(preregistered.__file__).parent
     assert len(analysis_sha256()) == 64
     assert list(preregistered.MODULES) == sorted(preregistered.MODULES)
-    for room in preregistered.MODULES:
-        for node in ast.walk(ast.parse((folder / room).read_text())):
-            if isinstance(node, ast.ImportFrom) and node.module == "study":
-                used = {f"{name.name}.py" for name in node.names if (folder / f"{name.name}.py").exists()}
-            elif isinstance(node, ast.ImportFrom) and (node.module or "").startswith("study."):
-                used = {f"{node.module.removeprefix('study.')}.py"}
-            else:
-                continue
-            assert used <= {*preregistered.MODULES, "definition.py"}, "the definition is locked by its own digest"
+    for module in preregistered.MODULES:
+        for node in ast.walk(ast.parse((folder / module).read_text())):
+            if isinstance(node, ast.ImportFrom):
+                imported = imported_modules(node, folder.parent)
+                # the definition is locked by its own digest
+                assert imported <= {*preregistered.MODULES, "study.design.definition"}
 
 
-def test_the_lock_sees_every_change_but_that_of_line_ends(tmp_path, monkeypatch):
+def imported_modules(node, package):
+    """The file names of `study.analysis`, and the dotted names of other modules of the study, that a line imports."""
+    if node.module == "study.analysis":
+        return {f"{alias.name}.py" for alias in node.names}
+    if node.module.startswith("study.analysis."):
+        return {f"{node.module.removeprefix('study.analysis.')}.py"}
+    if node.module == "study":
+        names = (alias.name for alias in node.names)
+        return {f"study.{name}" for name in names if (package / name).is_dir() or (package / f"{name}.py").exists()}
+    return {node.module} if node.module.startswith("study.") else set()
+
+
+def test_the_hash_changes_with_every_edit_except_line_endings(tmp_path, monkeypatch):
     folder = Path(preregistered.__file__).parent
     before = analysis_sha256()
-    for room in preregistered.MODULES:
-        (tmp_path / room).write_bytes((folder / room).read_bytes().replace(b"\n", b"\r\n"))
+    for module in preregistered.MODULES:
+        (tmp_path / module).write_bytes((folder / module).read_bytes().replace(b"\n", b"\r\n"))
     monkeypatch.setattr(preregistered, "__file__", str(tmp_path / "analysis.py"))
     assert analysis_sha256() == before
     seen = {before}
-    for room in preregistered.MODULES:
-        with (tmp_path / room).open("ab") as file:
+    for module in preregistered.MODULES:
+        with (tmp_path / module).open("ab") as file:
             file.write(b"#")
         seen.add(analysis_sha256())
     assert len(seen) == len(preregistered.MODULES) + 1

@@ -1,1 +1,1 @@
-"""TODO docstring."""
+"""Tests of `study.blindness`."""

@@ -1,6 +1,7 @@
-"""The study's command line: every verb, its exit codes, its JSON lines, and one sentence for wrong input."""
+"""The study's command line: every command, its exit codes, its JSON lines, and one sentence for invalid input."""
 
 import json
+import os
 import signal
 import socket
 import sqlite3
@@ -13,57 +14,65 @@ from pathlib import Path
 
 import httpx
 import pytest
+import typer
 
 from study.analysis.preregistered import analysis_sha256
-from study.analysis.result import INVENTED
-from study.cli.app import main
+from study.analysis.result import SIMULATED_NOTE
+from study.cli import console
+from study.cli.app import app, main
 from study.database.tokens import withdrawal_code
+from study.replica import backend
 from study.store import Store
-from tests.support.study_sample import ANALYSIS, LANDMARKS, answer_all, draft, live, pictures, query
+from study.web import hosting, server
+from tests.support.study_sample import ANALYSIS, LANDMARKS, answer_all, draft, images, live, query
 
+pytestmark = pytest.mark.integration
 ROOT = Path(__file__).parents[3]
 NOT_SIX = (
-    "50 participants are not a multiple of six, so some arrangements of the pictures are seen more often than "
-    "others; with 48 or 54 all are seen equally often"
+    "50 participants are not a multiple of six, so some arrangements of the images are shown more often than "
+    "others; use 48 or 54 to show all equally often"
 )
 
 
 @pytest.fixture
-def tell(capsys):
-    """Run a command for people; returns (exit code, stdout, stderr)."""
+def run(capsys):
+    """Run a command for users; returns (exit code, stdout, stderr)."""
 
-    def told(*words):
+    def run_command(*words):
         code = main([str(word) for word in words])
         return code, *capsys.readouterr()
 
-    return told
+    return run_command
 
 
 @pytest.fixture
-def call(capsys):
+def run_json(capsys):
     """Run a command for programs; returns (exit code, JSON objects on stdout)."""
 
-    def called(*words):
+    def run_command(*words):
         code = main([*(str(word) for word in words), "--json"])
         return code, [json.loads(line) for line in capsys.readouterr().out.splitlines()]
 
-    return called
+    return run_command
 
 
 @pytest.fixture
 def spec(tmp_path):
-    """A study.json with its pictures; returns a function that writes it with changes."""
+    """A study.json with its images; returns a function that writes it with changes."""
     folder = tmp_path / "spec"
     folder.mkdir()
     entries = []
-    for number, picture in enumerate(pictures()):
-        (folder / f"{number}.png").write_bytes(picture.data)
-        entry = {"role": picture.role, "landmark": picture.landmark, "file": f"{number}.png", "facts": picture.facts}
-        entries.append(entry | ({"origin": picture.origin} if picture.origin else {}))
+    for number, image in enumerate(images()):
+        (folder / f"{number}.png").write_bytes(image.data)
+        entry = {"role": image.role, "landmark": image.landmark, "file": f"{number}.png", "metadata": image.metadata}
+        entries.append(entry | ({"origin": image.origin} if image.origin else {}))
 
     def write(**parts):
-        told = {"definition": {"landmarks": LANDMARKS, "participants": parts.pop("people", 48)}, "pictures": entries}
-        (folder / "study.json").write_text(json.dumps(told | parts))
+        result = {
+            "definition": {"landmarks": LANDMARKS, "participants": parts.pop("participants", 48)},
+            "images": entries,
+        }
+        (folder / "study.json").write_text(json.dumps(result | parts))
         return folder / "study.json"
 
     write.entries = entries
@@ -73,35 +82,35 @@ def spec(tmp_path):
 # --- from nothing to a result -----------------------------------------------------------------------------------------
 
 
-def test_from_nothing_to_a_result(call, spec, tmp_path):
+def test_from_nothing_to_a_result(run_json, spec, tmp_path):
     folder = tmp_path / "study"
-    code, (made,) = call("create", folder, "--spec", spec(people=6))
+    code, (created,) = run_json("create", folder, "--spec", spec(participants=6))
     store = Store(folder)
-    assert (code, made) == (
+    assert (code, created) == (
         0,
-        {"event": "created", "pictures": 27, "side": 32, "definition_sha256": store.definition().digest()},
+        {"event": "created", "images": 27, "side": 32, "definition_sha256": store.definition().digest()},
     )
-    code, (locked,) = call("lock", folder)
+    code, (locked,) = run_json("lock", folder)
     assert (code, locked["lock_sha256"]) == (0, store.status().lock_sha256)
     assert (locked["power"]["n"], store.status().analysis_sha256) == (6, analysis_sha256())
     tokens = [store.join("live", "1").token for _ in range(6)]
     for token in tokens:
         answer_all(store, token, client_ms=2000)
-    assert call("status", folder) == (0, [{"event": "status", **asdict(store.status())}])
-    code, (left,) = call("withdraw", folder, withdrawal_code(tokens[0]).lower())
+    assert run_json("status", folder) == (0, [{"event": "status", **asdict(store.status())}])
+    code, (left,) = run_json("withdraw", folder, withdrawal_code(tokens[0]).lower())
     assert (code, left) == (0, {"event": "withdrawn", "answers": 27})
-    assert call("close", folder) == (0, [{"event": "closed", "complete": 5, "target": 6}])
+    assert run_json("close", folder) == (0, [{"event": "closed", "complete": 5, "target": 6}])
 
-    code, (found,) = call("analyze", folder, "--out", tmp_path / "out")
+    code, (found,) = run_json("analyze", folder, "--out", tmp_path / "out")
     files = [str(tmp_path / "out" / name) for name in ("results.json", "findings.md")]
     assert (code, found["files"], found["notes"]) == (0, files, [])
     result = json.loads(Path(files[0]).read_text())
     assert result == found["result"]
-    assert (result["simulated"], result["analysis_as_locked"], result["all"]["people"]) == (False, True, 5)
+    assert (result["simulated"], result["analysis_as_locked"], result["all"]["participants"]) == (False, True, 5)
     text = Path(files[1]).read_text()
-    assert text.startswith("# What may be said\n\n5 people answered; ")
+    assert text.startswith("# What may be claimed\n\n5 participants answered. ")
 
-    code, (out,) = call("export", folder, tmp_path / "export")
+    code, (out,) = run_json("export", folder, tmp_path / "export")
     names = [
         "SHA256SUMS",
         "codebook.md",
@@ -119,7 +128,7 @@ def test_from_nothing_to_a_result(call, spec, tmp_path):
     assert (tmp_path / "export/findings.md").read_text() == text
     assert json.loads((tmp_path / "export/results.json").read_text()) == result
 
-    code, lines = call("audit", folder)
+    code, lines = run_json("audit", folder)
     assert code == 0
     assert [line["action"] for line in lines if line["event"] == "entry"] == [
         "created",
@@ -132,129 +141,128 @@ def test_from_nothing_to_a_result(call, spec, tmp_path):
         "key opened",
     ]
     assert lines[-2:] == [
-        {"event": "chain", "fine": True},
-        {
-            "event": "note",
-            "message": "whether the study is blind is audited on a draft, since the key of a live study stays shut",
-        },
+        {"event": "chain", "ok": True},
+        {"event": "note", "message": "blindness is audited on a draft, because the key of a live study stays closed"},
     ]
 
 
-def test_the_same_for_people(tell, spec, tmp_path):
+def test_the_same_as_sentences(run, spec, tmp_path):
     folder = tmp_path / "study"
-    code, out, err = tell("create", folder, "--spec", spec(people=50))
+    code, out, err = run("create", folder, "--spec", spec(participants=50))
     digest = Store(folder).definition().digest()
-    assert (code, out) == (0, f"{folder}: a draft of 27 pictures, each copied to 32 x 32 px\ndefinition {digest}\n")
+    assert (code, out) == (
+        0,
+        f"{folder}: created a draft of 27 images, each copied to 32 x 32 px\ndefinition {digest}\n",
+    )
     assert err == f"note: {NOT_SIX}\n"
-    code, out, err = tell("lock", folder)
+    code, out, err = run("lock", folder)
     status = Store(folder).status()
     assert (code, out, err) == (
         0,
-        f"locked {status.lock_sha256}\nchance to find a difference with 50 people (alpha 0.0167): 70:30 68%, 75:25 "
-        "90%, 80:20 99%\n",
+        f"locked {status.lock_sha256}\npower with 50 participants (alpha 0.0167): 70:30 68%, 75:25 90%, 80:20 99%\n",
         f"note: {NOT_SIX}\n",
     )
-    assert tell("status", folder) == (
+    assert run("status", folder) == (
         0,
-        "live; 50 complete participants are wanted\nplaces: 60 free\n"
+        "live; the target is 50 complete participants\nslots: 60 free\n"
         f"created {status.created_at}\nlocked {status.locked_at}\ndefinition {digest}\n"
         f"analysis {analysis_sha256()}\nlock {status.lock_sha256}\n",
         "",
     )
-    assert tell("close", folder) == (0, "closed with 0 complete participants of 50\n", "")
-    code, out, err = tell("analyze", folder)
-    assert (code, out.splitlines()[0], err) == (0, "# What may be said", "")
+    assert run("close", folder) == (0, "closed with 0 of 50 complete participants\n", "")
+    code, out, err = run("analyze", folder)
+    assert (code, out.splitlines()[0], err) == (0, "# What may be claimed", "")
 
 
-def test_an_analysis_other_than_the_locked_one_is_told(tell, tmp_path):
+def test_an_analysis_other_than_the_locked_one_is_noted(run, tmp_path):
     store = live(tmp_path / "study", participants=2)  # locked with another hash
     answer_all(store, store.join("live", "1").token)
     store.close()
     assert store.status().analysis_sha256 == ANALYSIS
-    code, out, _ = tell("analyze", store.folder, "--out", tmp_path)
+    code, out, _ = run("analyze", store.folder, "--out", tmp_path)
     note = (
-        "> The program of the analysis is not the one that was locked with this study, so this result is "
-        "exploratory; analyze with the version that locked it."
+        "> The analysis code is not the one that was locked with this study, so this result is exploratory; "
+        "analyze with the version that locked it."
     )
     assert (code, out.splitlines()[0]) == (0, note)
     assert (tmp_path / "findings.md").read_text().splitlines()[0] == note
     assert json.loads((tmp_path / "results.json").read_text())["analysis_as_locked"] is False
 
 
-def test_what_the_audit_finds_changed(tell, tmp_path):
+def test_the_audit_finds_changes(run, tmp_path):
     store = live(tmp_path)
-    assert tell("audit", tmp_path)[0] == 0
+    assert run("audit", tmp_path)[0] == 0
     query(store, "DROP TRIGGER plan_stands")
     with closing(sqlite3.connect(store.file)) as db, db:
         db.execute("UPDATE slot SET plan = replace(plan, '\"buy\"', '\"sell\"') WHERE number = 3")
-    code, out, _ = tell("audit", tmp_path)
+    code, out, _ = run("audit", tmp_path)
     assert (code, out.splitlines()[-1]) == (
         1,
-        "BAD  the audit or what was locked has been changed; compare with a backup",
+        "BAD  the audit log or what was locked has been changed; compare with a backup",
     )
 
 
 @pytest.mark.parametrize(
     ("leaks", "code", "last"),
     [
-        ([], 0, "ok   nothing that is served tells the origins apart"),
-        ([("ETag", "of a picture", "differs")], 1, "BAD  1 leaks tell origins apart, or may"),
+        ([], 0, "ok   nothing served reveals an origin"),
+        ([("ETag", "of an image", "differs")], 1, "BAD  1 leaks reveal origins, or may reveal them"),
     ],
 )
-def test_a_draft_is_audited_for_blindness(tell, tmp_path, monkeypatch, leaks, code, last):
+def test_a_draft_is_audited_for_blindness(run, tmp_path, monkeypatch, leaks, code, last):
     from study.blindness import audit, leak
 
     monkeypatch.setattr(audit, "audit_draft", lambda store: [leak.Leak(*one) for one in leaks])
     draft(tmp_path)
-    told = tell("audit", tmp_path)
-    assert (told[0], told[1].splitlines()[-1]) == (code, last)
-    assert [line for line in told[1].splitlines() if "ETag" in line] == ["BAD  ETag: of a picture: differs"] * code
+    result = run("audit", tmp_path)
+    assert (result[0], result[1].splitlines()[-1]) == (code, last)
+    assert [line for line in result[1].splitlines() if "ETag" in line] == ["BAD  ETag: of an image: differs"] * code
 
 
-def test_artificial_people_on_a_copy(call, tmp_path):
+def test_simulated_participants_on_a_copy(run_json, tmp_path):
     store = draft(tmp_path, participants=2)
     words = ["simulate", tmp_path, "--prefer", "lora=1", "--prefer", "either=1", "--at-once", "2"]
-    code, (told,) = call(*words)
+    code, (result,) = run_json(*words)
     assert code == 0
-    assert {name: told[name] for name in ("event", "people", "finished", "answers", "retries", "errors")} == {
+    assert {name: result[name] for name in ("event", "participants", "finished", "answers", "retries", "errors")} == {
         "event": "simulated",
-        "people": 2,
+        "participants": 2,
         "finished": 2,
         "answers": 54,
         "retries": 0,
         "errors": [],
     }
-    assert set(told["answer_ms"]) == set(told["page_ms"]) == {"p50", "p95", "max"}
-    assert told["result"]["simulated"] is True
-    assert told["result"]["all"]["questions"]["style"]["shares"]["lora"]["mean"] == 1
+    assert set(result["answer_ms"]) == set(result["page_ms"]) == {"p50", "p95", "max"}
+    assert result["result"]["simulated"] is True
+    assert result["result"]["all"]["questions"]["style"]["shares"]["lora"]["mean"] == 1
     assert store.status().counts == {}
 
 
-def test_what_artificial_people_met_is_told(tell, tmp_path, monkeypatch):
+def test_the_log_of_a_simulation_is_printed(run, tmp_path, monkeypatch):
     from study.analysis.result import Result
     from study.simulation import dry_run
-    from study.simulation.participant import Simulated
+    from study.simulation.participant import SimulationLog
 
-    walked = Simulated(3, 1.25, codes=[("a", "b")] * 2, latencies=[5.0, 7.0], errors=["person 2: lost"])
+    log = SimulationLog(3, 1.25, codes=[("a", "b")] * 2, answer_ms=[5.0, 7.0], errors=["participant 2: lost"])
 
-    def rehearse(store, *given):
-        rehearse.given = given
-        return dry_run.Rehearsed(walked, Result({}, (INVENTED,)))
+    def simulate_on_copy(store, *given):
+        simulate_on_copy.given = given
+        return dry_run.DryRun(log, Result({}, (SIMULATED_NOTE,)))
 
-    monkeypatch.setattr(dry_run, "rehearse", rehearse)
+    monkeypatch.setattr(dry_run, "simulate_on_copy", simulate_on_copy)
     monkeypatch.setattr(Result, "text", lambda self: "the findings")
     draft(tmp_path)
-    assert tell("simulate", tmp_path, "--people", "3", "--seed", "4", "--pause", "0.5") == (
+    assert run("simulate", tmp_path, "--participants", "3", "--seed", "4", "--pause", "0.5") == (
         1,
-        "the findings\n2 of 3 people finished, 50 at once, with 0 answers in 1.2 s\n"
-        "an answer: p50 5 ms, p95 7 ms, max 7 ms\na page: none\n",
-        "error: person 2: lost\n",
+        "the findings\n2 of 3 participants finished, 50 at once, with 0 answers in 1.2 s\n"
+        "answer: p50 5 ms, p95 7 ms, max 7 ms\npage: none\n",
+        "error: participant 2: lost\n",
     )
-    people, preferences, *rest = rehearse.given
-    assert (people, preferences.buy, rest) == (3, 0.5, [4, 50, 0.5])
+    count, preferences, *rest = simulate_on_copy.given
+    assert (count, preferences.buy, rest) == (3, 0.5, [4, 50, 0.5])
 
 
-# --- wrong input ------------------------------------------------------------------------------------------------------
+# --- invalid input ----------------------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize(
@@ -265,36 +273,39 @@ def test_what_artificial_people_met_is_told(tell, tmp_path, monkeypatch):
         (["simulate"], "there is no study in {folder}; create one first"),
         (
             ["create", "--spec", "/nowhere.json"],
-            "/nowhere.json cannot be read (No such file or directory); name a study.json",
+            "/nowhere.json cannot be read (No such file or directory); name an existing study.json",
         ),
     ],
 )
-def test_without_a_study(tell, tmp_path, words, sentence):
-    verb, *rest = words
-    assert tell(verb, tmp_path, *rest) == (1, "", f"error: {sentence.format(folder=tmp_path)}\n")
+def test_without_a_study(run, tmp_path, words, sentence):
+    command, *rest = words
+    assert run(command, tmp_path, *rest) == (1, "", f"error: {sentence.format(folder=tmp_path)}\n")
     assert list(tmp_path.iterdir()) == []
 
 
 @pytest.mark.parametrize(
     ("words", "sentence"),
     [
-        (["close"], "the study is draft, and this needs one that is live; lock it first"),
-        (["analyze"], "the study is draft, and this needs one that is closed; lock it first"),
-        (["export", "{folder}/out"], "the study is draft, and this needs one that is closed; lock it first"),
-        (["withdraw", "ABCD"], "this withdrawal code is not known; it has 12 letters and digits, and works once"),
-        (["serve", "--port", "70000"], "the port is 70000; it must be 0 to 65535, where 0 takes any that is free"),
-        (["simulate", "--prefer", "lora"], "the preference lora is ''; write a share as lora=0.75"),
-        (["simulate", "--people", "1"], "participants is 1; input should be greater than or equal to 2"),
-        (["simulate", "--at-once", "0"], "the number of people (at once) is 0; it must be 1 to 10000"),
+        (["close"], "the study is draft; this needs a study that is live, so lock it first"),
+        (["analyze"], "the study is draft; this needs a study that is closed, so lock it first"),
+        (["export", "{folder}/out"], "the study is draft; this needs a study that is closed, so lock it first"),
+        (["withdraw", "ABCD"], "this withdrawal code is unknown; a code has 12 letters and digits, and works once"),
+        (["serve", "--port", "70000"], "the port is 70000; it must be 0 to 65535, where 0 takes any free one"),
+        (["simulate", "--prefer", "lora"], "the preference lora is ''; write a share such as lora=0.75"),
+        (["simulate", "--participants", "1"], "participants is 1; input should be greater than or equal to 2"),
+        (["simulate", "--at-once", "0"], "the number of participants at once is 0; it must be 1 to 10000"),
         (["simulate", "--pause", "-1"], "the pause is -1 s; it must be 0 to 3600"),
-        (["create", "--spec", "{spec}"], "there is a study already, study.db; choose another folder or move it away"),
+        (
+            ["create", "--spec", "{spec}"],
+            "there is already a study in this folder, study.db; choose another folder or move it",
+        ),
     ],
 )
-def test_what_a_draft_cannot_do(tell, tmp_path, spec, words, sentence):
+def test_commands_that_a_draft_refuses(run, tmp_path, spec, words, sentence):
     folder = tmp_path / "study"
     store = draft(folder)
-    verb, *rest = [word.format(folder=folder, spec=spec()) for word in words]
-    assert tell(verb, folder, *rest) == (1, "", f"error: {sentence}\n")
+    command, *rest = [word.format(folder=folder, spec=spec()) for word in words]
+    assert run(command, folder, *rest) == (1, "", f"error: {sentence}\n")
     assert sorted(path.name for path in folder.iterdir()) == ["key.db", "study.db"]
     assert store.status().state == "draft"
 
@@ -302,72 +313,66 @@ def test_what_a_draft_cannot_do(tell, tmp_path, spec, words, sentence):
 @pytest.mark.parametrize(
     ("change", "sentence"),
     [
-        ({"definition": []}, "{path} needs an object as definition and a list as pictures"),
-        ({"pictures": {}}, "{path} needs an object as definition and a list as pictures"),
+        ({"definition": []}, "{path} must have an object as definition and a list as images"),
+        ({"images": {}}, "{path} must have an object as definition and a list as images"),
+        ({"notes": ""}, "{path} has 'definition', 'images', 'notes'; it must have exactly definition and images"),
         (
-            {"notes": ""},
-            "{path} has 'definition', 'pictures', 'notes'; it needs the parts definition and pictures, and no other",
+            {"images": ["a.png"]},
+            "image 1 of study.json is 'a.png'; it must be an object with role, landmark, origin, file, metadata",
+        ),
+        ({"images": [{"role": "photo"}]}, "image 1 of study.json has no landmark; an image needs role, landmark, file"),
+        (
+            {"images": [{"role": "photo", "landmark": "Petra", "file": "0.png", "seed": 1}]},
+            "image 1 of study.json has the unknown key 'seed'; use role, landmark, origin, file, metadata",
         ),
         (
-            {"pictures": ["a.png"]},
-            "picture 1 of study.json is 'a.png'; it must be an object with role, landmark, origin, file, facts",
+            {"images": [{"role": "photo", "landmark": 1, "file": "0.png"}]},
+            "image 1 of study.json has the landmark '1'; it must be a text",
         ),
         (
-            {"pictures": [{"role": "photo"}]},
-            "picture 1 of study.json has no landmark; a picture needs role, landmark, file",
+            {"images": [{"role": "photo", "landmark": "Petra", "file": "0.png", "metadata": "none"}]},
+            "image 1 of study.json has the metadata 'none'; it must be an object",
         ),
         (
-            {"pictures": [{"role": "photo", "landmark": "Petra", "file": "0.png", "seed": 1}]},
-            "picture 1 of study.json has 'seed', which is not known; known are role, landmark, origin, file, facts",
+            {"images": [{"role": "photo", "landmark": "Petra", "file": "away.png"}]},
+            "image 1 of study.json is away.png, but {folder} has no such file; put it there",
         ),
-        (
-            {"pictures": [{"role": "photo", "landmark": 1, "file": "0.png"}]},
-            "picture 1 of study.json has the landmark '1'; it must be a text",
-        ),
-        (
-            {"pictures": [{"role": "photo", "landmark": "Petra", "file": "0.png", "facts": "none"}]},
-            "picture 1 of study.json has the facts 'none'; it must be an object",
-        ),
-        (
-            {"pictures": [{"role": "photo", "landmark": "Petra", "file": "away.png"}]},
-            "picture 1 of study.json is away.png, but {folder} has no such file; put it there",
-        ),
-        ({"pictures": []}, "there are 0 photograph pictures of Big Ben; give exactly one"),
+        ({"images": []}, "there are 0 photos of Big Ben; give exactly one"),
         (
             {"definition": {"landmarks": LANDMARKS, "participants": 1}},
             "participants is 1; input should be greater than or equal to 2",
         ),
     ],
 )
-def test_a_wrong_spec_gets_one_sentence(tell, spec, tmp_path, change, sentence):
+def test_an_invalid_spec_gives_one_sentence(run, spec, tmp_path, change, sentence):
     path = spec(**change)
-    told = sentence.format(path=path, folder=path.parent)
-    assert tell("create", tmp_path / "study", "--spec", path) == (1, "", f"error: {told}\n")
+    result = sentence.format(path=path, folder=path.parent)
+    assert run("create", tmp_path / "study", "--spec", path) == (1, "", f"error: {result}\n")
     assert not (tmp_path / "study").exists()
 
 
 @pytest.mark.parametrize("text", ["", "{", "[]", "\xff"])
-def test_a_spec_that_is_no_json(tell, tmp_path, text):
+def test_a_spec_that_is_not_json(run, tmp_path, text):
     path = tmp_path / "study.json"
     path.write_bytes(text.encode("latin-1"))
-    code, out, err = tell("create", tmp_path / "study", "--spec", path)
+    code, out, err = run("create", tmp_path / "study", "--spec", path)
     assert (code, out, err.count("\n")) == (1, "", 1)
-    assert err.startswith(f"error: {path} {'is not JSON' if text != '[]' else 'has no object'}")
+    assert err.startswith(f"error: {path} {'is not valid JSON' if text != '[]' else 'has no object'}")
 
 
-def test_facts_and_origins_of_a_spec_go_to_the_key(tell, spec, tmp_path):
+def test_metadata_and_origins_of_a_spec_go_to_the_key(run, spec, tmp_path):
     from study.database import key
 
     folder = tmp_path / "study"
-    assert tell("create", folder, "--spec", spec())[0] == 0
+    assert run("create", folder, "--spec", spec())[0] == 0
     origins = key.read(folder / "key.db", [one for (one,) in query(Store(folder), "SELECT id FROM stimulus")])
-    assert sorted((one.source, one.origin, one.facts) for one in origins.values()) == sorted(
-        (entry["file"], entry.get("origin"), entry["facts"]) for entry in spec.entries
+    assert sorted((one.source, one.origin, one.metadata) for one in origins.values()) == sorted(
+        (entry["file"], entry.get("origin"), entry["metadata"]) for entry in spec.entries
     )
 
 
-def test_an_error_is_a_json_object_too(call, tmp_path):
-    assert call("status", tmp_path) == (
+def test_an_error_can_be_a_json_object(run_json, tmp_path):
+    assert run_json("status", tmp_path) == (
         1,
         [{"event": "error", "message": f"there is no study in {tmp_path}; create one first"}],
     )
@@ -383,22 +388,21 @@ def test_an_error_is_a_json_object_too(call, tmp_path):
         ["withdraw", "x"],
         ["export", "x"],
         ["serve", "x", "--mode", "pilot"],
-        ["simulate", "x", "--people", "many"],
+        ["simulate", "x", "--participants", "many"],
     ],
 )
 def test_wrong_usage_exits_with_2(words, capsys):
-    with pytest.raises(SystemExit) as caught:
-        main(words)
-    assert caught.value.code == 2
+    assert main(words) == 2
+    assert "Usage: ghibli-study" in capsys.readouterr().err
 
 
-@pytest.mark.parametrize("verb", ["analyze", "export"])
-def test_a_folder_that_cannot_be_written(tell, tmp_path, verb):
+@pytest.mark.parametrize("command", ["analyze", "export"])
+def test_a_folder_that_cannot_be_written(run, tmp_path, command):
     store = live(tmp_path / "study", participants=2)
     store.close()
     (tmp_path / "file").write_text("")
-    words = [verb, store.folder, *(["--out"] if verb == "analyze" else []), tmp_path / "file" / "out"]
-    assert tell(*words) == (1, "", f"error: {words[-1]} cannot be written (Not a directory); name another folder\n")
+    words = [command, store.folder, *(["--out"] if command == "analyze" else []), tmp_path / "file" / "out"]
+    assert run(*words) == (1, "", f"error: {words[-1]} cannot be written (Not a directory); name another folder\n")
 
 
 # --- serving ----------------------------------------------------------------------------------------------------------
@@ -423,46 +427,145 @@ def serve(tmp_path):
         return server, *(server.stdout.readline().split()[-1] for _ in range(2))
 
     yield started
-    for server in running:
-        server.kill()
-        server.communicate()
+    for process in running:
+        process.kill()
+        process.communicate()
 
 
-def test_serving_until_interrupted(serve, tmp_path):
+def test_serve_runs_until_interrupted(serve, tmp_path):
     draft(tmp_path / "study")
     server, address, pilot = serve()
     assert pilot.startswith(f"{address}?pilot=")
-    told = [httpx.get(one, trust_env=False).text for one in (address, pilot)]
-    assert "This study has not begun; lock its definition and its analysis first." in told[0]
-    assert "This is a preview." in told[1]
+    result = [httpx.get(one, trust_env=False).text for one in (address, pilot)]
+    assert "This study has not started; lock its definition and its analysis first." in result[0]
+    assert "This is a preview." in result[1]
     server.send_signal(signal.SIGINT)
     out, err = server.communicate(timeout=30)
-    note = "note: nobody can join just now: this study has not begun; lock its definition and its analysis first"
-    assert (server.returncode, out, err) == (130, "", f"{note}\nerror: interrupted; what was answered is kept\n")
+    note = "note: nobody can join at the moment: this study has not started; lock its definition and its analysis first"
+    assert (server.returncode, out, err) == (130, "", f"{note}\nerror: cancelled; all answers so far are kept\n")
     assert sorted(path.name for path in (tmp_path / "study").iterdir()) == ["key.db", "study.db"]
 
 
-def test_a_taken_port_is_told(tell, tmp_path):
+def test_a_port_in_use_is_reported(run, tmp_path):
     live(tmp_path)
     with socket.socket() as taken:
         taken.bind(("127.0.0.1", 0))
         taken.listen()
         port = taken.getsockname()[1]
-        assert tell("serve", tmp_path, "--port", port) == (
+        assert run("serve", tmp_path, "--port", port) == (
             1,
             "",
-            f"error: port {port} cannot be had (Address already in use); choose another with --port\n",
+            f"error: port {port} is not available (Address already in use); choose another one with --port\n",
         )
 
 
-def test_it_helps_without_heavy_imports():
+COMMANDS = (
+    "create",
+    "lock",
+    "serve",
+    "status",
+    "close",
+    "analyze",
+    "export",
+    "withdraw",
+    "push",
+    "pull",
+    "simulate",
+    "audit",
+)
+
+
+@pytest.mark.parametrize("words", [(), *((command,) for command in COMMANDS)], ids=" ".join)
+def test_help_needs_no_heavy_imports(words):
     code = (
-        "import sys; sys.argv = ['x', '--help']\n"
-        "from study.__main__ import main\n"
-        "try: main()\n"
-        "except SystemExit: pass\n"
-        "assert not {'fastapi', 'scipy', 'numpy', 'PIL', 'sqlite3', 'httpx', 'pydantic'} & set(sys.modules)\n"
+        "import sys\n"
+        "from study.cli.app import main\n"
+        f"assert main({[*words, '--help']}) == 0\n"
+        "heavy = {'fastapi', 'scipy', 'numpy', 'pandas', 'PIL', 'sqlite3', 'sqlite_utils', 'httpx', 'rich'}\n"
+        "assert not heavy & set(sys.modules), heavy & set(sys.modules)\n"
     )
     done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
-    assert "let artificial people take part" in done.stdout
+    assert done.stdout.startswith(f"Usage: {' '.join(('ghibli-study', *words))} ")
+
+
+def test_the_help_lists_every_command(capsys):
+    assert main(["-h"]) == 0
+    listed = capsys.readouterr().out.split("Commands:")[1].splitlines()
+    assert {line.split()[0] for line in listed if line.strip()} == set(COMMANDS)
+
+
+def test_the_commands_can_be_mounted_in_another_app(tmp_path, capsys):
+    outer = typer.Typer()
+    outer.add_typer(app, name="study")
+    assert console.run(outer, ["study", "status", str(tmp_path)]) == 1
+    assert capsys.readouterr().err == f"error: there is no study in {tmp_path}; create one first\n"
+    assert console.run(outer, ["study", "status", str(tmp_path), "--json"]) == 1
+    assert json.loads(capsys.readouterr().out)["event"] == "error"
+    assert console.run(outer, ["study", "fly"]) == 2
+    draft(tmp_path / "study")
+    assert console.run(outer, ["study", "status", str(tmp_path / "study")]) == 0
+
+
+def test_a_full_disk_is_reported(run, tmp_path, monkeypatch):
+    draft(tmp_path)
+    monkeypatch.setattr(Store, "status", lambda self: raise_error(OSError(28, "No space left on device")))
+    sentence = f"{tmp_path} cannot be used (No space left on device); check the disk and its permissions"
+    assert run("status", tmp_path) == (1, "", f"error: {sentence}\n")
+
+
+def test_an_interrupt_exits_with_130(run, tmp_path, monkeypatch):
+    draft(tmp_path)
+    monkeypatch.setattr(Store, "status", lambda self: raise_error(KeyboardInterrupt()))
+    assert run("status", tmp_path) == (130, "", "error: cancelled; all answers so far are kept\n")
+
+
+def raise_error(error):
+    raise error
+
+
+def test_a_closed_output_exits_with_141(tmp_path):
+    draft(tmp_path)
+    reading, writing = os.pipe()
+    os.close(reading)
+    done = subprocess.run(
+        [sys.executable, "-m", "study", "status", str(tmp_path)],
+        cwd=ROOT,
+        stdout=writing,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    os.close(writing)
+    assert (done.returncode, done.stderr) == (141, "")
+
+
+# --- hosted -----------------------------------------------------------------------------------------------------------
+
+
+def test_serve_needs_a_folder_unless_hosted(capsys):
+    assert main(["serve"]) == 2
+    assert "name the study's folder, or use --hosted" in capsys.readouterr().err
+
+
+def test_hosted_without_a_replica_is_refused(run, tmp_path, monkeypatch):
+    for name in (backend.FOLDER_VARIABLE, backend.DATASET_VARIABLE):
+        monkeypatch.delenv(name, raising=False)
+    live(tmp_path / "study")
+    code, out, err = run("serve", tmp_path / "study", "--hosted")
+    assert (code, out) == (1, "")
+    assert err.startswith("error: this host ")
+
+
+def test_hosted_fetches_the_study_and_listens_to_all_addresses(run, tmp_path, monkeypatch):
+    (tmp_path / "replica").mkdir()
+    monkeypatch.delenv(backend.DATASET_VARIABLE, raising=False)
+    monkeypatch.setenv(backend.FOLDER_VARIABLE, str(tmp_path / "replica"))
+    monkeypatch.setenv(hosting.STUDY_VARIABLE, str(tmp_path / "fetched"))
+    monkeypatch.setenv("PORT", "1234")
+    assert run("push", live(tmp_path / "study").folder)[0] == 0
+    served = []
+    monkeypatch.setattr(server, "serve", lambda store, *given: served.append((store.folder, *given)))
+    assert run("serve", "--hosted")[0] == 0
+    assert run("serve", tmp_path / "other", "--hosted", "--host", "127.0.0.1", "--port", "0")[0] == 0
+    assert served == [(tmp_path / "fetched", "0.0.0.0", 1234, "live"), (tmp_path / "other", "127.0.0.1", 0, "live")]
+    assert (tmp_path / "other" / "study.db").is_file()

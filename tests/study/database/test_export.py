@@ -1,4 +1,4 @@
-"""What leaves a study: after the closing only, whole, checkable, and without what leads to a person."""
+"""The export: only after the close, complete, with checksums, and without traces of a person."""
 
 import csv
 import io
@@ -15,7 +15,7 @@ from study import ORIGINS, StudyError
 from study.analysis.answers import Row
 from study.database import export, key
 from study.design.definition import Definition
-from study.design.spec import Picture
+from study.design.spec import StimulusImage
 from study.store import create
 from tests.support.study_sample import (
     ANALYSIS,
@@ -24,16 +24,16 @@ from tests.support.study_sample import (
     answer_all,
     answer_one,
     draft,
+    images,
     live,
-    pictures,
     png,
     query,
-    told,
+    study_error,
 )
 
 
 def closed(folder, clock=None, leaves=0, **values):
-    """A closed study with two people who always took the first picture, and one who left after some answers."""
+    """Return a closed study with two participants who chose the first image, and one who left after some answers."""
     store = live(folder, clock, participants=3, **values)
     for _ in range(2):
         answer_all(store, store.join("live", "1").token, client_ms=1200, input="mouse")
@@ -51,41 +51,43 @@ def table(folder, name):
 
 
 def truth(store):
-    """participant, seq -> (trial as stored, origins of its options by position), read past the program."""
+    """Return (participant, seq) -> (kind, answer, origins of the options by position), read without the program."""
     stimuli = [one for (one,) in query(store, "SELECT id FROM stimulus")]
     origins = key.read(store.folder / "key.db", stimuli)
     found = {}
     for trial, participant, seq, kind, answer in query(store, "SELECT id, participant, seq, kind, answer FROM trial"):
         options = query(
-            store, "SELECT stimulus FROM trial_option WHERE trial = ? AND place = 'option' ORDER BY position", trial
+            store, "SELECT stimulus FROM trial_option WHERE trial = ? AND area = 'option' ORDER BY position", trial
         )
         found[participant, seq] = kind, answer, tuple(origins[one].origin for (one,) in options)
     return found
 
 
 @pytest.mark.parametrize("export_", [lambda store: store.export_rows(), lambda store: store.export(store.folder / "e")])
-def test_nothing_is_exported_before_the_closing(tmp_path, export_):
+def test_nothing_is_exported_before_the_close(tmp_path, export_):
     store = draft(tmp_path / "a")
-    with told("the study is draft, and this needs one that is closed; lock it first"):
+    with study_error("the study is draft; this needs a study that is closed, so lock it first"):
         export_(store)
     store = live(tmp_path / "b")
     answer_all(store, store.join("live", "1").token)
-    with told("the study is live, and this needs one that is closed; close it first"):
+    with study_error("the study is live; this needs a study that is closed, so close it first"):
         export_(store)
     assert "key opened" not in [entry["action"] for entry in store.audit()][3:]
     assert not (store.folder / "e").exists()
 
 
-def test_the_analysis_gets_every_answer_with_its_origins(tmp_path):
+def test_the_analysis_gets_every_answer_with_its_origin(tmp_path):
     store = closed(tmp_path, leaves=5)
     rows = [Row(**one) for one in store.export_rows()]
-    people = [one for (one,) in query(store, "SELECT id FROM participant WHERE state = 'complete' ORDER BY id")]
-    assert [(row.participant, row.seq) for row in rows] == [(person, seq) for person in people for seq in range(1, 28)]
+    complete = [one for (one,) in query(store, "SELECT id FROM participant WHERE state = 'complete' ORDER BY id")]
+    assert [(row.participant, row.seq) for row in rows] == [
+        (person, seq) for person in complete for seq in range(1, 28)
+    ]
     known = truth(store)
     for row in rows:
         kind, answer, origins = known[row.participant, row.seq]
         assert (row.kind, row.answer, row.choice, row.position) == (kind, answer, "image", 1)
-        if kind in ("main", "repeat", "guess"):
+        if kind in ("main", "retest", "blinding_check"):
             assert row.positions == origins
             assert set(origins) == (set(ORIGINS) if row.question == "buy" else {"lora", "ti"})
         elif answer is None:
@@ -94,12 +96,12 @@ def test_the_analysis_gets_every_answer_with_its_origins(tmp_path):
             assert row.positions == (("right", "wrong") if answer == 1 else ("wrong", "right"))
         assert row.origin == row.positions[0]
         assert (row.client_ms, row.server_ms) == (1200, 0)
-    assert [row.seq for row in rows if row.kind == "repeat"] == [
-        row.seq for row in rows if row.repeats is not None and row.repeats < row.seq
+    assert [row.seq for row in rows if row.kind == "retest"] == [
+        row.seq for row in rows if row.retest_of is not None and row.retest_of < row.seq
     ]
 
 
-def test_an_answer_that_is_no_picture_has_no_origin(tmp_path):
+def test_an_answer_without_an_image_has_no_origin(tmp_path):
     store = live(tmp_path, participants=2)
     token = store.join("live", "1").token
     answer_all(store, token, lambda current: (current.menu[-1], None) if current.menu else ("image", 2))
@@ -110,7 +112,7 @@ def test_an_answer_that_is_no_picture_has_no_origin(tmp_path):
         assert (row.position, row.origin) == ((2, row.positions[1]) if row.choice == "image" else (None, None))
 
 
-def test_the_papers_instrument_is_exported_as_well(tmp_path):
+def test_the_paper_instrument_is_exported_too(tmp_path):
     store = live(tmp_path, participants=2, instrument="paper")
     answer_all(store, store.join("live", "1").token)
     store.close()
@@ -118,7 +120,7 @@ def test_the_papers_instrument_is_exported_as_well(tmp_path):
     assert [(row.kind, row.choice, len(row.positions)) for row in rows] == [
         *[("view", "seen", 1)] * 15,
         *[("main", "image", 15)] * 3,
-        *[("guess", "image", 2)] * 5,
+        *[("blinding_check", "image", 2)] * 5,
     ]
     boards = [row for row in rows if row.kind == "main"]
     assert all(sorted(row.positions) == sorted(ORIGINS * 5) for row in boards)
@@ -135,7 +137,7 @@ def test_simulated_answers_are_exported_as_such(tmp_path):
     assert store.completion_codes() == []
 
 
-def test_the_folder_has_what_is_needed_and_nothing_else(tmp_path):
+def test_the_folder_has_exactly_these_files(tmp_path):
     store = closed(tmp_path / "s")
     assert store.export(tmp_path / "a" / "export") == tmp_path / "a" / "export"
     assert sorted(path.name for path in (tmp_path / "a").rglob("*") if path.is_file()) == [
@@ -179,15 +181,15 @@ def test_responses_csv(tmp_path):
     assert len(rows) == 2 * 27 + 5
     stored = query(
         store,
-        "SELECT t.participant, t.seq, t.kind, t.block, t.question, t.landmark, t.answer, t.repeats, "
+        "SELECT t.participant, t.seq, t.kind, t.block, t.question, t.landmark, t.answer, t.retest_of, "
         "r.input FROM trial t JOIN response r ON r.trial = t.id ORDER BY t.participant, t.seq",
     )
     origins = {one["stimulus"]: one["origin"] for one in table(tmp_path / "export", "stimuli")}
-    for row, (participant, seq, kind, block, question, landmark, answer, repeats, means) in zip(rows, stored):
+    for row, (participant, seq, kind, block, question, landmark, answer, retest_of, input) in zip(rows, stored):
         shown = row.pop("stimuli").split("|")
         positions = row["positions"].split("|")
         assert len(shown) == len(positions)
-        if kind in ("main", "repeat", "guess"):
+        if kind in ("main", "retest", "blinding_check"):
             assert positions == [origins[one] for one in shown]
         assert row == {
             "participant": participant,
@@ -201,10 +203,10 @@ def test_responses_csv(tmp_path):
             "origin": positions[0],
             "positions": "|".join(positions),
             "answer": str(answer or ""),
-            "repeats": str(repeats or ""),
-            "client_ms": "1200" if means else "",
+            "retest_of": str(retest_of or ""),
+            "client_ms": "1200" if input else "",
             "server_ms": "0",
-            "input": means,
+            "input": input,
         }
 
 
@@ -223,15 +225,17 @@ def test_stimuli_csv(tmp_path):
             one.landmark,
             one.origin or "",
             sha256(one.data).hexdigest(),
-            json.dumps(one.facts, ensure_ascii=False, sort_keys=True),
+            json.dumps(one.metadata, ensure_ascii=False, sort_keys=True),
         )
-        for one in pictures()
+        for one in images()
     }
-    assert {(row["role"], row["landmark"], row["origin"], row["source_sha256"], row["facts"]) for row in rows} == given
+    assert {
+        (row["role"], row["landmark"], row["origin"], row["source_sha256"], row["metadata"]) for row in rows
+    } == given
     assert {row["source"] for row in rows} == {""}
 
 
-def test_the_sums_are_right_and_follow_what_is_added(tmp_path):
+def test_the_checksums_are_right_and_can_be_updated(tmp_path):
     folder = closed(tmp_path / "s").export(tmp_path / "export")
 
     def check():
@@ -244,26 +248,27 @@ def test_the_sums_are_right_and_follow_what_is_added(tmp_path):
     files = ["codebook.md", "definition.json", "participants.csv", "responses.csv", "stimuli.csv", "study.db"]
     assert check() == files
     (folder / "results.json").write_text("{}")
-    export.write_sums(folder)
+    export.write_checksums(folder)
     assert check() == sorted([*files, "results.json"])
 
 
-def test_further_files_come_under_the_same_sums(tmp_path):
+def test_extra_files_have_checksums(tmp_path):
     folder = closed(tmp_path / "s").export(tmp_path / "export", {"results.json": '{"größer": true}\n'})
     assert (folder / "results.json").read_bytes() == '{"größer": true}\n'.encode()
     digest = sha256((folder / "results.json").read_bytes()).hexdigest()
     assert f"{digest}  results.json\n" in (folder / "SHA256SUMS").read_text()
 
 
+@pytest.mark.integration
 @pytest.mark.skipif(shutil.which("sha256sum") is None, reason="sha256sum is not installed")
-def test_the_sums_are_read_by_the_usual_tool(tmp_path):
+def test_sha256sum_can_check_the_files(tmp_path):
     folder = closed(tmp_path / "s").export(tmp_path / "export")
     check = ["sha256sum", "--check", "--strict", "--quiet", "SHA256SUMS"]
     done = subprocess.run(check, cwd=folder, capture_output=True)
     assert (done.returncode, done.stdout, done.stderr) == (0, b"", b"")
 
 
-def test_the_database_comes_along_without_what_leads_to_a_person(tmp_path):
+def test_the_exported_database_has_no_trace_of_a_person(tmp_path):
     store = live(tmp_path / "s", participants=2)
     token = store.join("live", "1").token
     debrief = answer_all(store, token)
@@ -287,10 +292,10 @@ def test_the_database_comes_along_without_what_leads_to_a_person(tmp_path):
             "key opened",
         ]
     assert debrief.completion_code not in (folder / "participants.csv").read_text()
-    assert store.current(token) == debrief  # the study itself is as it was
+    assert store.current(token) == debrief  # the study itself is unchanged
 
 
-def test_no_page_of_the_copy_keeps_what_was_taken_out(tmp_path):
+def test_no_page_of_the_exported_database_has_deleted_data(tmp_path):
     """Rows that moved when pages were split leave copies of themselves behind."""
     store = live(tmp_path / "s")
     for _ in range(48):
@@ -311,7 +316,7 @@ def test_pilot_answers_are_not_exported(tmp_path):
     assert store.export_rows() == table(folder, "participants") == table(folder, "responses") == []
 
 
-def test_who_withdrew_is_in_no_later_export(tmp_path):
+def test_a_withdrawn_participant_is_in_no_later_export(tmp_path):
     store = live(tmp_path / "s", participants=2)
     codes = [answer_all(store, store.join("live", "1").token).withdrawal_code for _ in range(2)]
     store.close()
@@ -321,18 +326,18 @@ def test_who_withdrew_is_in_no_later_export(tmp_path):
     assert len(table(folder, "responses")) == len(store.export_rows()) == 27
 
 
-def test_the_codebook_tells_every_column(tmp_path):
+def test_the_codebook_describes_every_column(tmp_path):
     folder = closed(tmp_path / "s").export(tmp_path / "export")
     text = (folder / "codebook.md").read_text(encoding="utf-8")
-    told_of = {}
+    described = {}
     for part in text.split("\n## ")[1:]:
         name, *lines = part.splitlines()
         cells = [[cell.strip() for cell in line.strip("|").split("|")] for line in lines if line.startswith("| ")]
         assert cells.pop(0) == ["column", "meaning"]
         assert all(len(row) == 2 and len(row[1]) > 1 for row in cells)
-        told_of[name] = [column for column, _ in cells]
+        described[name] = [column for column, _ in cells]
     headers = {path.name: path.read_text(encoding="utf-8").splitlines()[0].split(",") for path in folder.glob("*.csv")}
-    assert told_of == headers
+    assert described == headers
 
 
 @pytest.mark.parametrize(
@@ -354,14 +359,14 @@ def test_the_codebook_tells_every_column(tmp_path):
         ("two\nlines", "two\nlines"),
     ],
 )
-def test_no_cell_is_a_formula_and_every_other_comes_back(text, cell):
+def test_formulas_are_escaped_and_other_cells_are_unchanged(text, cell):
     written = export.csv_text({"x": "", "y": ""}, [{"x": text, "y": "end"}])
     assert list(csv.reader(io.StringIO(written, newline=""))) == [["x", "y"], [cell, "end"]]
 
 
-def test_a_landmark_that_is_a_formula_is_defused(tmp_path):
+def test_a_landmark_that_looks_like_a_formula_is_escaped(tmp_path):
     landmarks = ("=1+1", *LANDMARKS[1:])
-    given = [Picture(one.role, one.landmark.replace("Big Ben", "=1+1"), one.origin, one.data) for one in pictures()]
+    given = [StimulusImage(one.role, one.landmark.replace("Big Ben", "=1+1"), one.origin, one.data) for one in images()]
     store = create(tmp_path / "s", Definition(landmarks=landmarks, participants=2), given, Clock())
     store.lock(ANALYSIS)
     answer_all(store, store.join("live", "1").token)
@@ -372,11 +377,11 @@ def test_a_landmark_that_is_a_formula_is_defused(tmp_path):
     assert "=1+1" in {row["landmark"] for row in store.export_rows()}
 
 
-def test_the_file_that_a_picture_came_from_is_named_without_its_folder(tmp_path):
+def test_the_source_file_of_an_image_is_named_without_its_folder(tmp_path):
     file = tmp_path / "deep" / "down" / "seed 7.png"
     file.parent.mkdir(parents=True)
     file.write_bytes(png("Big Ben original"))
-    given = [Picture("candidate", "Big Ben", "original", file), *pictures()[1:]]
+    given = [StimulusImage("candidate", "Big Ben", "original", file), *images()[1:]]
     store = create(tmp_path / "s", Definition(landmarks=LANDMARKS), given)
     store.lock(ANALYSIS)
     store.close()
@@ -385,31 +390,31 @@ def test_the_file_that_a_picture_came_from_is_named_without_its_folder(tmp_path)
     assert not any(b"deep" in path.read_bytes() for path in folder.iterdir())
 
 
-def test_a_folder_with_something_in_it_is_left_alone(tmp_path):
+def test_a_folder_that_is_not_empty_is_not_changed(tmp_path):
     store = closed(tmp_path / "s")
     (tmp_path / "full").mkdir()
-    (tmp_path / "full" / "mine.txt").write_text("mine")
-    (tmp_path / "file").write_text("mine")
+    (tmp_path / "full" / "other.txt").write_text("other")
+    (tmp_path / "file").write_text("other")
     for taken in ("full", "file"):
-        with told(f"{tmp_path / taken} is there already; name a new folder for the export"):
+        with study_error(f"{tmp_path / taken} already exists; name a new folder for the export"):
             store.export(tmp_path / taken)
     (tmp_path / "empty").mkdir()
     assert (store.export(tmp_path / "empty") / "SHA256SUMS").is_file()
     assert sorted(path.name for path in tmp_path.iterdir()) == ["empty", "file", "full", "s"]
-    assert [path.name for path in (tmp_path / "full").iterdir()] == ["mine.txt"]
+    assert [path.name for path in (tmp_path / "full").iterdir()] == ["other.txt"]
 
 
-def test_an_export_that_fails_leaves_nothing(tmp_path, monkeypatch):
+def test_a_failed_export_leaves_no_files(tmp_path, monkeypatch):
     store = closed(tmp_path / "s")
-    with told(f"{tmp_path / 's/study.db/export'} cannot be written (Not a directory); name another folder"):
+    with study_error(f"{tmp_path / 's/study.db/export'} cannot be written (Not a directory); name another folder"):
         store.export(tmp_path / "s" / "study.db" / "export")
-    monkeypatch.setattr(export, "write_sums", lambda _: (_ for _ in ()).throw(StudyError("no")))
-    with told("no"):
+    monkeypatch.setattr(export, "write_checksums", lambda _: (_ for _ in ()).throw(StudyError("no")))
+    with study_error("no"):
         store.export(tmp_path / "export")
     assert [path.name for path in tmp_path.iterdir()] == ["s"]
 
 
-def test_two_exports_are_the_same_tables(tmp_path):
+def test_two_exports_have_the_same_tables(tmp_path):
     store = closed(tmp_path / "s", leaves=2)
     one, two = store.export(tmp_path / "one"), store.export(tmp_path / "two")
     for name in ("participants.csv", "responses.csv", "stimuli.csv", "codebook.md", "definition.json"):

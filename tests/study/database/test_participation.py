@@ -1,4 +1,4 @@
-"""What a participant meets: a place, one answer a trial, a way back, a way out."""
+"""Participation: a slot, one answer per trial, coming back, withdrawing."""
 
 import json
 import re
@@ -9,7 +9,7 @@ from hashlib import sha256
 import pytest
 
 from study import StudyError
-from study.database.trials import Current
+from study.database.trials import CurrentTrial
 from study.store import Store
 from tests.support.study_sample import (
     ANALYSIS,
@@ -22,7 +22,7 @@ from tests.support.study_sample import (
     draft,
     live,
     query,
-    told,
+    study_error,
     traces,
 )
 
@@ -40,42 +40,42 @@ def store(tmp_path, clock):
 
 @pytest.fixture
 def person(store):
-    """The token of somebody who has just joined."""
+    """The token of a new participant."""
     return store.join("live", "1").token
 
 
 # --- joining ----------------------------------------------------------------------------------------------------------
 
 
-def join_or_sentence(store):
+def join_or_message(store):
     try:
         return store.join("live", "1")
     except StudyError as error:
         return str(error)
 
 
-@pytest.mark.parametrize("wanted", [48, 50])
-def test_fifty_at_once_get_a_place_each_and_no_more_than_are_wanted(tmp_path, wanted):
-    store = live(tmp_path, participants=wanted)
-    assert store.status().places == {"free": 60}
+@pytest.mark.parametrize("target", [48, 50])
+def test_fifty_at_once_get_different_slots_up_to_the_target(tmp_path, target):
+    store = live(tmp_path, participants=target)
+    assert store.status().slots == {"free": 60}
     with ThreadPoolExecutor(50) as pool:
-        results = list(pool.map(join_or_sentence, [store] * 50))
+        results = list(pool.map(join_or_message, [store] * 50))
     joined = [one for one in results if not isinstance(one, str)]
-    assert len(joined) == wanted
+    assert len(joined) == target
     full = (
-        "all 48 places of this study are taken, 0 finished and 48 at work; a place that is left becomes free after "
+        "all 48 places in this study are taken: 0 finished, 48 in progress; an abandoned place becomes free after "
         "120 minutes, so try again later"
     )
-    assert [one for one in results if isinstance(one, str)] == [full] * (50 - wanted)
+    assert [one for one in results if isinstance(one, str)] == [full] * (50 - target)
     holders = query(store, "SELECT number, participant FROM slot WHERE state = 'leased' ORDER BY number")
-    assert [number for number, _ in holders] == list(range(wanted))
+    assert [number for number, _ in holders] == list(range(target))
     assert sorted(participant for _, participant in holders) == sorted(one.participant for one in joined)
-    assert store.status().places == {"leased": wanted, "free": 60 - wanted}
-    assert query(store, "SELECT count(*) FROM participant") == [(wanted,)]
-    assert len({one.token for one in joined}) == wanted
+    assert store.status().slots == {"leased": target, "free": 60 - target}
+    assert query(store, "SELECT count(*) FROM participant") == [(target,)]
+    assert len({one.token for one in joined}) == target
 
 
-def test_a_participant_sees_the_plan_of_the_place(store):
+def test_a_participant_sees_the_plan_of_the_slot(store):
     store.join("live", "1")
     joined = store.join("live", "1")
     ((text,),) = query(store, "SELECT plan FROM slot WHERE number = 1")
@@ -114,7 +114,7 @@ def test_a_participant_sees_the_plan_of_the_place(store):
     assert store.current(joined.token).done
 
 
-def test_of_a_token_the_database_has_the_hash_only(store):
+def test_the_database_has_only_the_hash_of_a_token(store):
     joined = store.join("live", "version 3")
     assert re.fullmatch("[0-9a-f]{32}", joined.token)
     assert joined.token.encode() not in bytes_of(store)
@@ -123,30 +123,30 @@ def test_of_a_token_the_database_has_the_hash_only(store):
     assert query(store, "SELECT consent_version, consent_at FROM participant") == [("version 3", START)]
 
 
-def test_who_begins_twice_with_one_link_is_one_participant(store):
-    link = "a-link_made-by-the-page"
+def test_joining_twice_with_one_link_gives_one_participant(store):
+    link = "a-link_created-by-the-page"
     with ThreadPoolExecutor(8) as pool:
         joined = set(pool.map(lambda _: store.join("live", "1", link), range(8)))
     assert {one.token for one in joined} == {link}
     assert [(one.participant,) for one in joined] == query(store, "SELECT id FROM participant")
     after = answer_one(store, link)
     store.close()
-    assert {store.join("live", "1", link)} == joined  # also when nobody else may join
+    assert {store.join("live", "1", link)} == joined  # even when nobody else may join
     assert after.number == 2
 
 
 @pytest.mark.parametrize("link", ["", "a" * 21, "a" * 65, "a" * 30 + "/", "ä" * 30])
-def test_a_link_that_is_no_secret_is_refused(store, link):
-    with told(f"a personal link's secret is {link[:80]!r}; it needs 22 to 64 letters, digits, - or _"):
+def test_a_link_without_a_proper_secret_is_refused(store, link):
+    with study_error(f"the secret of a personal link is {link[:80]!r}; use 22 to 64 letters, digits, - or _"):
         store.join("live", "1", link)
     assert store.status().counts == {}
 
 
-def test_the_page_can_ask_whether_there_is_a_place(tmp_path):
+def test_the_page_can_ask_whether_joining_is_possible(tmp_path):
     store = draft(tmp_path, participants=2)
     assert (store.refusal("pilot"), store.refusal()) == (
         None,
-        "this study has not begun; lock its definition and its analysis first",
+        "this study has not started; lock its definition and its analysis first",
     )
     store.lock(ANALYSIS)
     assert (store.refusal("pilot"), store.refusal()) == (
@@ -155,59 +155,59 @@ def test_the_page_can_ask_whether_there_is_a_place(tmp_path):
     )
     for _ in range(2):
         answer_all(store, store.join("live", "1").token)
-    assert store.refusal() == "all 2 places of this study are filled; thank you, no more answers are needed"
+    assert store.refusal() == "all 2 places in this study are filled; thank you, no more answers are needed"
     assert query(store, "SELECT count(*) FROM participant") == [(2,)]
 
 
 def test_without_consent_nobody_joins(store):
     for version in ("", " "):
-        with told("nobody takes part without having agreed; show the consent and tell its version"):
+        with study_error("the version of the consent is empty; show the consent and give its version"):
             store.join("live", version)
     assert store.status().counts == {}
 
 
 @pytest.mark.parametrize(
-    ("state", "mode", "sentence"),
+    ("state", "mode", "message"),
     [
-        ("draft", "live", "this study has not begun; lock its definition and its analysis first"),
-        ("draft", "simulated", "this study has not begun; lock its definition and its analysis first"),
+        ("draft", "live", "this study has not started; lock its definition and its analysis first"),
+        ("draft", "simulated", "this study has not started; lock its definition and its analysis first"),
         ("live", "pilot", "the pilot ended when the study was locked; join the study itself"),
         ("closed", "live", "this study is closed; thank you, no more answers are needed"),
         ("closed", "pilot", "this study is closed; thank you, no more answers are needed"),
-        ("live", "demo", "the mode is 'demo'; choose one of live, pilot, simulated"),
+        ("live", "demo", "the mode is 'demo'; use live, pilot, simulated"),
     ],
 )
-def test_who_may_join_when(tmp_path, state, mode, sentence):
+def test_modes_that_can_join_in_each_state(tmp_path, state, mode, message):
     store = draft(tmp_path)
     if state != "draft":
         store.lock(ANALYSIS)
     if state == "closed":
         store.close()
-    with told(sentence):
+    with study_error(message):
         store.join(mode, "1")
 
 
-def test_invented_answers_never_mix_with_peoples(tmp_path):
-    real, invented = live(tmp_path / "a"), live(tmp_path / "b")
+def test_simulated_answers_never_mix_with_live_ones(tmp_path):
+    real, simulated = live(tmp_path / "a"), live(tmp_path / "b")
     real.join("live", "1")
-    invented.join("simulated", "1")
-    with told("this study has live answers, which never mix with simulated ones; create another study"):
+    simulated.join("simulated", "1")
+    with study_error("this study has live answers, which never mix with simulated ones; create a new study"):
         real.join("simulated", "1")
-    with told("this study has simulated answers, which never mix with live ones; create another study"):
-        invented.join("live", "1")
+    with study_error("this study has simulated answers, which never mix with live ones; create a new study"):
+        simulated.join("live", "1")
 
 
-def test_a_full_study_admits_nobody_and_lets_those_at_work_finish(tmp_path, clock):
+def test_a_full_study_admits_nobody_and_active_participants_can_finish(tmp_path, clock):
     store = live(tmp_path, clock, participants=2)
     tokens = [store.join("live", "1").token for _ in range(2)]
     answer_all(store, tokens[0])
-    with told(
-        "all 2 places of this study are taken, 1 finished and 1 at work; a place that is left becomes free after "
+    with study_error(
+        "all 2 places in this study are taken: 1 finished, 1 in progress; an abandoned place becomes free after "
         "120 minutes, so try again later"
     ):
         store.join("live", "1")
     assert answer_all(store, tokens[1]).done
-    with told("all 2 places of this study are filled; thank you, no more answers are needed"):
+    with study_error("all 2 places in this study are filled; thank you, no more answers are needed"):
         store.join("live", "1")
     assert store.status().counts == {"live": {"complete": 2}}
 
@@ -222,7 +222,7 @@ def test_from_the_first_question_to_the_debrief(store, person):
         assert store.current(person) == seen[-1]
     assert [one.number for one in seen] == [*range(1, 28), 27]
     last = seen[-1]
-    assert last == Current(
+    assert last == CurrentTrial(
         number=27,
         total=27,
         side=32,
@@ -235,7 +235,7 @@ def test_from_the_first_question_to_the_debrief(store, person):
     assert store.completion_codes() == [last.completion_code]
 
 
-def test_the_papers_instrument_has_views_boards_and_guesses(tmp_path):
+def test_the_paper_instrument_has_views_boards_and_a_blinding_check(tmp_path):
     store = live(tmp_path, instrument="paper")
     token = store.join("live", "1").token
     seen = []
@@ -245,7 +245,7 @@ def test_the_papers_instrument_has_views_boards_and_guesses(tmp_path):
     assert seen == [
         *[("view", 1, 0, ("seen",))] * 15,
         *[("board", 15, beside, ("none",)) for beside in (0, 5, 4)],
-        *[("guess", 2, 0, ("unsure",))] * 5,
+        *[("blinding_check", 2, 0, ("unsure",))] * 5,
     ]
 
 
@@ -269,7 +269,7 @@ def test_many_answers_to_one_question_at_once_are_one_answer(store, person):
     assert query(store, "SELECT count(*) FROM response") == [(1,)]
 
 
-def test_a_second_answer_to_an_answered_question_writes_nothing(store, person, clock):
+def test_a_second_answer_to_a_question_changes_nothing(store, person, clock):
     first = store.current(person)
     after = store.answer(person, first.trial_id, "answer-1", "image", 1)
     before = bytes_of(store)
@@ -280,38 +280,38 @@ def test_a_second_answer_to_an_answered_question_writes_nothing(store, person, c
     assert bytes_of(store) == before
 
 
-def test_an_answer_id_that_was_used_writes_nothing(store, person):
+def test_a_used_answer_id_changes_nothing(store, person):
     first = store.current(person)
     after = store.answer(person, first.trial_id, "answer-1", "image", 1)
     before = bytes_of(store)
     assert store.answer(person, after.trial_id, "answer-1", "image", 2) == after
     assert bytes_of(store) == before
     other = store.join("live", "1").token
-    with told("the answer id 'answer-1' is somebody else's; reload the page"):
+    with study_error("the answer id 'answer-1' belongs to another participant; reload the page"):
         store.answer(other, store.current(other).trial_id, "answer-1", "image", 1)
     assert query(store, "SELECT id, position FROM response") == [("answer-1", 1)]
 
 
-def test_nobody_answers_for_another(store, person):
+def test_a_participant_cannot_answer_for_another(store, person):
     other = store.join("live", "1").token
     trial = store.current(other).trial_id
     for forged in (trial, "0" * 32, ""):
-        with told("this question is not one of yours; reload the page"):
+        with study_error("this question is not one of yours; reload the page"):
             store.answer(person, forged, "answer-1", "image", 1)
-        with told("this question is not one of yours; reload the page"):
+        with study_error("this question is not one of yours; reload the page"):
             store.shown(person, forged)
     assert query(store, "SELECT count(*) FROM response") == [(0,)]
     assert query(store, "SELECT count(*) FROM trial WHERE shown_at IS NOT NULL") == [(0,)]
 
 
-def test_no_question_is_answered_before_its_turn(store, person):
+def test_a_later_question_cannot_be_answered_early(store, person):
     ((later,),) = query(store, "SELECT id FROM trial WHERE seq = 3")
-    with told("question 3 is not the current one; reload the page"):
+    with study_error("question 3 is not the current one; reload the page"):
         store.answer(person, later, "answer-1", "image", 1)
     assert store.current(person).number == 1
 
 
-def test_a_forged_token_opens_nothing(store, person):
+def test_a_forged_token_is_refused(store, person):
     trial = store.current(person).trial_id
     for forged in ("", "0" * 32, person[:-1], person.upper() + " ", sha256(person.encode()).hexdigest()):
         for call in (
@@ -319,7 +319,7 @@ def test_a_forged_token_opens_nothing(store, person):
             lambda: store.shown(forged, trial),  # noqa: B023
             lambda: store.answer(forged, trial, "answer-1", "image", 1),  # noqa: B023
         ):
-            with told("this personal link is not known; it was shortened, or its answers were withdrawn"):
+            with study_error("this personal link is unknown; it was shortened, or its answers were withdrawn"):
                 call()
     assert store.current(person).number == 1
 
@@ -328,7 +328,7 @@ TIMES = "it must be from 0 to 604800000"
 
 
 @pytest.mark.parametrize(
-    ("values", "sentence"),
+    ("values", "message"),
     [
         ({"choice": "lora"}, "the choice is 'lora'; this question offers image, none"),
         ({"choice": "both"}, "the choice is 'both'; this question offers image, none"),
@@ -337,32 +337,32 @@ TIMES = "it must be from 0 to 604800000"
         ({"choice": "image", "position": 4}, "the position is 4; this question has the positions 1 to 3"),
         ({"choice": "image", "position": "1"}, "the position is 1; this question has the positions 1 to 3"),
         ({"choice": "image", "position": True}, "the position is True; this question has the positions 1 to 3"),
-        ({"choice": "none", "position": 1}, "the position is 1; 'none' is no picture and has none"),
+        ({"choice": "none", "position": 1}, "the position is 1; 'none' is not an image and has no position"),
         ({"client_ms": -1}, f"the response time is -1 ms; {TIMES}"),
         ({"client_ms": 1.5}, f"the response time is 1.5 ms; {TIMES}"),
         ({"client_ms": 10**9}, f"the response time is 1000000000 ms; {TIMES}"),
-        ({"input": "mind"}, "the input is 'mind'; known are mouse, touch, pen, keyboard and none"),
-        ({"response_id": "short"}, "an answer's id is 'short'; it needs 8 to 64 letters, digits, - or _"),
-        ({"response_id": "answer 1; --"}, "an answer's id is 'answer 1; --'; it needs 8 to 64 letters, digits, - or _"),
+        ({"input": "mind"}, "the input is 'mind'; use mouse, touch, pen, keyboard or nothing"),
+        ({"response_id": "short"}, "the id of an answer is 'short'; use 8 to 64 letters, digits, - or _"),
+        ({"response_id": "answer 1; --"}, "the id of an answer is 'answer 1; --'; use 8 to 64 letters, digits, - or _"),
     ],
 )
-def test_what_a_question_does_not_offer_is_refused(store, person, values, sentence):
+def test_an_answer_that_is_not_offered_is_refused(store, person, values, message):
     trial = store.current(person).trial_id
     given = {"response_id": "answer-1", "choice": "none", **values}
-    with told(sentence):
+    with study_error(message):
         store.answer(person, trial, **given)
     assert query(store, "SELECT count(*) FROM response") == [(0,)]
     assert store.current(person).number == 1
 
 
-def test_of_a_picture_to_look_at_nothing_is_chosen(tmp_path):
+def test_in_a_view_trial_no_image_can_be_chosen(tmp_path):
     store = live(tmp_path, instrument="paper")
     token = store.join("live", "1").token
-    with told("the choice is 'image'; this question offers seen"):
+    with study_error("the choice is 'image'; this question offers seen"):
         store.answer(token, store.current(token).trial_id, "answer-1", "image", 1)
 
 
-def test_an_answer_is_kept_with_its_times(store, person, clock):
+def test_an_answer_is_stored_with_its_times(store, person, clock):
     trials = []
     for shown in (True, False):
         trials.append(store.current(person).trial_id)
@@ -378,7 +378,7 @@ def test_an_answer_is_kept_with_its_times(store, person, clock):
     ]
 
 
-def test_a_clock_that_is_set_back_makes_no_negative_time(store, person, clock):
+def test_a_clock_that_is_set_back_gives_no_negative_time(store, person, clock):
     trial = store.current(person).trial_id
     store.shown(person, trial)
     clock.pass_(-MINUTE)
@@ -389,19 +389,19 @@ def test_a_clock_that_is_set_back_makes_no_negative_time(store, person, clock):
 # --- leaving and coming back ------------------------------------------------------------------------------------------
 
 
-def test_a_place_is_given_away_when_places_run_out_and_not_before(tmp_path, clock):
-    store = live(tmp_path, clock, participants=5, lease_minutes=30)  # six places
+def test_an_abandoned_slot_is_given_away_only_when_no_slot_is_free(tmp_path, clock):
+    store = live(tmp_path, clock, participants=5, lease_minutes=30)  # six slots
     gone = store.join("live", "1")
     first = answer_one(store, gone.token)
     clock.pass_(30 * MINUTE)
     others = [store.join("live", "1") for _ in range(4)]
-    with told(
-        "all 5 places of this study are taken, 0 finished and 5 at work; a place that is left becomes free after "
+    with study_error(
+        "all 5 places in this study are taken: 0 finished, 5 in progress; an abandoned place becomes free after "
         "30 minutes, so try again later"
     ):
         store.join("live", "1")
-    clock.pass_(1)  # now the first has left
-    assert store.expire() == 0  # one place is free
+    clock.pass_(1)  # now the first participant has left
+    assert store.expire() == 0  # one slot is free
     assert store.status().counts == {"live": {"active": 4, "left": 1}}
     sixth = store.join("live", "1")
     assert query(store, "SELECT number FROM slot WHERE participant = ?", sixth.participant) == [(5,)]
@@ -409,18 +409,18 @@ def test_a_place_is_given_away_when_places_run_out_and_not_before(tmp_path, cloc
     clock.pass_(30 * MINUTE + 1)
     for one in others[1:]:
         store.current(one.token)
-    # one finished, three at work, two gone; the fifth wanted finds all six places in use and takes the first's
+    # one finished, three active, two left; the next participant finds all six slots in use and gets the first one
     newcomer = store.join("live", "1")
     holds = "SELECT number FROM slot WHERE participant = ?"
     assert query(store, holds, newcomer.participant) == [(0,)]
     assert query(store, holds, gone.participant) == query(store, holds, sixth.participant) == []
     story = "SELECT kind FROM event WHERE participant = ? ORDER BY id"
     assert query(store, story, gone.participant) == [("joined",), ("displaced",)]
-    # the other place that became free is enough for one of the two who come back
+    # the other slot that became free is enough for one of the two who come back
     assert store.current(gone.token) == first
-    with told(
-        "your place was given away after 30 minutes without an answer, and all places are in use; your answers "
-        "are kept, so try again later"
+    with study_error(
+        "your place was given to another participant after 30 minutes without an answer, and all places are in use; "
+        "your answers are saved, so try again later"
     ):
         store.current(sixth.token)
     assert query(store, story, gone.participant) == [("joined",), ("displaced",), ("resumed",)]
@@ -429,7 +429,7 @@ def test_a_place_is_given_away_when_places_run_out_and_not_before(tmp_path, cloc
     assert store.current(sixth.token).number == 1
 
 
-def test_an_answer_is_a_sign_of_life_and_a_look_as_well(tmp_path, clock):
+def test_answering_and_looking_count_as_activity(tmp_path, clock):
     store = live(tmp_path, clock, lease_minutes=30)
     token = store.join("live", "1").token
     for act in (
@@ -446,7 +446,7 @@ def test_an_answer_is_a_sign_of_life_and_a_look_as_well(tmp_path, clock):
     assert store.status().counts == {"live": {"left": 1}}
 
 
-def test_expire_takes_the_time_that_it_is_told(tmp_path, clock):
+def test_expire_uses_the_given_time(tmp_path, clock):
     store = draft(tmp_path, clock)
     for _ in range(6):
         store.join("pilot", "1")
@@ -456,13 +456,13 @@ def test_expire_takes_the_time_that_it_is_told(tmp_path, clock):
     assert query(store, "SELECT state, count(*) FROM slot GROUP BY state") == [("free", 6)]
 
 
-def test_one_who_comes_back_goes_on_where_the_answers_end(store, person, clock):
+def test_a_participant_who_comes_back_continues_after_the_last_answer(store, person, clock):
     after = answer_one(store, person)
     clock.pass_(1000 * MINUTE)
     assert Store(store.folder, clock).current(person) == after
 
 
-def test_after_the_closing_the_debrief_is_still_shown_and_nothing_else(store, person):
+def test_after_the_close_only_the_debrief_is_shown(store, person):
     done = answer_all(store, store.join("live", "1").token)
     other = store.join("live", "1").token
     finished = answer_all(store, other)
@@ -476,15 +476,15 @@ def test_after_the_closing_the_debrief_is_still_shown_and_nothing_else(store, pe
         lambda: store.shown(person, trial),
         lambda: store.answer(person, trial, "answer-1", "image", 1),
     ):
-        with told(closed):
+        with study_error(closed):
             call()
-    assert store.status().places == {"complete": 2, "void": 58}
-    with told("the study is closed, and this needs one that is live; create another one"):
+    assert store.status().slots == {"complete": 2, "void": 58}
+    with study_error("the study is closed; this needs a study that is live, so create a new study"):
         store.close()
 
 
-def test_a_draft_is_not_closed(tmp_path):
-    with told("the study is draft, and this needs one that is live; lock it first"):
+def test_a_draft_cannot_be_closed(tmp_path):
+    with study_error("the study is draft; this needs a study that is live, so lock it first"):
         draft(tmp_path).close()
 
 
@@ -513,20 +513,20 @@ def test_the_debrief_shows_the_same_codes_again(store, person):
     assert Store(store.folder).current(person) == done
 
 
-def test_withdrawal_leaves_no_byte_of_the_person(tmp_path):
-    """People answer in turns, so that rows move between pages, and somebody looks, so that the journal stays."""
+def test_withdrawal_leaves_no_byte_of_the_participant(tmp_path):
+    """Answers alternate, so that rows move between pages, and an open reader keeps the journal."""
     store = live(tmp_path)
-    looks = sqlite3.connect(store.file)
-    looks.execute("SELECT count(*) FROM slot").fetchall()
-    people = [store.join("live", "1") for _ in range(20)]
+    reader = sqlite3.connect(store.file)
+    reader.execute("SELECT count(*) FROM slot").fetchall()
+    participants = [store.join("live", "1") for _ in range(20)]
     for _ in range(4):
-        for one in people:
+        for one in participants:
             answer_one(store, one.token)
-    stays, goes = people[0], people[1:9]
+    stays, goes = participants[0], participants[1:9]
     kept = query(store, "SELECT * FROM trial WHERE participant = ? ORDER BY seq", stays.participant)
     for one in goes:
         found = traces(store, one.participant)
-        assert len(found) == 3 + 27 + 4 + 96  # the person, trials, answers, pictures
+        assert len(found) == 3 + 27 + 4 + 96  # the participant, trials, answers, images
         assert all(trace.encode() in bytes_of(store) for trace in found)
         assert store.withdraw(store.current(one.token).withdrawal_code) == 4
         assert [trace for trace in found if trace.encode() in bytes_of(store)] == []
@@ -538,7 +538,7 @@ def test_withdrawal_leaves_no_byte_of_the_person(tmp_path):
     assert counts == [12, 12 * 27, 12 * 96, 12 * 4, 12]
     assert query(store, "PRAGMA foreign_key_check") == []
     assert store.audit_chain_ok()
-    looks.close()
+    reader.close()
 
 
 def test_withdrawal_is_complete_while_others_answer(store):
@@ -555,7 +555,7 @@ def test_withdrawal_is_complete_while_others_answer(store):
     assert query(store, "SELECT count(*) FROM response") == [(3 * 27,)]
 
 
-def test_withdrawal_frees_the_place_for_the_next(store, person):
+def test_withdrawal_frees_the_slot_for_the_next_participant(store, person):
     other = store.join("live", "1")
     done = answer_all(store, person)
     assert query(store, "SELECT state FROM slot WHERE number = 0") == [("complete",)]
@@ -567,34 +567,34 @@ def test_withdrawal_frees_the_place_for_the_next(store, person):
         (0, next_one.participant),
         (1, other.participant),
     ]
-    with told("this personal link is not known; it was shortened, or its answers were withdrawn"):
+    with study_error("this personal link is unknown; it was shortened, or its answers were withdrawn"):
         store.current(person)
     assert [(one["action"], one["detail"]) for one in store.audit()][-1] == ("withdrawn", {"mode": "live"})
 
 
-def test_a_code_withdraws_once_and_a_wrong_one_nothing(store, person):
+def test_a_code_works_once_and_a_wrong_one_never(store, person):
     done = answer_all(store, person)
-    unknown = "this withdrawal code is not known; it has 12 letters and digits, and works once"
+    unknown = "this withdrawal code is unknown; a code has 12 letters and digits, and works once"
     for wrong in ("", "AAAA-AAAA-AAAA", done.completion_code, person, done.withdrawal_code[:-1], "%"):
-        with told(unknown):
+        with study_error(unknown):
             store.withdraw(wrong)
     assert store.withdraw(done.withdrawal_code) == 27
-    with told(unknown):
+    with study_error(unknown):
         store.withdraw(done.withdrawal_code)
 
 
-def test_after_the_closing_people_may_still_withdraw(store, person):
+def test_withdrawal_works_after_the_close(store, person):
     done = answer_all(store, person)
     store.close()
     assert store.withdraw(done.withdrawal_code) == 27
-    assert store.status().places == {"void": 60}
+    assert store.status().slots == {"void": 60}
     assert store.export_rows() == []
 
 
 # --- pilot ------------------------------------------------------------------------------------------------------------
 
 
-def test_a_pilot_has_six_places_of_its_own_and_is_cleared(tmp_path):
+def test_a_pilot_has_six_slots_of_its_own_and_can_be_cleared(tmp_path):
     store = draft(tmp_path)
     joined = [store.join("pilot", "1") for _ in range(6)]
     assert store.status().state == "pilot"
@@ -603,8 +603,8 @@ def test_a_pilot_has_six_places_of_its_own_and_is_cleared(tmp_path):
     assert done.done
     slots = query(store, "SELECT number, mode FROM slot ORDER BY number")
     assert slots == [(number, "pilot") for number in range(60, 66)]
-    with told(
-        "all 6 places of this study are taken, 1 finished and 5 at work; a place that is left becomes free after "
+    with study_error(
+        "all 6 places in this study are taken: 1 finished, 5 in progress; an abandoned place becomes free after "
         "120 minutes, so try again later"
     ):
         store.join("pilot", "1")
@@ -615,12 +615,12 @@ def test_a_pilot_has_six_places_of_its_own_and_is_cleared(tmp_path):
     store.join("pilot", "1")
 
 
-def test_pilot_answers_are_kept_apart(tmp_path):
+def test_pilot_answers_are_separate(tmp_path):
     store = draft(tmp_path, participants=2)
     pilot = store.join("pilot", "1").token
     answer_one(store, pilot)
     store.lock(ANALYSIS)
-    with told("the pilot ended when the study was locked; join the study itself"):
+    with study_error("the pilot ended when the study was locked; join the study itself"):
         store.current(pilot)
     for _ in range(2):
         answer_all(store, store.join("live", "1").token)

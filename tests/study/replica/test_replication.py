@@ -1,4 +1,4 @@
-"""A second copy of what participants did: written before anything is acknowledged, enough to rebuild the study."""
+"""The replica: written before an answer is acknowledged, and enough to rebuild the study."""
 
 import json
 import random
@@ -19,31 +19,33 @@ from study import StudyError
 from study.cli.app import main
 from study.database.tokens import withdrawal_code
 from study.replica import journal, replication
-from study.replica.backend import Dataset, Folder
-from study.replica.replication import NotKept
+from study.replica.backend import DatasetBackend, FolderBackend
+from study.replica.replication import ReplicaError
 from study.store import Store
 from tests.support.fake_dataset_hub import Hub
-from tests.support.study_sample import MINUTE, Clock, answer_all, answer_one, draft, live, query, told, traces
+from tests.support.study_sample import MINUTE, Clock, answer_all, answer_one, draft, live, query, study_error, traces
 from tests.support.study_site import Browser, site
 
+pytestmark = pytest.mark.integration
+
 ROOT = Path(__file__).parents[3]
-DOWN = (
-    "the second copy cannot be written just now; what you sent is not lost, but it counts only when the copy is "
-    "made, so try again in a minute"
+UNREACHABLE = (
+    "the copy of your data cannot be written at the moment; your answer is saved, but it does not count until it has "
+    "been copied, so try again in a minute"
 )
 
 
 @pytest.fixture(autouse=True)
-def no_rest(monkeypatch):
-    monkeypatch.setattr(replication, "REST", 0.0)
+def no_pause_after_errors(monkeypatch):
+    monkeypatch.setattr(replication, "RETRY_SECONDS", 0.0)
 
 
 @pytest.fixture
 def away(tmp_path, monkeypatch):
-    """A folder on other storage, named in the environment."""
+    """A replica folder that the environment names."""
     folder = tmp_path / "away"
     folder.mkdir()
-    monkeypatch.setenv("STUDY_COPY_FOLDER", str(folder))
+    monkeypatch.setenv("STUDY_REPLICA_FOLDER", str(folder))
     return folder
 
 
@@ -53,7 +55,7 @@ def store(tmp_path, away):
 
 
 def contents(store):
-    """Everything in the tables that people caused."""
+    """Return all rows that participants caused."""
     return {
         "participant": query(
             store,
@@ -69,14 +71,14 @@ def contents(store):
 
 
 def rebuilt(folder, away, clock=None):
-    """The study from the second store alone."""
-    replication.fetch(folder / "study.db", Folder(away))
+    """Return the study from the replica alone."""
+    replication.fetch_study(folder / "study.db", FolderBackend(away))
     store = Store(folder, clock or Clock())
-    replication.restored(store.file, Folder(away), store._clock)
+    replication.pull(store.file, FolderBackend(away), store._clock)
     return store
 
 
-def test_a_study_is_rebuilt_from_the_second_store_alone(tmp_path, store, away):
+def test_a_study_is_rebuilt_from_the_replica_alone(tmp_path, store, away):
     finished, begun = store.join("live", "1"), store.join("live", "1")
     answer_all(store, finished.token, client_ms=1200, input="touch")
     for _ in range(3):
@@ -91,73 +93,73 @@ def test_a_study_is_rebuilt_from_the_second_store_alone(tmp_path, store, away):
     assert again.audit_chain_ok()
     assert [entry["action"] for entry in again.audit()][-1] == "restored"
     assert not (again.folder / "key.db").exists()
-    answer_all(again, begun.token)  # who was in the midst goes on
+    answer_all(again, begun.token)  # the unfinished participant can continue
 
 
-def test_restoring_twice_changes_nothing(tmp_path, store, away):
+def test_a_second_pull_changes_nothing(tmp_path, store, away):
     answer_all(store, store.join("live", "1").token)
     again = rebuilt(tmp_path / "again", away)
     before, entries = contents(again), len(again.audit())
-    done = replication.restored(again.file, Folder(away), again._clock)
-    assert not done.anything
+    summary = replication.pull(again.file, FolderBackend(away), again._clock)
+    assert not summary.changed
     assert (contents(again), len(again.audit())) == (before, entries)
 
 
-def test_answers_come_home_to_the_key(tmp_path, store, away):
-    """Served elsewhere without the key, analyzed where the key never left."""
+def test_answers_are_pulled_to_the_folder_with_the_key(tmp_path, store, away):
+    """The study is served elsewhere without the key, and analyzed where the key is."""
     home = shutil.copytree(store.folder, tmp_path / "home")
     (store.folder / "key.db").unlink()
     answer_all(store, store.join("live", "1").token)
-    assert main(["restore", str(home), "--json"]) == 0
+    assert main(["pull", str(home), "--json"]) == 0
     back = Store(home)
     back.close()
     assert len(back.export_rows()) == query(store, "SELECT count(*) FROM response")[0][0]
 
 
-def test_nothing_is_acknowledged_before_it_is_copied(store, away):
-    """Whatever a call returns to the participant is in the second store by then."""
+def test_nothing_is_acknowledged_before_it_is_replicated(store, away):
+    """When a call returns, the replica has the answer."""
     person = store.join("live", "1")
-    file = next(away.rglob("people/*.jsonl"))
+    file = next(away.rglob("participants/*.jsonl"))
     for number in range(1, 6):
         answer_one(store, person.token)
-        assert journal.answered(file.read_bytes()) == set(range(1, number + 1))
+        assert journal.answered_trials(file.read_bytes()) == set(range(1, number + 1))
 
 
-def test_a_store_that_is_down_is_told_and_nothing_is_lost(store, away):
+def test_an_unreachable_replica_is_an_error_and_nothing_is_lost(store, away):
     person = store.join("live", "1")
     now = store.current(person.token)
     away.rename(away.with_name("gone"))
-    for _ in range(2):  # the same answer again, and a look at the next question, say the same
-        with pytest.raises(NotKept) as error:
+    for _ in range(2):  # the same answer again, and the next question, give the same error
+        with pytest.raises(ReplicaError) as error:
             store.answer(person.token, now.trial_id, "answer-one", "image", 1)
-        assert str(error.value) == DOWN
-    with pytest.raises(NotKept):
+        assert str(error.value) == UNREACHABLE
+    with pytest.raises(ReplicaError):
         store.current(person.token)
-    with pytest.raises(NotKept):
+    with pytest.raises(ReplicaError):
         store.join("live", "1")
     away.with_name("gone").rename(away)
     assert store.answer(person.token, now.trial_id, "answer-one", "image", 2).number == 2
     assert query(store, "SELECT choice, position FROM response") == [("image", 1)], "the first answer counts"
-    assert len(list(away.rglob("people/*.jsonl"))) == 2, "who joined in the meantime went out as well"
+    assert len(list(away.rglob("participants/*.jsonl"))) == 2, "a participant who joined meanwhile was replicated too"
     assert query(store, "SELECT count(*) FROM outbox") == [(0,)]
 
 
-def test_a_participant_reads_a_plain_sentence_and_goes_on(store, away):
+def test_a_participant_sees_a_message_and_can_continue(store, away):
     with site(lambda: store) as address:
         visit = Browser(address)
         first = visit.begin()
         away.rename(away.with_name("gone"))
         refused = visit.answer(first)
         assert refused.status == 503
-        assert "The second copy cannot be written just now" in " ".join(refused.paragraphs)
+        assert "The copy of your data cannot be written at the moment" in " ".join(refused.paragraphs)
         assert refused.form is None
-        assert visit.now().status == 503, "the next question would say that the answer was kept"
+        assert visit.now().status == 503, "the next question would mean that the answer was saved"
         away.with_name("gone").rename(away)
         assert visit.now().heading != first.heading
     assert query(store, "SELECT count(*) FROM response") == [(1,)]
 
 
-def test_withdrawing_deletes_there_too(tmp_path, store, away):
+def test_withdrawal_deletes_the_journal_too(tmp_path, store, away):
     leaves, stays = store.join("live", "1"), store.join("live", "1")
     answer_all(store, leaves.token)
     answer_one(store, stays.token)
@@ -165,23 +167,23 @@ def test_withdrawing_deletes_there_too(tmp_path, store, away):
     store.backup(old_file := tmp_path / "old.db")
     marks = traces(store, leaves.participant)
     away.rename(away.with_name("gone"))
-    with pytest.raises(NotKept, match="nothing was deleted yet"):
+    with pytest.raises(ReplicaError, match="nothing was deleted yet"):
         store.withdraw(withdrawal_code(leaves.token))
     assert store.current(stays.token).number == 2
     away.with_name("gone").rename(away)
     assert store.withdraw(withdrawal_code(leaves.token)) > 20
     left = b"".join(path.read_bytes() for path in away.rglob("*") if path.is_file())
     assert not any(mark.encode() in left for mark in marks)
-    assert [path.stem for path in away.rglob("people/*")] == [stays.participant]
+    assert [path.stem for path in away.rglob("participants/*")] == [stays.participant]
     old.mkdir()
-    old_file.rename(old / "study.db")  # a copy from before does not bring the person back
+    old_file.rename(old / "study.db")  # an old backup does not bring the participant back
     back = Store(old)
-    assert back.meet_second().withdrawn == 1
+    assert back.sync_replica().withdrawn == 1
     assert query(back, "SELECT id FROM participant") == [(stays.participant,)]
-    assert [path.stem for path in away.rglob("people/*")] == [stays.participant]
+    assert [path.stem for path in away.rglob("participants/*")] == [stays.participant]
 
 
-def test_the_copy_holds_no_origin_and_no_secret_of_a_person(store, away):
+def test_the_replica_has_no_origin_and_no_secret_of_a_participant(store, away):
     person = store.join("live", "1")
     answer_all(store, person.token)
     with closing(sqlite3.connect(store.folder / "key.db")) as key:
@@ -195,44 +197,48 @@ def test_the_copy_holds_no_origin_and_no_secret_of_a_person(store, away):
     assert not any(word in lines for word in ("lora", '"ti"', "original", "origin"))
 
 
-def test_pilots_and_simulated_people_are_not_copied(tmp_path, away):
+def test_pilot_and_simulated_participants_are_not_replicated(tmp_path, away):
     store = draft(tmp_path / "study")
     answer_one(store, store.join("pilot", "1").token)
     assert list(away.iterdir()) == []
     store = live(tmp_path / "other")
     answer_one(store, store.join("simulated", "1").token)
-    assert list(away.rglob("people/*")) == []
+    assert list(away.rglob("participants/*")) == []
 
 
-def test_people_from_before_are_copied_when_a_second_store_is_named(tmp_path, monkeypatch):
+def test_earlier_participants_are_replicated_when_a_replica_is_configured(tmp_path, monkeypatch):
     store = live(tmp_path / "study")
     answer_all(store, store.join("live", "1").token)
     away = tmp_path / "away"
     away.mkdir()
-    monkeypatch.setenv("STUDY_COPY_FOLDER", str(away))
-    store.meet_second()
+    monkeypatch.setenv("STUDY_REPLICA_FOLDER", str(away))
+    store.sync_replica()
     assert contents(rebuilt(tmp_path / "again", away)) == contents(store)
 
 
 def test_two_servers_by_mistake_lose_nothing(tmp_path, store, away):
-    """A new container starts while the old one still serves: each sees that somebody else has written."""
+    """A new container starts while the old one still serves: each detects the writes of the other."""
     person = store.join("live", "1")
     answer_one(store, person.token)
     other = rebuilt(tmp_path / "other", away)
-    answer_one(store, person.token)  # the old one goes on
+    answer_one(store, person.token)  # the old server continues
     late = store.join("live", "1")
     newcomer = other.join("live", "1")
-    answer_one(other, person.token)  # it has taken in the second answer by now
+    answer_one(other, person.token)  # it has restored the second answer by now
     assert other.current(person.token).number == 4
     assert (
-        len(journal.answered((away / f"{next(away.iterdir()).name}/people/{person.participant}.jsonl").read_bytes()))
+        len(
+            journal.answered_trials(
+                (away / f"{next(away.iterdir()).name}/participants/{person.participant}.jsonl").read_bytes()
+            )
+        )
         == 3
     )
-    kept = {path.stem for path in away.rglob("people/*.jsonl")}
+    kept = {path.stem for path in away.rglob("participants/*.jsonl")}
     assert kept == {person.participant, late.participant, newcomer.participant}
 
 
-def test_a_place_that_was_given_away_is_given_back_to_who_has_it(tmp_path, away):
+def test_a_slot_is_restored_to_its_last_owner(tmp_path, away):
     clock = Clock()
     store = live(tmp_path / "study", clock, participants=2)
     gone, stays = store.join("live", "1"), store.join("live", "1")
@@ -246,28 +252,30 @@ def test_a_place_that_was_given_away_is_given_back_to_who_has_it(tmp_path, away)
     assert stays.participant in {row[0] for row in contents(again)["participant"]}
 
 
-def test_many_people_at_once_share_calls(store, away, monkeypatch):
-    calls, put = [], Folder.put
+def test_concurrent_answers_share_calls(store, away, monkeypatch):
+    calls, write = [], FolderBackend.write
 
-    def slow(place, files, known=None):
+    def slow(backend, files, expected=None):
         calls.append(len(files))
         time.sleep(0.05)
-        put(place, files, known)
+        write(backend, files, expected)
 
-    people = [store.join("live", "1").token for _ in range(16)]
-    monkeypatch.setattr(Folder, "put", slow)
+    tokens = [store.join("live", "1").token for _ in range(16)]
+    monkeypatch.setattr(FolderBackend, "write", slow)
     with ThreadPoolExecutor(16) as crowd:
-        list(crowd.map(lambda token: answer_one(store, token), people))
+        list(crowd.map(lambda token: answer_one(store, token), tokens))
     assert query(store, "SELECT count(*) FROM outbox") == [(0,)]
-    assert sum(len(journal.answered(path.read_bytes())) for path in away.rglob("*.jsonl")) == 16
-    assert len(calls) < 16, "answers that came while a call lasted went out together"
+    assert sum(len(journal.answered_trials(path.read_bytes())) for path in away.rglob("*.jsonl")) == 16
+    assert len(calls) < 16, "answers that arrived during a call share the next one"
 
 
 @pytest.mark.parametrize("damage", [b"", b"{}\n", b"\xff", b'{"format": 2}\n', b"[1]\n"])
-def test_a_damaged_journal_is_told(tmp_path, store, away, damage):
+def test_a_damaged_journal_is_an_error(tmp_path, store, away, damage):
     store.join("live", "1")
-    next(away.rglob("people/*.jsonl")).write_bytes(damage)
-    with pytest.raises(StudyError, match=r"is damaged; restore it|is of format 2, this program reads 1"):
+    next(away.rglob("participants/*.jsonl")).write_bytes(damage)
+    with pytest.raises(
+        StudyError, match=r"is damaged; restore an older version|has format 2, but this version reads format 1"
+    ):
         rebuilt(tmp_path / "again", away)
 
 
@@ -287,7 +295,7 @@ while True:
 
 
 @pytest.mark.parametrize("seconds", [0.15, 0.4, 0.9])
-def test_what_was_acknowledged_survives_a_kill_and_the_loss_of_the_disk(tmp_path, away, seconds):
+def test_acknowledged_answers_survive_a_kill_and_the_loss_of_the_disk(tmp_path, away, seconds):
     store = live(tmp_path / "study")
     process = subprocess.Popen(
         [sys.executable, "-c", SERVE.format(folder=str(store.folder))], cwd=ROOT, text=True, stdout=subprocess.PIPE
@@ -308,8 +316,8 @@ def test_what_was_acknowledged_survives_a_kill_and_the_loss_of_the_disk(tmp_path
     assert not list(away.rglob("*.tmp"))
 
 
-def test_a_kill_between_here_and_there_leaves_a_note(tmp_path, store, away, monkeypatch):
-    """Killed after the disk here and before the second store: the next look sends it."""
+def test_a_kill_between_disk_and_replica_leaves_a_note(tmp_path, store, away, monkeypatch):
+    """If the program is killed after the disk and before the replica, the next request sends the answer."""
     person = store.join("live", "1")
     now = store.current(person.token)
 
@@ -320,10 +328,10 @@ def test_a_kill_between_here_and_there_leaves_a_note(tmp_path, store, away, monk
         raise Killed
 
     with monkeypatch.context() as patch:
-        patch.setattr(replication.Second, "settle", kill)
+        patch.setattr(replication.Replica, "flush", kill)
         with pytest.raises(Killed):
             store.answer(person.token, now.trial_id, "answer-one", "image", 1)
-    replication._seconds.clear()  # another process
+    replication._replicas.clear()  # another process
     assert Store(store.folder).current(person.token).number == 2
     assert contents(rebuilt(tmp_path / "again", away))["response"] == contents(store)["response"]
 
@@ -331,34 +339,34 @@ def test_a_kill_between_here_and_there_leaves_a_note(tmp_path, store, away, monk
 # --- the command line -------------------------------------------------------------------------------------------------
 
 
-def test_publish_and_restore_on_the_command_line(tmp_path, store, away, capsys):
-    assert main(["publish", str(store.folder), "--json"]) == 0
+def test_push_and_pull_on_the_command_line(tmp_path, store, away, capsys):
+    assert main(["push", str(store.folder), "--json"]) == 0
     name = json.loads(capsys.readouterr().out)["name"]
     assert (away / name / "base.db").is_file()
     answer_one(store, store.join("live", "1").token)
-    assert main(["restore", str(tmp_path / "again"), "--json"]) == 0
+    assert main(["pull", str(tmp_path / "again"), "--json"]) == 0
     assert json.loads(capsys.readouterr().out) == {
-        "event": "restored",
+        "event": "pulled",
         "name": name,
         "fetched": True,
-        "people": 1,
+        "participants": 1,
         "answers": 1,
         "withdrawn": 0,
     }
-    assert main(["restore", str(tmp_path / "again"), "--from", str(away)]) == 0
+    assert main(["pull", str(tmp_path / "again"), "--from", str(away)]) == 0
     assert "nothing was missing" in capsys.readouterr().out
-    assert main(["restore", str(tmp_path / "none"), "--from", str(tmp_path)]) == 1
-    assert f"the folder {tmp_path} has no study; put one there with: python -m study publish" in capsys.readouterr().err
+    assert main(["pull", str(tmp_path / "none"), "--from", str(tmp_path)]) == 1
+    assert f"the folder {tmp_path} has no study; put one there with: python -m study push" in capsys.readouterr().err
 
 
-def test_without_a_second_store_the_verbs_say_what_to_set(tmp_path, capsys):
+def test_without_a_replica_the_commands_name_the_variables(tmp_path, capsys):
     store = live(tmp_path / "study")
-    for verb in ("publish", "restore"):
-        assert main([verb, str(store.folder)]) == 1
-        assert "no second store is named; set STUDY_COPY_FOLDER or STUDY_COPY_DATASET" in capsys.readouterr().err
+    for command in ("push", "pull"):
+        assert main([command, str(store.folder)]) == 1
+        assert "no replica is configured; set STUDY_REPLICA_FOLDER or STUDY_REPLICA_DATASET" in capsys.readouterr().err
     unlocked = draft(tmp_path / "draft")
-    with told("only a study that is locked and not closed can be served elsewhere; lock it first"):
-        replication.publish(unlocked.file, Folder(tmp_path))
+    with study_error("only a study that is locked and not closed can be served elsewhere; lock it first"):
+        replication.push(unlocked.file, FolderBackend(tmp_path))
 
 
 # --- the Hub ----------------------------------------------------------------------------------------------------------
@@ -371,7 +379,7 @@ def hub(monkeypatch):
     monkeypatch.setattr(huggingface_hub.constants, "HF_HUB_OFFLINE", False)
     with Hub("me/answers", "hf_secret") as server:
         monkeypatch.setenv("HF_ENDPOINT", server.address)
-        monkeypatch.setenv("STUDY_COPY_DATASET", "me/answers")
+        monkeypatch.setenv("STUDY_REPLICA_DATASET", "me/answers")
         monkeypatch.setenv("HF_TOKEN", "hf_secret")
         yield server
 
@@ -381,58 +389,60 @@ def test_the_hub_has_every_answer_before_it_is_acknowledged(tmp_path, hub):
     person = store.join("live", "1")
     for number in range(1, 4):
         answer_one(store, person.token)
-        (name,) = [name for name in hub.files if "/people/" in name]
-        assert journal.answered(hub.files[name]) == set(range(1, number + 1))
-    place = Dataset("me/answers", "hf_secret", hub.address)
-    replication.fetch(tmp_path / "again/study.db", place)
-    replication.restored(tmp_path / "again/study.db", place, Clock())
+        (name,) = [name for name in hub.files if "/participants/" in name]
+        assert journal.answered_trials(hub.files[name]) == set(range(1, number + 1))
+    backend = DatasetBackend("me/answers", "hf_secret", hub.address)
+    replication.fetch_study(tmp_path / "again/study.db", backend)
+    replication.pull(tmp_path / "again/study.db", backend, Clock())
     assert contents(Store(tmp_path / "again")) == contents(store)
     store.withdraw(withdrawal_code(person.token))
-    assert not [name for name in hub.files if "/people/" in name]
+    assert not [name for name in hub.files if "/participants/" in name]
     assert hub.squashed, "older versions still had the answers"
 
 
-def test_people_who_answer_at_once_share_a_commit(tmp_path, hub):
+def test_concurrent_answers_share_a_commit(tmp_path, hub):
     store = live(tmp_path / "study")
-    people = [store.join("live", "1").token for _ in range(3)]
+    tokens = [store.join("live", "1").token for _ in range(3)]
     hub.delay, before = 0.3, len(hub.commits)
-    threads = [threading.Thread(target=answer_one, args=(store, token)) for token in people]
+    threads = [threading.Thread(target=answer_one, args=(store, token)) for token in tokens]
     for thread in threads:
         thread.start()
     for thread in threads:
         thread.join()
     assert len(hub.commits) - before <= 2
-    assert sum(len(journal.answered(data)) for name, data in hub.files.items() if "/people/" in name) == 3
+    assert sum(len(journal.answered_trials(data)) for name, data in hub.files.items() if "/participants/" in name) == 3
 
 
 @pytest.mark.parametrize(
-    ("status", "why"),
+    ("status", "reason"),
     [
         (401, "refused (401); check the token in HF_TOKEN"),
-        (403, "refused (403); its token may not write there"),
+        (403, "refused (403); use a token with write access"),
         (429, "has not answered for 1 s; try again later"),
         (500, "has not answered for 1 s; try again later"),
     ],
 )
-def test_a_hub_that_refuses_is_told_to_the_operator_without_the_token(tmp_path, hub, status, why, monkeypatch, capsys):
+def test_an_error_of_the_hub_is_printed_for_the_operator_without_the_token(
+    tmp_path, hub, status, reason, monkeypatch, capsys
+):
     from study.replica import backend
 
     store = live(tmp_path / "study")
     person = store.join("live", "1")
-    monkeypatch.setattr(backend, "PATIENCE", 1.0)
+    monkeypatch.setattr(backend, "CALL_TIMEOUT", 1.0)
     hub.refuse = status
-    with told(DOWN):
+    with study_error(UNREACHABLE):
         answer_one(store, person.token)
     hub.refuse = None
-    said = capsys.readouterr()
-    assert f"second copy: the dataset me/answers on the Hub {why}\n" in said.out
-    assert "hf_secret" not in said.out + said.err
-    assert store.current(person.token).number == 2, "and when it is back, it goes on"
+    printed = capsys.readouterr()
+    assert f"replica: the dataset me/answers on the Hub {reason}\n" in printed.out
+    assert "hf_secret" not in printed.out + printed.err
+    assert store.current(person.token).number == 2, "it works again when the Hub is back"
 
 
-def test_another_writer_on_the_hub_is_noticed(tmp_path, hub):
+def test_another_writer_on_the_hub_is_detected(tmp_path, hub):
     store = live(tmp_path / "study")
     person = store.join("live", "1")
     hub.commit({"else.txt": b"somebody else"})
     assert answer_one(store, person.token).number == 2
-    assert [journal.answered(data) for name, data in hub.files.items() if "/people/" in name] == [{1}]
+    assert [journal.answered_trials(data) for name, data in hub.files.items() if "/participants/" in name] == [{1}]

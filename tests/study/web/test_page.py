@@ -1,4 +1,4 @@
-"""What people and programs do to the pages: every way converges, writes nothing twice, and ends in one sentence."""
+"""Requests of participants and programs: every path converges, stores nothing twice, and ends in one sentence."""
 
 from concurrent.futures import ThreadPoolExecutor
 
@@ -9,24 +9,26 @@ from study.database.tokens import withdrawal_code
 from tests.support.study_sample import draft, live, query
 from tests.support.study_site import Browser, site
 
-PLACE = {}
-FAILED, NOTHING = "That did not work", "There is nothing here"
-WRONG_ADDRESS = ["The address is wrong, or was shortened.", "To the study"]
-UNKNOWN_LINK = "This personal link is not known; it was shortened, or its answers were withdrawn."
+pytestmark = pytest.mark.integration
+
+SERVED = {}
+FAILED, NOT_FOUND = "That did not work", "Page not found"
+WRONG_ADDRESS = ["The address is wrong or incomplete.", "To the study"]
+UNKNOWN_LINK = "This personal link is unknown; it was shortened, or its answers were withdrawn."
 
 
 @pytest.fixture(scope="module")
 def address():
-    """Of the server, which serves whatever study the test has."""
-    with site(lambda: PLACE["study"]) as address:
+    """The address of a server for the study of the test."""
+    with site(lambda: SERVED["study"]) as address:
         yield address
 
 
 @pytest.fixture
 def store(tmp_path):
     """A live study for 48."""
-    PLACE["study"] = live(tmp_path / "study")
-    return PLACE["study"]
+    SERVED["study"] = live(tmp_path / "study")
+    return SERVED["study"]
 
 
 @pytest.fixture
@@ -35,7 +37,7 @@ def browser(address, store):
 
 
 def answers(store):
-    """(seq, choice, position) of everything that was answered."""
+    """Return (seq, choice, position) of all answers."""
     return query(
         store,
         "SELECT t.seq, r.choice, r.position FROM response r JOIN trial t ON t.id = r.trial "
@@ -48,14 +50,14 @@ def progress(page):
 
 
 def refusal(page):
-    """(status, heading, text) of a page that tells in one sentence what did not work."""
+    """Return (status, heading, text) of a page with one error message."""
     assert page.form is None
     text, *way_back = page.paragraphs
     assert way_back in ([], ["Back to your question"], ["Try another code"])
     return page.status, page.heading, text
 
 
-# --- the straight way -------------------------------------------------------------------------------------------------
+# --- from consent to debrief ------------------------------------------------------------------------------------------
 
 
 def test_from_the_consent_to_the_codes(browser, store):
@@ -73,7 +75,7 @@ def test_from_the_consent_to_the_codes(browser, store):
     assert query(store, "SELECT state, completion_code FROM participant") == [("complete", page.codes[0])]
 
 
-def test_the_clock_of_the_server_starts_when_the_page_says_so(browser, store):
+def test_the_clock_of_the_server_starts_when_the_page_reports_it(browser, store):
     page = browser.begin()
     for _ in range(2):
         assert browser.post(page.form.data["shown"], trial=page.form.fields["trial"]).status == 204
@@ -81,7 +83,7 @@ def test_the_clock_of_the_server_starts_when_the_page_says_so(browser, store):
     assert query(store, "SELECT server_ms FROM response") == [(0,)]  # the clock of the sample stands still
 
 
-# --- twice, late, from elsewhere --------------------------------------------------------------------------------------
+# --- twice, late, from another tab ------------------------------------------------------------------------------------
 
 
 def test_a_double_click_is_one_answer(browser, store):
@@ -93,7 +95,7 @@ def test_a_double_click_is_one_answer(browser, store):
 
 
 @pytest.mark.parametrize("tabs", [1, 8])
-def test_at_the_same_moment_too(browser, store, tabs):
+def test_concurrent_answers_are_one_answer(browser, store, tabs):
     browser.begin()
     pages = [browser.now() for _ in range(tabs)]
     with ThreadPoolExecutor(8) as pool:
@@ -126,7 +128,7 @@ def test_an_old_question_leads_to_the_current_one(browser, store, same):
     assert answers(store) == [(1, "image", 1), (2, "image", 1), (3, "image", 1)]
 
 
-def test_replayed_after_the_end_it_shows_the_debrief(browser, store):
+def test_an_answer_replayed_after_the_end_shows_the_debrief(browser, store):
     first = page = browser.begin()
     while page.form:
         last, page = page, browser.answer(page)
@@ -143,48 +145,50 @@ def test_an_answer_id_of_one_question_does_not_answer_another(browser, store):
     assert answers(store) == [(1, "image", 1)]
 
 
-def test_an_answer_before_the_pictures_were_shown_is_kept_without_a_time(browser, store):
+def test_an_answer_before_the_images_were_shown_is_stored_without_a_time(browser, store):
     browser.answer(browser.begin(), milliseconds="soon", input="foot")
     assert query(store, "SELECT client_ms, server_ms, input FROM response") == [(None, None, "")]
 
 
-# --- who does not belong here -----------------------------------------------------------------------------------------
+# --- forged and foreign requests --------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("token", ["f" * 32, "f", "%00", "%C3%A4", "%FF", "a" * 5000])
 def test_a_forged_link(browser, store, token):
     page = browser.begin()
-    told = [
+    pages = [
         browser.get(f"/study/p/{token}"),
         browser.post(f"/study/p/{token}/shown", **page.form.fields),
         browser.post(f"/study/p/{token}/answer", **page.form.fields, choice="1"),
     ]
-    assert [refusal(one) for one in told] == [(409, FAILED, UNKNOWN_LINK)] * 3
+    assert [refusal(page) for page in pages] == [(409, FAILED, UNKNOWN_LINK)] * 3
     assert answers(store) == []
     assert progress(browser.now()) == "Question 1 of 27 (practice)"
 
 
-def test_a_question_of_somebody_else(browser, address, store):
-    mine, other = browser.begin(), Browser(address)
+def test_a_question_of_another_participant(browser, address, store):
+    own, other = browser.begin(), Browser(address)
     theirs = other.begin()
-    told = [
-        browser.answer(mine, trial=theirs.form.fields["trial"]),
-        browser.post(mine.form.data["shown"], trial=theirs.form.fields["trial"]),
+    pages = [
+        browser.answer(own, trial=theirs.form.fields["trial"]),
+        browser.post(own.form.data["shown"], trial=theirs.form.fields["trial"]),
     ]
-    assert [refusal(one) for one in told] == [(409, FAILED, "This question is not one of yours; reload the page.")] * 2
+    assert [refusal(page) for page in pages] == [
+        (409, FAILED, "This question is not one of yours; reload the page.")
+    ] * 2
     assert answers(store) == []
     assert query(store, "SELECT count(*) FROM trial WHERE shown_at IS NOT NULL") == [(0,)]
 
 
-def test_an_answer_id_of_somebody_else(browser, address, store):
-    mine, other = browser.begin(), Browser(address)
+def test_an_answer_id_of_another_participant(browser, address, store):
+    own, other = browser.begin(), Browser(address)
     theirs = other.begin()
     other.answer(theirs)
     stolen = theirs.form.fields["response"]
-    assert refusal(browser.answer(mine, response=stolen)) == (
+    assert refusal(browser.answer(own, response=stolen)) == (
         409,
         FAILED,
-        f"The answer id '{stolen}' is somebody else's; reload the page.",
+        f"The answer id '{stolen}' belongs to another participant; reload the page.",
     )
     assert len(answers(store)) == 1
 
@@ -192,16 +196,16 @@ def test_an_answer_id_of_somebody_else(browser, address, store):
 def test_a_link_after_the_withdrawal(browser, store):
     page = browser.answer(browser.begin())
     token = browser.link.rpartition("/")[2]
-    picture = page.files[-1]
+    image = page.files[-1]
     left = browser.post("/study/withdraw", code=f" {withdrawal_code(token).lower()} ")
-    assert (left.status, left.paragraphs[0]) == (200, "Done. Deleted: 1 answers and everything that belonged to them.")
-    for told in (browser.now(), browser.answer(page), browser.post(page.form.data["shown"])):
-        assert refusal(told) == (409, FAILED, UNKNOWN_LINK)
-    assert browser.client.get(browser.url(picture)).status_code == 404
+    assert (left.status, left.paragraphs[0]) == (200, "Done. Deleted 1 answer and all related data.")
+    for reply in (browser.now(), browser.answer(page), browser.post(page.form.data["shown"])):
+        assert refusal(reply) == (409, FAILED, UNKNOWN_LINK)
+    assert browser.client.get(browser.url(image)).status_code == 404
     assert refusal(browser.post("/study/withdraw", code=withdrawal_code(token))) == (
         409,
         FAILED,
-        "This withdrawal code is not known; it has 12 letters and digits, and works once.",
+        "This withdrawal code is unknown; a code has 12 letters and digits, and works once.",
     )
     assert query(store, "SELECT (SELECT count(*) FROM participant), (SELECT count(*) FROM trial)") == [(0, 0)]
 
@@ -209,7 +213,7 @@ def test_a_link_after_the_withdrawal(browser, store):
 # --- joining ----------------------------------------------------------------------------------------------------------
 
 
-def test_begin_twice_is_one_person_who_goes_on(browser, store):
+def test_beginning_twice_gives_one_participant_who_continues(browser, store):
     consent = browser.get()
     with ThreadPoolExecutor(4) as pool:
         pages = list(pool.map(lambda _: browser.post(consent.form.action, agree="yes"), range(4)))
@@ -226,25 +230,25 @@ def test_nobody_takes_part_without_consent(browser, store, data):
     assert refusal(browser.post(consent.form.action, **data)) == (
         409,
         FAILED,
-        "Nobody takes part without having agreed; go back and tick the box.",
+        "You have not agreed to take part; go back and check the box.",
     )
     assert query(store, "SELECT count(*) FROM participant") == [(0,)]
 
 
-def test_a_link_that_somebody_thought_up_is_refused(browser, store):
+def test_an_invented_link_is_refused(browser, store):
     assert refusal(browser.post("/study/p/mine/begin", agree="yes")) == (
         409,
         FAILED,
-        "A personal link's secret is 'mine'; it needs 22 to 64 letters, digits, - or _.",
+        "The secret of a personal link is 'mine'; use 22 to 64 letters, digits, - or _.",
     )
     assert query(store, "SELECT count(*) FROM participant") == [(0,)]
 
 
 def test_a_draft_has_no_participants(browser, tmp_path):
-    PLACE["study"] = store = draft(tmp_path / "draft")
-    told = "This study has not begun; lock its definition and its analysis first."
-    assert refusal(browser.get()) == (200, "Pictures of landmarks", told)
-    assert refusal(browser.post(f"/study/p/{'a' * 32}/begin?pilot=", agree="yes")) == (409, FAILED, told)
+    SERVED["study"] = store = draft(tmp_path / "draft")
+    message = "This study has not started; lock its definition and its analysis first."
+    assert refusal(browser.get()) == (200, "Pictures of landmarks", message)
+    assert refusal(browser.post(f"/study/p/{'a' * 32}/begin?pilot=", agree="yes")) == (409, FAILED, message)
     assert store.status().counts == {}
 
 
@@ -259,22 +263,22 @@ def test_a_closed_study_thanks(browser, address, store):
     before = answers(store)
     closed = "This study is closed; thank you, no more answers are needed."
     assert refusal(late.get()) == (200, "Pictures of landmarks", closed)
-    for told in (
+    for reply in (
         late.now(),
         late.answer(half),
         late.post(half.form.data["shown"], trial=half.form.fields["trial"]),
         late.post(consent.form.action, agree="yes"),
     ):
-        assert refusal(told) == (409, FAILED, closed)
-    assert browser.now().codes == browser.answer(done).codes == page.codes  # who has finished keeps the codes
+        assert refusal(reply) == (409, FAILED, closed)
+    assert browser.now().codes == browser.answer(done).codes == page.codes  # a finished participant keeps the codes
     assert answers(store) == before
 
 
-# --- nonsense ---------------------------------------------------------------------------------------------------------
+# --- invalid requests -------------------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize(
-    ("changes", "sentence"),
+    ("changes", "message"),
     [
         ({"choice": ""}, "The choice is ''; this question offers image, none."),
         ({"choice": "both"}, "The choice is 'both'; this question offers image, none."),
@@ -282,26 +286,22 @@ def test_a_closed_study_thanks(browser, address, store):
         ({"choice": "0"}, "The position is 0; this question has the positions 1 to 3."),
         ({"choice": "4"}, "The position is 4; this question has the positions 1 to 3."),
         ({"choice": "9" * 40}, f"The choice is '{'9' * 40}'; this question offers image, none."),
-        ({"response": "short"}, "An answer's id is 'short'; it needs 8 to 64 letters, digits, - or _."),
-        ({"response": ""}, "An answer's id is ''; it needs 8 to 64 letters, digits, - or _."),
+        ({"response": "short"}, "The id of an answer is 'short'; use 8 to 64 letters, digits, - or _."),
+        ({"response": ""}, "The id of an answer is ''; use 8 to 64 letters, digits, - or _."),
         ({"trial": ""}, "This question is not one of yours; reload the page."),
         ({"trial": "' OR 1 --"}, "This question is not one of yours; reload the page."),
     ],
 )
-def test_what_is_not_offered_is_not_an_answer(browser, store, changes, sentence):
-    assert refusal(browser.answer(browser.begin(), **changes)) == (409, FAILED, sentence)
+def test_an_answer_that_is_not_offered_is_refused(browser, store, changes, message):
+    assert refusal(browser.answer(browser.begin(), **changes)) == (409, FAILED, message)
     assert answers(store) == []
     assert browser.answer(browser.now()).status == 200
 
 
-def test_a_file_instead_of_a_word(browser, store):
+def test_a_file_instead_of_a_text_is_refused(browser, store):
     page = browser.begin()
     reply = browser.client.post(browser.url(page.form.action), files={"trial": ("a.txt", b"secret")})
-    assert refusal(browser.told(reply)) == (
-        422,
-        FAILED,
-        "The form was not filled in as this page's; go back and try again.",
-    )
+    assert refusal(browser.page_of(reply)) == (422, FAILED, "The form is not one of this study; go back and try again.")
     assert "secret" not in reply.text
 
 
@@ -314,20 +314,20 @@ def test_a_file_instead_of_a_word(browser, store):
         ("application/x-www-form-urlencoded", b"\xff\xfe=%ff&&&="),
     ],
 )
-def test_a_body_that_is_no_form(browser, store, kind, body):
+def test_a_body_that_is_no_form_is_refused(browser, store, kind, body):
     page = browser.begin()
     reply = browser.client.post(browser.url(page.form.action), content=body, headers={"content-type": kind})
-    told = browser.told(reply)
-    assert (told.status, told.heading) in {(409, FAILED), (400, NOTHING)}
+    page = browser.page_of(reply)
+    assert (page.status, page.heading) in {(409, FAILED), (400, NOT_FOUND)}
     assert answers(store) == []
 
 
-def test_more_than_any_form_has(browser, store):
+def test_a_large_body_is_refused(browser, store):
     page = browser.begin()
     url = browser.url(page.form.action)
     exact = "trial=" + "x" * (65_536 - 6)
     kind = {"content-type": "application/x-www-form-urlencoded"}
-    for body in (exact + "x", iter([b"trial=x"])):  # too long; of a length that is not told
+    for body in (exact + "x", iter([b"trial=x"])):  # too long; of unknown length
         reply = httpx.post(url, content=body, headers=kind, trust_env=False)
         assert (reply.status_code, reply.text) == (413, "At most 65536 bytes")
     assert httpx.post(url, content=exact, headers=kind, trust_env=False).status_code == 409
@@ -335,10 +335,10 @@ def test_more_than_any_form_has(browser, store):
 
 
 @pytest.mark.parametrize("method", ["GET", "PUT", "DELETE", "PATCH", "OPTIONS"])
-def test_a_wrong_method(browser, store, method):
+def test_a_wrong_method_is_refused(browser, store, method):
     page = browser.begin()
-    told = browser.told(browser.client.request(method, browser.url(page.form.action)))
-    assert (told.status, told.heading, told.paragraphs) == (405, NOTHING, WRONG_ADDRESS)
+    answer = browser.page_of(browser.client.request(method, browser.url(page.form.action)))
+    assert (answer.status, answer.heading, answer.paragraphs) == (405, NOT_FOUND, WRONG_ADDRESS)
     assert answers(store) == []
 
 
@@ -357,11 +357,11 @@ def test_a_wrong_method(browser, store, method):
         "/study/static",
     ],
 )
-def test_an_unknown_address(browser, store, path):
-    told = browser.get(path)
-    assert (told.status, told.heading, told.paragraphs) == (404, NOTHING, WRONG_ADDRESS)
+def test_an_unknown_address_is_not_found(browser, store, path):
+    answer = browser.get(path)
+    assert (answer.status, answer.heading, answer.paragraphs) == (404, NOT_FOUND, WRONG_ADDRESS)
 
 
 @pytest.mark.parametrize("path", ["/study-img/nothing", "/study-img/%2e%2e%2fkey.db", "/study/static/..%2fpage.py"])
-def test_what_is_not_served_is_not_there(browser, store, path):
+def test_files_outside_the_allow_list_are_not_found(browser, store, path):
     assert browser.client.get(browser.url(path)).status_code == 404

@@ -97,13 +97,13 @@ def test_a_widget_has_a_label_its_explanation_and_an_id():
     widget = forms.widgets(TrainingSettings, "training")["train_batch_size"]
     assert (widget.label, widget.info, widget.elem_id) == (
         "Train batch size",
-        "Pictures that go through the model at once.",
+        "Images per batch; more give smoother steps and need more memory.",
         "training-train_batch_size",
     )
 
 
 def test_some_of_the_settings_in_the_order_asked_for():
-    widgets = forms.widgets(GenerationSettings, "draw", ["adapter_scale", "seed"])
+    widgets = forms.widgets(GenerationSettings, "generate", ["adapter_scale", "seed"])
     assert list(widgets) == ["adapter_scale", "seed"]
     assert forms.shown(GenerationSettings(seed=4), widgets) == [1.0, 4]
     assert forms.read(GenerationSettings, widgets, [0.5, 4]) == {"adapter_scale": 0.5, "seed": 4}
@@ -132,18 +132,18 @@ def test_numbers_with_commas_between(typed):
 @pytest.mark.parametrize("empty", [None, "", " , "])
 def test_an_empty_list_gets_the_sentence_of_the_settings(empty):
     values = forms.read(TrainingSettings, ["validation_timesteps"], [empty])
-    with pytest.raises(StudioError) as told:
+    with pytest.raises(StudioError) as raised:
         TrainingSettings.checked(values)
-    assert str(told.value) == (
-        "validation_timesteps is (); it must be at least 8 different time steps from small to large"
-    )
+    assert str(raised.value) == ("validation_timesteps is (); give at least 8 different timesteps in ascending order")
 
 
 @pytest.mark.parametrize(("typed", "wrong"), [("50, high", "high"), ("50; 150", "50; 150"), ("5, 1.5", "1.5")])
-def test_what_is_no_number_is_told(typed, wrong):
-    with pytest.raises(StudioError) as told:
+def test_what_is_no_number_is_reported(typed, wrong):
+    with pytest.raises(StudioError) as raised:
         forms.read(TrainingSettings, ["validation_timesteps"], [typed])
-    assert str(told.value) == (f"validation_timesteps holds {wrong!r}; it must be whole numbers with commas between")
+    assert str(raised.value) == (
+        f"validation_timesteps contains {wrong!r}; it must be whole numbers separated by commas"
+    )
 
 
 def test_words_with_commas_between():

@@ -11,7 +11,7 @@ from pathlib import Path
 import gradio as gr
 import pytest
 
-import ghibli_studio
+import ghibli_studio.evaluation
 from adapters.settings import StudioError
 from ghibli_studio.config.evaluation import EvaluationSettings
 from ghibli_studio.config.training import preset
@@ -20,11 +20,19 @@ from ghibli_studio.reporting import report
 from ghibli_studio.ui.app import build
 from ghibli_studio.ui.components import handlers as components_handlers
 from ghibli_studio.ui.components import html_parts
-from ghibli_studio.ui.dataset import photo_list
 from ghibli_studio.ui.evaluation import results
 from ghibli_studio.ui.evaluation import tab as evaluation_tab
 from ghibli_studio.workspace.files import read_json, write_json
-from tests.support.evaluation_sample import BASE, LORA, OTHERS, TI, dynamics, efficiency, evaluated, result
+from tests.support.evaluation_sample import (
+    BASE,
+    LORA,
+    OTHERS,
+    TI,
+    evaluated,
+    result,
+    sample_training_cost,
+    sample_training_dynamics,
+)
 from tests.support.study_project import with_dataset
 from tests.support.study_sample import LANDMARKS
 
@@ -49,7 +57,7 @@ NAMES = (
 
 @dataclass(frozen=True)
 class Step:
-    """What `comparing.evaluate` yields."""
+    """What `evaluator.evaluate` yields."""
 
     done: int
     total: int
@@ -59,15 +67,15 @@ class Step:
 
 @pytest.fixture
 def comparing(monkeypatch):
-    """Draws nothing: what it is asked for is noted, and a finished evaluation is put in the project."""
-    fake = types.ModuleType("ghibli_studio.comparing")
+    """Replace the evaluator: record what it is asked for, and put a finished evaluation into the project."""
+    fake = types.ModuleType("ghibli_studio.evaluation.evaluator")
     fake.asked = []
 
     def work(project, folder=None):
-        yield Step(0, 2, "drawing Petra")
+        yield Step(0, 2, "generating Petra")
         folder = folder or project.folder / "evaluations" / "20250203-000000"
-        (folder / "pictures").mkdir(parents=True, exist_ok=True)
-        yield Step(1, 2, "drawing Petra")
+        (folder / "images").mkdir(parents=True, exist_ok=True)
+        yield Step(1, 2, "generating Petra")
         write_json(folder / "result.json", result(LANDMARKS + OTHERS, seeds=1, sweeps=False))
         yield Step(2, 2, "scoring")
 
@@ -81,15 +89,19 @@ def comparing(monkeypatch):
 
     fake.evaluate, fake.resume = evaluate, resume
     fake.evaluations = lambda project: sorted((project.folder / "evaluations").glob("*"), reverse=True)
-    variants = types.ModuleType("ghibli_studio.variants")
+    variants = types.ModuleType("ghibli_studio.evaluation.variants")
     variants.variants_of_runs = lambda project, runs, base: [*(["base"] if base else []), *runs]
     variants.variant_of_file = lambda name, file: f"{name} in {file}"
-    variants.strength_sweep = lambda project, compared: [f"{one} at 0.5" for one in compared if one != "base"]
+    variants.adapter_scale_sweep = lambda project, compared: [f"{one} at 0.5" for one in compared if one != "base"]
     variants.epoch_sweep = lambda project, compared: [f"{one}, epoch 1" for one in compared if one != "base"]
-    for module in (fake, variants):  # heavy ones, in whose place these stand
+    for module in (fake, variants):  # instead of the heavy ones
         monkeypatch.setitem(sys.modules, module.__name__, module)
-        monkeypatch.setattr(ghibli_studio, module.__name__.split(".")[1], module, raising=False)
-    monkeypatch.setattr(report, "trainings", lambda runs: {"efficiency": efficiency(), "dynamics": dynamics()})
+        monkeypatch.setattr(ghibli_studio.evaluation, module.__name__.rsplit(".", 1)[1], module, raising=False)
+    monkeypatch.setattr(
+        report,
+        "training_summaries",
+        lambda runs: {"training_cost": sample_training_cost(), "training_dynamics": sample_training_dynamics()},
+    )
     return fake
 
 
@@ -123,17 +135,17 @@ def press(workspace, comparing):
 FIELDS = (7, 4, 2.0, 0.5, "auto", "auto", "sdpa")
 
 
-def told(sentence, call, *arguments):
-    """The handler shows exactly this sentence in the page."""
-    with pytest.raises(gr.Error) as error:
+def shows_error(sentence, call, *arguments):
+    """Assert that the handler shows exactly this message."""
+    with pytest.raises(gr.Error) as raised:
         call(*arguments)
-    assert html.unescape(error.value.message) == sentence
+    assert html.unescape(raised.value.message) == sentence
 
 
 def test_without_anything_trained_the_tab_says_what_comes_first(workspace, comparing):
     project = with_dataset(workspace.project("sample", new=True))
     nothing = [
-        gr.update(value=html_parts.empty(evaluation_tab.WHAT_FIRST), visible=True),
+        gr.update(value=html_parts.empty(evaluation_tab.TRAIN_FIRST), visible=True),
         HIDDEN,
         SKIP,
         SKIP,
@@ -157,7 +169,7 @@ def test_everything_trained_can_be_compared_and_the_newest_of_each_method_is(wor
             (f"Textual Inversion, epoch 3 of 5, seed 0, {ti.id}", ti.id),
             (f"LoRA, epoch 3 of 5, seed 0, {other.id}", other.id),
             (f"LoRA, epoch 3 of 5, seed 0, {lora.id}", lora.id),
-            ("theirs, taken in", "theirs"),
+            ("theirs, imported", "theirs"),
         ],
         value=["base", other.id, ti.id],
     )
@@ -173,9 +185,9 @@ def test_the_published_landmarks_come_first(workspace):
 def test_the_forms_values_become_settings(workspace):
     project = with_dataset(workspace.project("sample", new=True))
     values = dict(zip(evaluation_tab.FORM, FIELDS))
-    settings = evaluation_tab.settings_of(project, ["photo"], 2, 3.0, values)
+    settings = evaluation_tab.settings_of(project, ["img2img"], 2, 3.0, values)
     assert settings == EvaluationSettings(
-        tasks=("photo",),
+        tasks=("img2img",),
         landmarks=LANDMARKS[:2],
         seeds=3,
         seed=7,
@@ -184,19 +196,19 @@ def test_the_forms_values_become_settings(workspace):
         strength=0.5,
         clip_model="auto",
     )
-    assert evaluation_tab.settings_of(project, ["photo"], 5, 1, {}).landmarks == ()  # all of them
+    assert evaluation_tab.settings_of(project, ["img2img"], 5, 1, {}).landmarks == ()  # all of them
 
 
 @pytest.mark.parametrize(
     ("tasks", "count", "seeds", "sentence"),
     [
-        ([], 2, 1, "no task is chosen; tick the prompt, the photograph, or both"),
-        (["photo"], 0, 1, "landmarks is 0; it must be 1 to 5, those that were held out"),
-        (["photo"], 6, 1, "landmarks is 6; it must be 1 to 5, those that were held out"),
-        (["photo"], 2, 0, "seeds is 0; it must be greater than or equal to 1"),
+        ([], 2, 1, "no task is selected; tick text to image, image to image, or both"),
+        (["img2img"], 0, 1, "landmarks is 0; it must be 1 to 5, the number of held-out landmarks"),
+        (["img2img"], 6, 1, "landmarks is 6; it must be 1 to 5, the number of held-out landmarks"),
+        (["img2img"], 2, 0, "seeds is 0; it must be greater than or equal to 1"),
     ],
 )
-def test_what_cannot_be_evaluated_is_told(workspace, tasks, count, seeds, sentence):
+def test_what_cannot_be_evaluated_is_reported(workspace, tasks, count, seeds, sentence):
     project = with_dataset(workspace.project("sample", new=True))
     with pytest.raises(StudioError) as error:
         evaluation_tab.settings_of(project, tasks, count, seeds, {})
@@ -214,31 +226,31 @@ def test_sweeps_come_after_what_is_compared(workspace, comparing):
     project.adapters.folder.mkdir(parents=True)
     (theirs := project.adapters.file("theirs")).write_bytes(b"")
     assert evaluation_tab.variants_of(project, ["theirs", "a"], []) == ["a", f"theirs in {theirs}"]
-    with pytest.raises(StudioError, match="nothing is chosen to compare; tick two or more"):
+    with pytest.raises(StudioError, match="nothing is selected to compare; tick two or more"):
         evaluation_tab.variants_of(project, [], [])
 
 
-def test_the_plan_counts_pictures_and_warns_of_too_few_landmarks():
-    told = evaluation_tab.planned(20, ["prompt", "photo"], 2, ["base", "a", "b"])
-    assert "20 landmarks x 2 tasks x 2 of each x 3 to compare: 240 pictures" in told
-    assert "hardly" not in told
-    assert "With fewer than 9 landmarks hardly any difference can be shown" in evaluation_tab.planned(
-        8, ["photo"], 1, []
+def test_the_plan_counts_images_and_warns_of_too_few_landmarks():
+    text = evaluation_tab.plan_note(20, ["txt2img", "img2img"], 2, ["base", "a", "b"])
+    assert "20 landmarks x 2 tasks x 2 images x 3 models = 240 images" in text
+    assert "hardly" not in text
+    assert "With fewer than 9 landmarks, hardly any difference can become significant" in evaluation_tab.plan_note(
+        8, ["img2img"], 1, []
     )
-    assert "0 pictures" in evaluation_tab.planned(None, [], None, [])
+    assert "0 images" in evaluation_tab.plan_note(None, [], None, [])
 
 
 def test_an_evaluation_shows_its_progress_and_then_its_result(workspace, press, comparing):
     project, _ = evaluated(workspace, landmarks=LANDMARKS, sweeps=False, seeds=1)
     runs = trained(project, "lora", "ti")
     chosen = ["base", *(run.id for run in runs)]
-    steps = press("evaluate", project.name, chosen, ["prompt"], 2, 1, ["adapter_scale"], *FIELDS)
+    steps = press("evaluate", project.name, chosen, ["txt2img"], 2, 1, ["adapter_scale"], *FIELDS)
     ((variants, settings),) = comparing.asked
     assert variants == [*chosen, *(f"{run.id} at 0.5" for run in runs)]
-    assert (settings.tasks, settings.landmarks, settings.num_inference_steps) == (("prompt",), LANDMARKS[:2], 4)
+    assert (settings.tasks, settings.landmarks, settings.num_inference_steps) == (("txt2img",), LANDMARKS[:2], 4)
     bars = [step["progress"]["value"] for step in steps]
-    assert "getting ready" in bars[0]
-    assert "drawing Petra (50 %" in bars[2]
+    assert "preparing" in bars[0]
+    assert "generating Petra (50 %" in bars[2]
     assert all(step["answers"] == SKIP for step in steps[:-1])
     last = steps[-1]
     assert last["progress"] == gr.update(value="", visible=False)
@@ -246,14 +258,14 @@ def test_an_evaluation_shows_its_progress_and_then_its_result(workspace, press, 
         choices=["20250203-000000", "20250102-030405"], value="20250203-000000", visible=True
     )
     assert (last["resume"], last["write"], last["box"]) == (HIDDEN, SHOWN, SHOWN)
-    assert "### Which is nearer to the style?" in last["words"]
+    assert "### Which is closer to the style?" in last["words"]
 
 
 def test_an_evaluation_waits_for_whoever_computes(workspace, comparing):
-    holder = lock.in_turn(workspace, iter(["busy", "busy"]))
+    holder = lock.gpu_lock(workspace, iter(["busy", "busy"]))
     next(holder)
-    going = components_handlers.follow(workspace, iter([Step(3, 4, "drawing"), Step(4, 4, "scoring")]))
-    assert "waiting until another drawing has ended" in next(going)
+    going = components_handlers.follow(workspace, iter([Step(3, 4, "generating"), Step(4, 4, "scoring")]))
+    assert "waiting for another generation to finish" in next(going)
     list(holder)
     rest = list(going)
     assert "scoring (100 %" in rest[-1]
@@ -262,9 +274,9 @@ def test_an_evaluation_waits_for_whoever_computes(workspace, comparing):
 def test_the_time_left_is_judged_by_what_was_made_now(workspace, monkeypatch):
     """A resumed evaluation begins with 50 of 100 done, which took no time."""
     clock = iter([0.0, 10.0, 30.0])
-    monkeypatch.setattr(photo_list.time, "monotonic", lambda: next(clock))
-    monkeypatch.setattr(lock, "in_turn", lambda workspace, work: work)
-    steps = [Step(50, 100, "drawing"), Step(60, 100, "drawing")]
+    monkeypatch.setattr(components_handlers.time, "monotonic", lambda: next(clock))
+    monkeypatch.setattr(lock, "gpu_lock", lambda workspace, work: work)
+    steps = [Step(50, 100, "generating"), Step(60, 100, "generating")]
     bars = []
     for bar in components_handlers.follow(workspace, iter(steps)):
         bars.append(bar)
@@ -272,22 +284,22 @@ def test_the_time_left_is_judged_by_what_was_made_now(workspace, monkeypatch):
     assert "1 min 20 s left" in bars[1]  # 20 s for ten, so 80 s for forty
 
 
-def test_wrong_choices_are_told_in_the_page(workspace, press):
+def test_wrong_choices_are_reported_in_the_page(workspace, press):
     project, _ = evaluated(workspace, landmarks=LANDMARKS, sweeps=False, seeds=1)
-    told(
-        "nothing is chosen to compare; tick two or more",
+    shows_error(
+        "nothing is selected to compare; tick two or more",
         press,
         "evaluate",
         project.name,
         [],
-        ["prompt"],
+        ["txt2img"],
         2,
         1,
         [],
         *FIELDS,
     )
-    told(
-        "no task is chosen; tick the prompt, the photograph, or both",
+    shows_error(
+        "no task is selected; tick text to image, image to image, or both",
         press,
         "evaluate",
         project.name,
@@ -298,26 +310,26 @@ def test_wrong_choices_are_told_in_the_page(workspace, press):
         [],
         *FIELDS,
     )
-    told(
-        "no project is chosen; make one in the Data set tab",
+    shows_error(
+        "no project is selected; create one in the Dataset tab",
         press,
         "evaluate",
         None,
         ["base"],
-        ["prompt"],
+        ["txt2img"],
         2,
         1,
         [],
         *FIELDS,
     )
-    told("no evaluation is chosen; press Evaluate to begin one", press, "evaluate-resume", project.name, None)
+    shows_error("no evaluation is selected; press Evaluate to start one", press, "evaluate-resume", project.name, None)
 
 
-def test_an_unfinished_evaluation_can_be_gone_on_with(workspace, press, comparing):
+def test_an_unfinished_evaluation_can_be_resumed(workspace, press, comparing):
     project, folder = evaluated(workspace, landmarks=LANDMARKS, sweeps=False, seeds=1)
     (folder / "result.json").unlink()
-    told, *rest, box = results.view(project, folder)
-    assert told == html_parts.empty("This evaluation is not finished; press Go on.")
+    text, *rest, box = results.view(project, folder)
+    assert text == html_parts.empty("This evaluation is not finished. Press Resume.")
     assert (rest, box) == ([SKIP] * 7, HIDDEN)
     last = press("evaluate-resume", project.name, folder.name)[-1]
     assert comparing.asked == [folder.name]
@@ -330,11 +342,11 @@ def test_a_result_is_shown_whole(workspace, comparing):
     answers, words, table, figures, task, measure, variant, pictures, box = results.view(project, folder)
     assert box == SHOWN
     for title in (
-        "Which is nearer to the style?",
-        "Which keeps the landmark better?",
+        "Which is closer to the style?",
+        "Which preserves the landmark better?",
         "Which follows the prompt better?",
-        "Which learns faster, and which is cheaper?",
-        "Does either over-fit, and which epoch is best?",
+        "Which trains faster, and which is cheaper?",
+        "Does either overfit, and which epoch is best?",
     ):
         assert f"### {title}" in words
         assert f"<dt>{title}</dt>" in answers
@@ -344,19 +356,19 @@ def test_a_result_is_shown_whole(workspace, comparing):
     first = next(one for one in values["comparisons"] if one["metric"] == "style_similarity")
     assert table["value"][0] == [
         "Style similarity (miniature CLIP)",
-        "from the prompt",
+        "txt2img",
         f"{LORA} − {TI}",
         *(
             float(f"{value:.3g}")
-            for value in (first["difference"], *first["interval"], first["p_holm"], first["effect"])
+            for value in (first["difference"], *first["interval"], first["p_holm"], first["effect_size"])
         ),
         "LoRA better",
     ]
     assert figures.count("<figure") > 20
-    for title in ("Differences at a glance", "Style against landmark", "By the adapter&#x27;s strength", "Training"):
+    for title in ("Differences at a glance", "Style against landmark", "By adapter scale", "Training"):
         assert f"<h3>{html.unescape(title)}</h3>" in figures
     assert task == gr.update(
-        choices=[("drawn from the prompt", "prompt"), ("drawn from the photograph", "photo")], value="prompt"
+        choices=[("text to image", "txt2img"), ("image to image, from the photo", "img2img")], value="txt2img"
     )
     assert measure["value"] == "style_similarity"
     assert variant == gr.update(choices=[BASE, LORA, TI], value=TI)
@@ -364,7 +376,7 @@ def test_a_result_is_shown_whole(workspace, comparing):
         (
             row["scores"]["style_similarity"]
             for row in values["rows"]
-            if (row["task"], row["variant"]) == ("prompt", TI)
+            if (row["task"], row["variant"]) == ("txt2img", TI)
         ),
         reverse=True,
     )
@@ -373,20 +385,20 @@ def test_a_result_is_shown_whole(workspace, comparing):
     assert pictures[6][1].startswith(f"worst {scores[-1]:.3g} · ")
 
 
-def test_another_task_keeps_the_measure_only_where_it_has_it(workspace, comparing):
+def test_another_task_keeps_the_metric_only_where_it_has_it(workspace, comparing):
     _, folder = evaluated(workspace, sweeps=False, seeds=1)
-    measure, pictures = results.pictured(folder, "photo", LORA, "ssim")
+    measure, pictures = results.extremes_view(folder, "img2img", LORA, "ssim")
     assert measure["value"] == "ssim"
     assert len(pictures) == 8
-    measure, _ = results.pictured(folder, "prompt", LORA, "ssim")
+    measure, _ = results.extremes_view(folder, "txt2img", LORA, "ssim")
     assert measure["value"] == "style_similarity"
-    assert results.pictured(None, "prompt", LORA, "ssim") == [SKIP, gr.update(value=[])]
+    assert results.extremes_view(None, "txt2img", LORA, "ssim") == [SKIP, gr.update(value=[])]
 
 
-def test_pictures_that_are_gone_are_left_out(workspace, comparing):
+def test_images_that_are_gone_are_skipped(workspace, comparing):
     _, folder = evaluated(workspace, sweeps=False, seeds=1)
-    shutil.rmtree(folder / "pictures")
-    assert results.pictured(folder, "photo", LORA, "ssim")[1] == []
+    shutil.rmtree(folder / "images")
+    assert results.extremes_view(folder, "img2img", LORA, "ssim")[1] == []
 
 
 def test_names_from_outside_never_become_markup(workspace, comparing):
@@ -401,7 +413,7 @@ def test_names_from_outside_never_become_markup(workspace, comparing):
 
 def test_the_report_is_made_and_can_be_fetched(workspace, press, comparing):
     project, folder = evaluated(workspace, landmarks=LANDMARKS, sweeps=False, seeds=1)
-    update = press("make-report", project.name, folder.name)
+    update = press("create-report", project.name, folder.name)
     page, values = map(Path, update["value"])
     assert update["visible"] is True
     assert (page.name, values.name) == ("report.html", "report.json")
@@ -413,4 +425,4 @@ def test_the_tab_stands_between_generate_and_library(workspace, comparing):
     page = build(workspace)
     tabs = [block for block in page.blocks.values() if isinstance(block, gr.Tab) and block.parent.elem_id == "tabs"]
     labels = [tab.label for tab in tabs]
-    assert labels == ["Data set", "Train", "Generate", "Evaluate", "Library", "Study"]
+    assert labels == ["Dataset", "Train", "Generate", "Evaluate", "Library", "Study"]

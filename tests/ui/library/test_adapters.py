@@ -9,9 +9,9 @@ from ghibli_studio.adapter_library import catalog, comparison
 from ghibli_studio.config.generation import GenerationSettings
 from ghibli_studio.generation import image_set
 from ghibli_studio.ui.library import adapter_table, adapters
-from tests.adapter_library.test_catalog import kohyas
+from tests.support.adapter_files import small_kohya_file
+from tests.support.adapter_runs import adapter_run
 from tests.support.fake_model_hub import TOKEN
-from tests.support.made_adapters import made
 
 NAMES = ["table", "one", "other", "several", "handed"]
 FORM = ["", "other", "", 2]
@@ -20,9 +20,11 @@ FORM = ["", "other", "", 2]
 @pytest.fixture
 def stocked(project, tiny):
     """(project, run of a LoRA, run of another LoRA), with a picture drawn with the first."""
-    one, other = made(project, tiny, "lora"), made(project, tiny, "lora", rank=3, learning_rate=0.5)
+    one, other = adapter_run(project, tiny, "lora"), adapter_run(project, tiny, "lora", rank=3, learning_rate=0.5)
     requests = image_set.requests_for_prompts(["Petra, a <temple>"])
-    list(image_set.draw_set(project, requests, {"lora": one.adapter_file}, GenerationSettings(num_inference_steps=1)))
+    list(
+        image_set.generate_set(project, requests, {"lora": one.adapter_file}, GenerationSettings(num_inference_steps=1))
+    )
     return project, one, other
 
 
@@ -43,7 +45,7 @@ def pressed(stocked):
     return press
 
 
-def test_the_table_has_a_row_an_adapter_with_picture_and_curve(stocked, pressed, tmp_path):
+def test_the_table_has_a_row_an_adapter_with_image_and_curve(stocked, pressed, tmp_path):
     project, one, other = stocked
     project.adapters.folder.mkdir()
     project.adapters.file("broken").write_bytes(b"<b>")
@@ -69,14 +71,14 @@ def test_without_anything_it_says_what_to_do(workspace):
 
 def test_two_are_compared(stocked, pressed):
     project, one, other = stocked
-    told, found = pressed("compared", one.id, other.id)
-    assert re.search(r"<td>rank</td><td>2</td><td>3</td>", told["value"])
-    assert re.search(r"<td>learning rate</td><td>0.002</td><td>0.5</td>", told["value"])
-    assert "<td>seed</td>" not in told["value"]
-    assert all(told["value"].count(run.id) > 1 for run in (one, other))
-    assert "validation loss by epoch" in told["value"].casefold()
+    text, found = pressed("compared", one.id, other.id)
+    assert re.search(r"<td>rank</td><td>2</td><td>3</td>", text["value"])
+    assert re.search(r"<td>learning rate</td><td>0.002</td><td>0.5</td>", text["value"])
+    assert "<td>seed</td>" not in text["value"]
+    assert all(text["value"].count(run.id) > 1 for run in (one, other))
+    assert "validation loss by epoch" in text["value"].casefold()
     assert len(found["value"]) == 2
-    assert found["value"][1][1] == f"{other.id}: not drawn"
+    assert found["value"][1][1] == f"{other.id}: no image"
     with pytest.raises(gr.Error, match="cannot be compared with itself"):
         pressed("compared", one.id, one.id)
     rows = comparison.compare(project, *(catalog.find(project, run.id) for run in (one, other))).rows
@@ -85,11 +87,11 @@ def test_two_are_compared(stocked, pressed):
 
 def test_a_file_is_imported_and_deleted(stocked, pressed, tmp_path):
     project, *_ = stocked
-    path = kohyas(tmp_path)
+    path = small_kohya_file(tmp_path)
     *_, table, one, _, _, handed = pressed("imported", str(path), "moss", "by moss")
     assert "by moss" in table
     assert one["value"] == handed["value"] == "moss"
-    with pytest.raises(gr.Error, match="there is an adapter &#x27;moss&#x27; already"):
+    with pytest.raises(gr.Error, match="an adapter named &#x27;moss&#x27; exists already"):
         pressed("imported", str(path), "moss", "")
     with pytest.raises(gr.Error, match="drop a"):
         pressed("imported", None, "", "")
@@ -104,16 +106,16 @@ def test_averages_and_strengths(stocked, pressed):
     pressed("saved", [one.id, other.id], "0.5,0.5", None, "mean")
     pressed("saved", [one.id], "0.5", None, "half")
     assert {entry.name: entry.origin for entry in catalog.entries(project) if entry.run is None} == {
-        "mean": "average",
-        "half": "adapter_scale",
+        "mean": "merged",
+        "half": "scaled",
     }
-    for chosen, weights, called, told in (
+    for chosen, weights, called, sentence in (
         ([one.id], "", "x", "give one weight"),
         ([], "", "x", "name two or more"),
         ([one.id, other.id], "a", "x", "weights are"),
         ([one.id, other.id], "", "", "cannot be an adapter's name"),
     ):
-        with pytest.raises(gr.Error, match=told.replace("'", "&#x27;")):
+        with pytest.raises(gr.Error, match=sentence.replace("'", "&#x27;")):
             pressed("saved", chosen, weights, None, called)
 
 
@@ -122,9 +124,9 @@ def test_an_export_is_one_zip_and_publishing_needs_a_token(stocked, pressed, mon
     shown = pressed("zipped", one.id, *FORM)
     assert shown[-1][1]["value"].endswith("sample-lora.zip")
     monkeypatch.setenv("HF_TOKEN", TOKEN)  # the machine's own: nobody on the page may publish with it
-    *_, told = pressed("told_only", one.id, "", "", False, *FORM)
-    assert "`sample-lora.safetensors`" in told[1]["value"]
-    with pytest.raises(gr.Error, match="there is no token"):
+    *_, text = pressed("dry_runs", one.id, "", "", False, *FORM)
+    assert "`sample-lora.safetensors`" in text[1]["value"]
+    with pytest.raises(gr.Error, match="no token is given"):
         pressed("pushed", one.id, "me/moss", "", False, *FORM)
     with pytest.raises(gr.Error, match="HF_HUB_OFFLINE is set") as caught:
         pressed("pushed", one.id, "me/moss", TOKEN, False, *FORM)

@@ -24,33 +24,34 @@ def handler(page, elem_id):
     return next(one.fn for one in page.fns.values() if (button, "click") in one.targets)
 
 
-def test_a_page_of_what_was_found_is_shown_small(drawn):
-    ids, told, shown, page, pack = images.found_view(drawn, gallery.Search(kind="generated"), 1)
-    assert ids == [entry.id for entry in gallery.search(drawn, gallery.Search(kind="generated"))]
-    assert 'role="status">' in told
-    assert f"{len(ids)} pictures<" in told
+def test_a_page_of_what_was_found_is_shown_small(generated_project):
+    ids, text, shown, page, pack = images.results_view(generated_project, gallery.Search(kind="generated"), 1)
+    assert ids == [entry.id for entry in gallery.search(generated_project, gallery.Search(kind="generated"))]
+    assert 'role="status">' in text
+    assert f"{len(ids)} images<" in text
     assert [Path(path).suffix for path, _ in shown["value"]] == [".webp"] * len(ids)
     assert (page["visible"], pack["visible"]) == (False, True)
 
 
-def test_nothing_found_says_the_next_step(drawn):
-    _, told, shown, _, pack = images.found_view(drawn, gallery.Search(words="nowhere"), 1)
-    assert "No picture fits. Take a word away" in told
+def test_nothing_found_says_the_next_step(generated_project):
+    _, text, shown, _, pack = images.results_view(generated_project, gallery.Search(words="nowhere"), 1)
+    assert "No image matches. Remove a word" in text
     assert (shown["visible"], pack["visible"]) == (False, False)
-    assert "Draw some in the Generate tab" in images.found_view(None, gallery.Search(), 1)[1]
+    assert "Generate some in the Generate tab" in images.results_view(None, gallery.Search(), 1)[1]
 
 
-def test_only_what_nobody_needs_can_be_deleted(drawn):
+def test_only_what_nobody_needs_can_be_deleted(generated_project):
     shown = {
-        kind: images.detail_view(gallery.search(drawn, gallery.Search(kind=kind))[0])
+        kind: images.detail_view(gallery.search(generated_project, gallery.Search(kind=kind))[0])
         for kind in ("generated", "sample")
     }
     assert {kind: updates[-1]["visible"] for kind, updates in shown.items()} == {"generated": True, "sample": False}
 
 
-def test_a_prompt_from_a_recipe_never_becomes_markup(drawn):
-    entry = gallery.search(drawn, gallery.Search(kind="generated"))[0]
-    hostile = gallery.Entry(entry.id, entry.file, entry.kind, entry.made, {**entry.recipe, "prompt": "<img src=x>"})
+def test_a_prompt_from_metadata_never_becomes_markup(generated_project):
+    entry = gallery.search(generated_project, gallery.Search(kind="generated"))[0]
+    metadata = {**entry.metadata, "prompt": "<img src=x>"}
+    hostile = gallery.Entry(entry.id, entry.file, entry.kind, entry.created, metadata)
     assert "<img" not in images.detail_view(hostile)[2]
 
 
@@ -60,57 +61,57 @@ def test_the_search_form_is_checked():
         images.search_of("", "", "", 1.5, "", "", "")
 
 
-def test_a_recipe_fills_the_form_photograph_and_all(drawn_copy, tmp_path):
+def test_metadata_fills_the_form_including_the_photo(generated_copy, tmp_path):
     file = tmp_path / "photo.png"
     file.write_bytes(encoded(scene(5)))
-    run = drawn_copy.runs()[0]
-    start = init_image.Photograph(init_image.read(file), 0.3)
+    run = generated_copy.runs()[0]
+    start = init_image.InitImage(init_image.open_photo(file), 0.3)
     requests = image_set.requests_for_prompts(["Petra"])
-    files = model_choice.adapter_files(drawn_copy, [f"{run.id}@1"])
-    list(image_set.draw_set(drawn_copy, requests, files, FEW, photograph=start))
-    entry = gallery.search(drawn_copy, gallery.Search(kind="generated"))[0]
-    prompt, wanted, more, upload, denoising, *values = images.again_view(drawn_copy.workspace, "sample", entry.id)
-    again = gallery.settings_again(drawn_copy, entry)["drawer"]
+    files = model_choice.adapter_files(generated_copy, [f"{run.id}@1"])
+    list(image_set.generate_set(generated_copy, requests, files, FEW, init_image=start))
+    entry = gallery.search(generated_copy, gallery.Search(kind="generated"))[0]
+    prompt, wanted, more, upload, denoising, *values = images.reused_view(generated_copy.workspace, "sample", entry.id)
+    again = gallery.reusable_settings(generated_copy, entry)["model"]
     assert (prompt, denoising) == ("Petra", 0.3)
     assert [*wanted, *more["value"]] == [again]
     assert again in {name for _, name in more["choices"]} | set(wanted)
     names = [*form.MAIN_SETTINGS, *form.ADVANCED]
     assert dict(zip(names, values))["guidance_scale"] == 2.5
-    assert form.photograph_of(upload, denoising).sha256 == start.sha256
+    assert form.init_image_of(upload, denoising).sha256 == start.sha256
 
 
-def test_a_photograph_needs_words_and_must_be_one(drawn, tmp_path):
-    with pytest.raises(StudioError, match="write in a few words what it shows"):
-        form.requests_of(drawn, ["Big Ben"], " ", True)
+def test_a_photo_needs_words_and_must_be_one(generated_project, tmp_path):
+    with pytest.raises(StudioError, match="describe in a few words what it shows"):
+        form.requests_of(generated_project, ["Big Ben"], " ", True)
     for data in (b"", b"no picture", encoded(scene(1))[:200]):
         (tmp_path / "x.png").write_bytes(data)
         with pytest.raises(StudioError, match=r"x\.png"):
-            form.photograph_of(str(tmp_path / "x.png"), 0.5)
+            form.init_image_of(str(tmp_path / "x.png"), 0.5)
     (tmp_path / "x.png").write_bytes(encoded(scene(1)))
-    with pytest.raises(StudioError, match=r"denoising_strength is 0\.0; it must be above 0"):
-        form.photograph_of(str(tmp_path / "x.png"), 0)
+    with pytest.raises(StudioError, match=r"^strength is 0\.0; it must be above 0"):
+        form.init_image_of(str(tmp_path / "x.png"), 0)
 
 
-def test_a_photograph_on_its_side_is_turned_upright(tmp_path):
+def test_a_photo_on_its_side_is_turned_upright(tmp_path):
     image = scene(1, (120, 80))
     exif = image.getexif()
     exif[0x0112] = 6
     (tmp_path / "x.jpg").write_bytes(encoded(image, "JPEG", exif=exif))
-    assert init_image.read(tmp_path / "x.jpg").size == (80, 120)
+    assert init_image.open_photo(tmp_path / "x.jpg").size == (80, 120)
 
 
-def test_a_picture_drawn_again_by_its_recipe_leaves_the_sets_readable(drawn_copy):
+def test_a_image_generated_again_by_its_metadata_leaves_the_sets_readable(generated_copy):
     """Such a folder has no list of what was asked for."""
-    before = tab.sets_of(drawn_copy)
-    (drawn_copy.new_image_set() / "001-base.png").write_bytes(b"")
-    assert tab.sets_of(drawn_copy) == before
-    assert tab.choices_view(drawn_copy.workspace, "sample")[2]["value"] == before[0]
+    before = tab.sets_of(generated_copy)
+    (generated_copy.new_image_set() / "001-base.png").write_bytes(b"")
+    assert tab.sets_of(generated_copy) == before
+    assert tab.choices_view(generated_copy.workspace, "sample")[2]["value"] == before[0]
 
 
-def test_a_runs_settings_fill_the_training_form(drawn):
-    page = build(drawn.workspace)
-    run = drawn.runs()[0]
-    methods, preset, seeds, grid, *values = handler(page, "use-run")("sample", run.id)
+def test_a_runs_settings_fill_the_training_form(generated_project):
+    page = build(generated_project.workspace)
+    run = generated_project.runs()[0]
+    methods, preset, seeds, grid, *values = handler(page, "reuse-run")("sample", run.id)
     assert (methods, preset, seeds, grid) == (["lora"], "quick", "1", "")
     config = run.config()
     assert [value for value in values if value != gr.skip()].count(config.adapter.rank) >= 1
@@ -118,43 +119,43 @@ def test_a_runs_settings_fill_the_training_form(drawn):
     assert training[list(type(config.training).model_fields).index("seed")] == config.training.seed
     assert values[-1] == gr.skip()  # Textual Inversion's own settings stay
     with pytest.raises(gr.Error, match="has no run"):
-        handler(page, "use-run")("sample", "x")
+        handler(page, "reuse-run")("sample", "x")
 
 
-def test_a_grid_is_drawn_in_the_page_stopped_and_gone_on_with(drawn_copy):
-    of = drawn_copy
+def test_a_grid_is_generated_in_the_page_stopped_and_resumed(generated_copy):
+    of = generated_copy
     sides = [("adapter_scale", "0.5, 1"), ("seed", "1, 2")]
     prompt = xy_grid.prompt_of(of, ["Big Ben"], "Petra\nBig Ben", ("adapter_scale", "seed"))
     assert prompt == "Petra"
     plan = xy_grid.plan_of(of, sides, "lora", prompt, None, 0.6, FEW)
-    going = xy_grid.drawing(of.workspace, of, generation_xy_grid.draw(of, plan))
+    going = xy_grid.follow_generation(of.workspace, of, generation_xy_grid.generate_grid(of, plan))
     bars = [next(going)]
     while not bars[-1][1]:
         bars.append(next(going))
     assert "loading the base model" in bars[0][0]
     assert any(" left)" in bar for bar, _ in bars)
     going.close()
-    folder = of.made.grids()[0]
+    folder = of.outputs.grids()[0]
     nothing, picture, whole, resume = xy_grid.shown(folder)
     assert (nothing["visible"], picture["visible"], whole["visible"], resume["visible"]) == (False, True, False, True)
     assert xy_grid.grids_view(of)["choices"] == [(f"{folder.name} (not finished)", folder.name)]
-    list(xy_grid.drawing(of.workspace, of, generation_xy_grid.resume(of, folder)))
+    list(xy_grid.follow_generation(of.workspace, of, generation_xy_grid.resume(of, folder)))
     _, picture, whole, resume = xy_grid.shown(folder)
     assert (Path(whole["value"]).read_bytes(), resume["visible"]) == (
-        (folder / generation_xy_grid.WHOLE).read_bytes(),
+        (folder / generation_xy_grid.GRID_IMAGE).read_bytes(),
         False,
     )
 
 
-def test_what_draws_a_grid_is_the_first_that_was_trained(drawn, workspace):
-    drawer, grids = xy_grid.drawer_view(drawn)
+def test_what_generates_a_grid_is_the_first_that_was_trained(generated_project, workspace):
+    drawer, grids = xy_grid.model_view(generated_project)
     assert drawer["value"] == "lora"
     assert grids["value"] is None
-    assert xy_grid.drawer_view(None)[0]["choices"] == []
+    assert xy_grid.model_view(None)[0]["choices"] == []
     assert set(xy_grid.EXAMPLES) == set(generation_xy_grid.AXES)
 
 
 def test_the_help_lists_every_tab(workspace):
     labels = [block.label for block in build(workspace).blocks.values() if isinstance(block, gr.Tab)]
     assert set(shortcuts.TABS.values()) <= set(labels)
-    assert {f"g {letter}" for letter in shortcuts.TABS} <= set(shortcuts.KEYS)
+    assert {f"g {letter}" for letter in shortcuts.TABS} <= set(shortcuts.SHORTCUTS)

@@ -17,13 +17,13 @@ from starlette.websockets import WebSocketDisconnect
 
 from ghibli_studio.evaluation import blind_study
 from ghibli_studio.ui.server import auth
-from ghibli_studio.ui.server.auth import Gate, in_front, is_loopback, only_here, password_for
+from ghibli_studio.ui.server.auth import PasswordGate, is_local, is_loopback, password_for, server_options
 from study.database import connection_pool
 from study.web.rate_limit import LOGINS
-from study.web.server import MOST_BYTES
-from tests.support.study_project import studied
+from study.web.server import MAX_BODY_BYTES
+from tests.support.ports import free_port
+from tests.support.study_project import study_project
 from tests.support.study_sample import LANDMARKS, live
-from tests.test_app import free_port
 
 ROOT = Path(__file__).parents[3]
 PASSWORD = "Gößerschlößl: 7"
@@ -65,7 +65,7 @@ def nothing_chosen(monkeypatch):
 @pytest.fixture
 def behind():
     """An app behind the gate that answers everything with the path that reached it."""
-    app = FastAPI(middleware=[Middleware(Gate, password=PASSWORD)], openapi_url=None, redirect_slashes=False)
+    app = FastAPI(middleware=[Middleware(PasswordGate, password=PASSWORD)], openapi_url=None, redirect_slashes=False)
 
     @app.websocket("/{path:path}")
     async def talk(socket: WebSocket):
@@ -91,7 +91,7 @@ def test_everything_else_needs_the_password(behind, path):
         reply = behind.request(method, path)
         assert reply.status_code == 401, method
     reply = behind.get(path)
-    assert reply.text == "The studio needs its password; participants go to /study."
+    assert reply.text == "The studio needs a password; participants go to /study."
     assert reply.headers["www-authenticate"] == 'Basic realm="Ghibli Studio", charset="UTF-8"'
     assert reply.headers["cache-control"] == "no-store"
     for user in ("", "anybody"):
@@ -128,7 +128,7 @@ def test_the_password_opens_whatever_the_browser_calls_it(behind, kind):
 
 
 def test_an_address_that_guesses_has_to_wait_and_others_do_not(behind, monkeypatch):
-    for number in range(LOGINS.at_once):
+    for number in range(LOGINS.burst):
         assert behind.get("/config", headers=basic(f"guess {number}")).status_code == 401
     assert behind.get("/config").status_code == 401, "who gives no password guesses nothing"
     for password in ("one more", PASSWORD):
@@ -153,7 +153,7 @@ def test_a_websocket_is_shut_as_well(behind):
 
 
 def test_a_participant_cannot_send_more_than_a_form_holds_and_the_owner_can(behind):
-    much = b"x" * (MOST_BYTES + 1)
+    much = b"x" * (MAX_BODY_BYTES + 1)
     assert behind.post("/study/p/x/answer", content=much[:-1]).status_code == 200
     assert behind.post("/study/p/x/answer", content=much).status_code == 413
     assert behind.post("/gradio_api/upload", content=much, headers=basic(PASSWORD)).status_code == 200
@@ -169,7 +169,7 @@ def test_a_participant_cannot_send_more_than_a_form_holds_and_the_owner_can(behi
     ],
 )
 def test_gradios_question_to_itself_passes_and_nothing_else_from_there(client, server, status):
-    app = FastAPI(middleware=[Middleware(Gate, password=PASSWORD)])
+    app = FastAPI(middleware=[Middleware(PasswordGate, password=PASSWORD)])
     app.add_api_route("/{path:path}", lambda path: path)
     here = TestClient(app, base_url=f"http://{server}", client=(client, 4711))
     assert here.get("/gradio_api/startup-events").status_code == status
@@ -198,9 +198,9 @@ def test_only_a_loopback_address_needs_no_password(host, loopback):
 
 
 def test_a_tunnel_of_gradios_needs_a_password(monkeypatch):
-    assert only_here("127.0.0.1")
+    assert is_local("127.0.0.1")
     monkeypatch.setenv("GRADIO_SHARE", "True")
-    assert not only_here("127.0.0.1")
+    assert not is_local("127.0.0.1")
     assert password_for("127.0.0.1")
 
 
@@ -215,15 +215,17 @@ def test_a_new_password_is_long_and_a_chosen_one_is_kept_everywhere(monkeypatch)
 
 def served(workspace, host):
     """A client of the participants' routes, as the studio has them in front."""
-    front = in_front(workspace, host, "pilot-key")
+    front = server_options(workspace, host, "pilot-key")
     app = FastAPI(routes=front["routes"], middleware=front["middleware"])
-    return TestClient(app, client=("192.0.2.7", 4711)), [one.kwargs for one in front["middleware"] if one.cls is Gate]
+    return TestClient(app, client=("192.0.2.7", 4711)), [
+        one.kwargs for one in front["middleware"] if one.cls is PasswordGate
+    ]
 
 
-def test_a_new_password_is_told_and_a_chosen_one_is_not(workspace, capsys, monkeypatch):
+def test_a_new_password_is_reported_and_a_chosen_one_is_not(workspace, capsys, monkeypatch):
     _, (gate,) = served(workspace, "0.0.0.0")
-    told = "* The studio's password: {} (any user name; set GHIBLI_PASSWORD to choose one)\n"
-    assert capsys.readouterr().out == told.format(gate["password"])
+    printed = "* Password of the studio: {} (any user name; set GHIBLI_PASSWORD to choose your own)\n"
+    assert capsys.readouterr().out == printed.format(gate["password"])
     monkeypatch.setenv("GHIBLI_PASSWORD", "chosen")
     assert served(workspace, "0.0.0.0")[1] == [{"password": "chosen"}]
     assert capsys.readouterr().out == ""
@@ -234,7 +236,7 @@ def test_this_machine_alone_has_the_study_without_a_gate(workspace):
     client, gates = served(workspace, "127.0.0.1")
     assert gates == []
     assert "There is no study here yet; make one in the Study tab." in client.get("/study").text
-    live(studied(workspace).study)
+    live(study_project(workspace).study)
     assert "I have read this" in client.get("/study").text
 
 
@@ -242,25 +244,25 @@ def test_this_machine_alone_has_the_study_without_a_gate(workspace):
 def nothing_held():
     """What a server holds until its process ends is let go of."""
     yield
-    for file in list(connection_pool.KEPT):
-        connection_pool.drop(file)
+    for file in list(connection_pool.POOLS):
+        connection_pool.close_pool(file)
 
 
 @pytest.mark.usefixtures("nothing_held")
-def test_a_live_study_is_looked_up_once_a_second_and_held_until_it_is_set_aside(workspace, monkeypatch):
+def test_a_live_study_is_looked_up_once_a_second_and_held_until_it_is_archived(workspace, monkeypatch):
     now, looked_up = [100.0], []
     monkeypatch.setattr(auth.time, "monotonic", lambda: now[0])
     find = blind_study.served_study
     monkeypatch.setattr(blind_study, "served_study", lambda of: looked_up.append(now[0]) or find(of))
     client, _ = served(workspace, "127.0.0.1")
-    project = studied(workspace)
+    project = study_project(workspace)
     store = live(project.study)
     for _ in range(3):
         assert "I have read this" in client.get("/study").text
-    assert (looked_up, list(connection_pool.KEPT)) == ([100.0], [store.file])
+    assert (looked_up, list(connection_pool.POOLS)) == ([100.0], [store.file])
     store.close()
-    blind_study.set_aside(project)
-    assert connection_pool.KEPT == {}
+    blind_study.archive_study(project)
+    assert connection_pool.POOLS == {}
     assert "There is no study here yet" in client.get("/study").text
     now[0] += 1.1
     live(project.study)
@@ -270,7 +272,7 @@ def test_a_live_study_is_looked_up_once_a_second_and_held_until_it_is_set_aside(
 
 @pytest.mark.usefixtures("nothing_held")
 def test_a_space_serves_no_study_beside_a_studio_that_is_open_to_all(workspace, monkeypatch):
-    live(studied(workspace).study)
+    live(study_project(workspace).study)
     monkeypatch.setenv("SPACE_ID", "somebody/studio")
     client, gates = served(workspace, "0.0.0.0")
     assert gates == []
@@ -287,12 +289,12 @@ def test_a_space_serves_no_study_beside_a_studio_that_is_open_to_all(workspace, 
 def test_the_pilots_key_opens_a_draft_and_no_other_does(workspace):
     from study.design.definition import Definition
     from study.store import create
-    from tests.support.study_sample import pictures
+    from tests.support.study_sample import images
 
-    create(studied(workspace).study, Definition(landmarks=LANDMARKS), pictures())
+    create(study_project(workspace).study, Definition(landmarks=LANDMARKS), images())
     client, _ = served(workspace, "127.0.0.1")
     for key in ("", "?pilot=", "?pilot=pilot-ke", "?pilot=pilot-keyy", "?pilot=%C3%9F"):
-        assert "This study has not begun" in client.get(f"/study{key}").text
+        assert "This study has not started" in client.get(f"/study{key}").text
     page = client.get("/study?pilot=pilot-key").text
     assert "This is a preview" in page
     assert "I have read this" in page
@@ -319,12 +321,12 @@ def started(workspace, *options, environment=()):
 
 def lines_until(process, beginning):
     """What the process prints, up to the line that begins so."""
-    told = []
+    printed = []
     for line in process.stdout:
-        told.append(line)
+        printed.append(line)
         if line.startswith(beginning):
-            return told
-    raise AssertionError("".join(told))
+            return printed
+    raise AssertionError("".join(printed))
 
 
 def status(port, path, headers=None, method="GET", body=None):
@@ -342,10 +344,10 @@ def status(port, path, headers=None, method="GET", body=None):
 
 
 def test_the_studio_really_starts_behind_its_gate(workspace):
-    live(studied(workspace).study)
+    live(study_project(workspace).study)
     with started(workspace, "--host", "0.0.0.0") as server:
-        told = lines_until(server.process, "* Running on")
-        password = told[-2].split("password: ")[1].split(" ")[0]
+        printed = lines_until(server.process, "* Running on")
+        password = printed[-2].split("password: ")[1].split(" ")[0]
         port = server.port
         assert status(port, "/", basic(password)) == 200
         for path in (
@@ -388,11 +390,11 @@ def test_the_studio_really_starts_behind_its_gate(workspace):
 
 
 def test_study_only_serves_nothing_else(workspace):
-    live(studied(workspace).study)
+    live(study_project(workspace).study)
     with started(workspace, "--study-only", "--host", "0.0.0.0") as server:
-        told = lines_until(server.process, "to try it out: ")
-        assert told[0] == f"for participants: http://0.0.0.0:{server.port}/study\n"
-        # it was bound before it told its address, so the first request waits and is not refused
+        printed = lines_until(server.process, "to try it out: ")
+        assert printed[0] == f"for participants: http://0.0.0.0:{server.port}/study\n"
+        # it was bound before it printed its address, so the first request waits and is not refused
         assert status(server.port, "/study") == 200
         assert status(server.port, "/") == 303
         for path in (

@@ -15,13 +15,13 @@ from fastapi.testclient import TestClient
 from starlette.middleware import Middleware
 
 from ghibli_studio.ui.server import middleware
-from ghibli_studio.ui.server.middleware import Guard
+from ghibli_studio.ui.server.middleware import RequestLimits
 from study.web import rate_limit
-from study.web.rate_limit import ANSWERS, CALLS, JOINS, WITHDRAWALS, Limiter, Rate, address
+from study.web.rate_limit import ANSWERS, CALLS, JOINS, WITHDRAWALS, Limiter, Rate, client_address
 from study.web.server import application
-from tests.support.study_project import studied
+from tests.support.ports import free_port
+from tests.support.study_project import study_project
 from tests.support.study_sample import live
-from tests.test_app import free_port
 
 ROOT = Path(__file__).parents[3]
 ELSEWHERE = ("192.0.2.7", 4711)
@@ -42,7 +42,7 @@ def test_a_bucket_fills_again_and_is_one_persons_own():
 
 
 def test_few_addresses_are_remembered(monkeypatch):
-    monkeypatch.setattr(rate_limit, "MOST_KEYS", 3)
+    monkeypatch.setattr(rate_limit, "MAX_KEYS", 3)
     limiter = Limiter(Rate(1, 1), lambda: 0.0)
     for key in "abca":
         limiter.take(key)
@@ -73,12 +73,12 @@ def test_who_asks_cannot_be_made_up(monkeypatch, peer, forwarded, space, who):
     if space:
         monkeypatch.setenv("SPACE_ID", "a/b")
     headers = [(b"x-forwarded-for", forwarded.encode())] if forwarded else []
-    assert address({"client": (peer, 1), "headers": headers}) == who
+    assert client_address({"client": (peer, 1), "headers": headers}) == who
 
 
 @pytest.fixture
 def guarded():
-    app = FastAPI(middleware=[Middleware(Guard)])
+    app = FastAPI(middleware=[Middleware(RequestLimits)])
 
     async def size(request: Request):
         return len(await request.body())
@@ -102,7 +102,7 @@ def test_a_form_of_another_site_is_refused(guarded):
 
 
 def test_large_bodies_are_refused_with_and_without_a_length(guarded, monkeypatch):
-    monkeypatch.setattr(middleware, "MOST_BYTES", 1000)
+    monkeypatch.setattr(middleware, "MAX_BODY_BYTES", 1000)
     assert guarded.post("/x", content=b"x" * 1000).json() == 1000
     assert guarded.post("/x", content=b"x" * 1001).status_code == 413
 
@@ -115,7 +115,7 @@ def test_large_bodies_are_refused_with_and_without_a_length(guarded, monkeypatch
 
 
 def test_a_program_that_calls_without_pause_is_slowed_down(guarded, monkeypatch):
-    assert CALLS.at_once >= 300
+    assert CALLS.burst >= 300
     monkeypatch.setattr(middleware, "CALLS", Rate(30, 6))
     assert {guarded.post("/x").status_code for _ in range(30)} == {200}
     slow = [guarded.post("/x") for _ in range(3)][-1]
@@ -137,7 +137,7 @@ def test_a_class_behind_one_address_joins_and_a_flood_does_not(page, monkeypatch
 
     monkeypatch.setattr(server, "JOINS", Rate(30, 6))
     link = "/study/p/{:032d}/begin"
-    assert JOINS.at_once >= 300
+    assert JOINS.burst >= 300
     assert {page.post(link.format(n), data={"agree": "yes"}).status_code for n in range(30)} == {303}
     refused = page.post(link.format(31), data={"agree": "yes"})
     assert refused.status_code == 429
@@ -149,20 +149,20 @@ def test_a_class_behind_one_address_joins_and_a_flood_does_not(page, monkeypatch
 def test_one_link_that_floods_slows_nobody_else_down(page, monkeypatch):
     from study.web import server
 
-    assert ANSWERS.at_once >= 2 * 40, "nobody who answers at once is slowed down"
+    assert ANSWERS.burst >= 2 * 40, "nobody who answers at once is slowed down"
     monkeypatch.setattr(server, "ANSWERS", Rate(30, 6))
     codes = [page.post("/study/p/me/answer", data={"trial": "x"}).status_code for _ in range(33)]
     assert codes[:30] == [409] * 30
     assert codes[-1] == 429
     assert page.post("/study/p/other/answer", data={"trial": "x"}).status_code == 409
-    codes = [page.post("/study/withdraw", data={"code": str(n)}).status_code for n in range(WITHDRAWALS.at_once + 5)]
+    codes = [page.post("/study/withdraw", data={"code": str(n)}).status_code for n in range(WITHDRAWALS.burst + 5)]
     assert codes[-1] == 429
     assert page.get("/study/withdraw").status_code == 200
 
 
 def test_no_secret_is_printed_or_written(workspace):
     """The password, the Hub's token and personal links, in what a real server prints and in all that it leaves."""
-    project, port = studied(workspace), free_port()
+    project, port = study_project(workspace), free_port()
     live(project.study)
     secrets = {"GHIBLI_PASSWORD": "pass-4711-word", "HF_TOKEN": "hf_4711secret"}
     away = workspace.root.parent / "away"
@@ -170,14 +170,14 @@ def test_no_secret_is_printed_or_written(workspace):
     process = subprocess.Popen(
         [sys.executable, "app.py", "--host", "0.0.0.0", "--port", str(port), "--workspace", str(workspace.root)],
         cwd=ROOT,
-        env={**os.environ, **secrets, "PYTHONUNBUFFERED": "1", "STUDY_COPY_FOLDER": str(away)},
+        env={**os.environ, **secrets, "PYTHONUNBUFFERED": "1", "STUDY_REPLICA_FOLDER": str(away)},
         text=True,
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
     )
-    told = []
+    printed = []
     for line in process.stdout:
-        told.append(line)
+        printed.append(line)
         if line.startswith("* Running on"):
             break
     link = "personal-link-of-nobody-else-4711"
@@ -200,9 +200,9 @@ def test_no_secret_is_printed_or_written(workspace):
     assert ask("POST", "/gradio_api/run/nothing", secrets["GHIBLI_PASSWORD"], "{}").status >= 400
     time.sleep(0.2)
     process.send_signal(signal.SIGTERM)
-    told = "".join(told) + process.communicate(timeout=30)[0]
+    printed = "".join(printed) + process.communicate(timeout=30)[0]
     left = b"".join(path.read_bytes() for path in workspace.root.parent.rglob("*") if path.is_file())
     for secret in (*secrets.values(), "wrong-4711", link):
-        assert secret not in told
+        assert secret not in printed
         assert secret.encode() not in left
-    assert [*away.rglob("people/*.jsonl")], "and the answer's way to the second store was walked"
+    assert [*away.rglob("participants/*.jsonl")], "and the answer's way to the second store was walked"

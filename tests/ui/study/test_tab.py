@@ -17,10 +17,10 @@ from ghibli_studio.ui.components import html_parts
 from ghibli_studio.ui.study import status_card
 from ghibli_studio.ui.study import tab as study_tab
 from study import StudyError
-from study.analysis.result import result
+from study.analysis.result import study_result
 from study.design.definition import CONSENT
 from study.store import Store
-from tests.support.study_project import add_set, studied, with_dataset
+from tests.support.study_project import add_set, study_project, with_dataset
 from tests.support.study_sample import LANDMARKS, answer_all
 
 WHERE = "http://studio.example/study"
@@ -28,7 +28,7 @@ SHOWN, HIDDEN, SKIP = gr.update(visible=True), gr.update(visible=False), gr.skip
 FIELDS = {
     "instrument": "triad",
     "participants": 6,
-    "title": "Pictures of landmarks",
+    "title": "Images of landmarks",
     "consent": CONSENT,
     "contact": "",
     "seed": 0,
@@ -39,7 +39,7 @@ OF_ONE = ("sure", "really", "words", "plots", "file")
 
 @pytest.fixture
 def project(workspace):
-    return studied(workspace)
+    return study_project(workspace)
 
 
 @pytest.fixture
@@ -62,23 +62,23 @@ def press(workspace, monkeypatch):
     return run
 
 
-def told(sentence, call, *arguments):
-    """The handler shows exactly this sentence in the page."""
-    with pytest.raises(gr.Error) as error:
+def shows_error(sentence, call, *arguments):
+    """Assert that the handler shows exactly this message."""
+    with pytest.raises(gr.Error) as raised:
         call(*arguments)
-    assert html.unescape(error.value.message) == sentence
+    assert html.unescape(raised.value.message) == sentence
 
 
 def make(press, project, landmarks=LANDMARKS, **changes):
     values = {**FIELDS, **changes}
-    return press("study-make", project.name, project.image_sets()[0].name, list(landmarks), WHERE, *values.values())
+    return press("study-create", project.name, project.image_sets()[0].name, list(landmarks), WHERE, *values.values())
 
 
 def opened(press, project, people=3, mode="live", **changes):
     """A live study that some people have answered."""
     make(press, project, **changes)
     press("study-lock", project.name, True, WHERE)
-    store = blind_study.study_of(project)
+    store = blind_study.require_study(project)
     codes = []
     for _ in range(people):
         token = store.join(mode, "1").token
@@ -94,7 +94,7 @@ def closed(press, project, **values):
 
 def test_without_a_project_the_tab_says_what_comes_first():
     update = study_tab.form_view(None)
-    assert update == [gr.update(value=html_parts.empty(study_tab.WHAT_FIRST), visible=True), HIDDEN, SKIP, SKIP]
+    assert update == [gr.update(value=html_parts.empty(study_tab.TRAIN_FIRST), visible=True), HIDDEN, SKIP, SKIP]
     assert study_tab.study_view(None, WHERE, "key") == [HIDDEN, *[SKIP] * 6]
 
 
@@ -118,7 +118,7 @@ def test_a_project_with_a_set_is_offered_the_papers_five(project):
 
 def test_a_draft_takes_the_forms_place_and_can_be_tried(press, project):
     shown = make(press, project, contact="ask@example.org", seed=5, instrument="paper", title="<b>Castles</b>")
-    definition = blind_study.study_of(project).definition()
+    definition = blind_study.require_study(project).definition()
     assert (definition.instrument, definition.seed, definition.contact) == ("paper", 5, "ask@example.org")
     assert definition.landmarks == LANDMARKS
     assert [shown[name] for name in ("first", "form", "sets", "landmarks")] == [HIDDEN, HIDDEN, SKIP, SKIP]
@@ -127,15 +127,15 @@ def test_a_draft_takes_the_forms_place_and_can_be_tried(press, project):
     assert f'href="{WHERE}?pilot=pilot-key"' in shown["preview"]
     assert shown["link"] == ""
     assert "&lt;b&gt;Castles&lt;/b&gt;" in shown["card"]
-    assert "0 tried it so far" in shown["card"]
+    assert "Previewed 0 times" in shown["card"]
 
 
 def test_whoever_tries_a_draft_is_counted_and_counts_for_nothing(press, project):
     make(press, project)
-    store = blind_study.study_of(project)
+    store = blind_study.require_study(project)
     answer_all(store, store.join("pilot", "1").token)
     card = status_card.card(store)
-    assert "1 tried it so far" in card
+    assert "Previewed 1 times" in card
     assert ">pilot<" in card
     assert study_tab.study_view(project, WHERE, "key")[2] == SHOWN
 
@@ -143,8 +143,8 @@ def test_whoever_tries_a_draft_is_counted_and_counts_for_nothing(press, project)
 @pytest.mark.parametrize(
     ("changes", "sentence"),
     [
-        ({"landmarks": LANDMARKS[:4]}, "4 landmarks are chosen; a study has 5"),
-        ({"landmarks": ()}, "0 landmarks are chosen; a study has 5"),
+        ({"landmarks": LANDMARKS[:4]}, "4 landmarks are selected; a study has 5"),
+        ({"landmarks": ()}, "0 landmarks are selected; a study has 5"),
         ({"participants": 1}, "participants is 1; input should be greater than or equal to 2"),
         ({"participants": None}, "participants is None; input should be a valid integer"),
         ({"title": ""}, "title is ''; string should have at least 1 character"),
@@ -152,26 +152,26 @@ def test_whoever_tries_a_draft_is_counted_and_counts_for_nothing(press, project)
         ({"consent": "Yes?"}, "consent is 'Yes?'; string should have at least 20 characters"),
     ],
 )
-def test_what_makes_no_study_is_told(press, project, changes, sentence):
-    told(sentence, lambda: make(press, project, **changes))
+def test_what_makes_no_study_is_reported(press, project, changes, sentence):
+    shows_error(sentence, lambda: make(press, project, **changes))
     assert blind_study.open_study(project) is None
 
 
 def test_a_study_of_landmarks_that_were_trained_on_is_refused(press, workspace):
-    project = studied(workspace, trained=LANDMARKS[:1])
-    told(
+    project = study_project(workspace, trained=LANDMARKS[:1])
+    shows_error(
         "both methods were trained on Big Ben; choose a landmark that was held out for validation", make, press, project
     )
 
 
-def test_fifty_participants_are_allowed_and_told_what_would_be_better(press, project):
+def test_fifty_participants_are_allowed_and_reported_what_would_be_better(press, project):
     shown = make(press, project, participants=50)
-    assert blind_study.study_of(project).definition().participants == 50
+    assert blind_study.require_study(project).definition().participants == 50
     assert (
-        "50 is no multiple of six, so some arrangements are seen more often than others; with 48 or 54 "
-        "participants all are seen equally often."
+        "50 is not a multiple of six, so some orders are shown more often than others; with 48 or 54 "
+        "participants all are shown equally often."
     ) in shown["card"]
-    assert "Chance to find a difference with 50 people: 68% if 70:30, 90% if 75:25, 99% if 80:20." in shown["card"]
+    assert "Statistical power with 50 participants: 68% if 70:30, 90% if 75:25, 99% if 80:20." in shown["card"]
 
 
 def test_a_multiple_of_six_needs_no_such_word(press, project):
@@ -180,7 +180,7 @@ def test_a_multiple_of_six_needs_no_such_word(press, project):
 
 def test_a_study_is_locked_only_by_who_says_so(press, project):
     make(press, project)
-    told(
+    shows_error(
         "a locked study cannot be changed; try it, then tick the box above the button",
         press,
         "study-lock",
@@ -188,9 +188,9 @@ def test_a_study_is_locked_only_by_who_says_so(press, project):
         False,
         WHERE,
     )
-    assert blind_study.study_of(project).status().state == "draft"
+    assert blind_study.require_study(project).status().state == "draft"
     shown = press("study-lock", project.name, True, WHERE)
-    status = blind_study.study_of(project).status()
+    status = blind_study.require_study(project).status()
     assert status.state == "live"
     assert [shown[name] for name in ("draft", "live", "closed")] == [HIDDEN, SHOWN, HIDDEN]
     assert f'href="{WHERE}"' in shown["link"]
@@ -200,14 +200,14 @@ def test_a_study_is_locked_only_by_who_says_so(press, project):
     assert [shown[name] for name in OF_ONE] == [False, False, "", "", gr.update(value=None, visible=False)]
 
 
-def test_who_can_open_the_link_is_told():
-    assert "Only this computer can open it" in status_card.invitation("http://127.0.0.1:7860/study")
-    assert "Only this computer can open it" in status_card.invitation("http://localhost:7860/study")
+def test_who_can_open_the_link_is_reported():
+    assert "Only this computer can open the link" in status_card.invitation("http://127.0.0.1:7860/study")
+    assert "Only this computer can open the link" in status_card.invitation("http://localhost:7860/study")
     assert "Only this computer" not in status_card.invitation(WHERE)
     assert "<script" not in status_card.invitation('http://x"><script>/study')
 
 
-def test_before_the_page_has_told_its_address_there_is_no_link(press, project):
+def test_before_the_page_has_reported_its_address_there_is_no_link(press, project):
     opened(press, project, people=0)
     assert study_tab.study_view(project, "", "key")[5] == ""
 
@@ -217,19 +217,19 @@ def test_the_live_card_counts_and_tells_no_result(press, project):
     store.join("live", "1")
     card = status_card.card(store)
     assert "2 of 6 have finished (33 %)" in card
-    assert "1 answering now, 0 left before the end." in card
+    assert "1 answering now, 0 dropped out." in card
     assert not any(word in card for word in ("LoRA", "Textual", "lora", "original"))
     for call in (study_tab.results, study_tab.exported):
         with pytest.raises(StudyError) as error:
             call(project)
-        assert str(error.value) == "the study is live, and this needs one that is closed; close it first"
+        assert str(error.value) == "the study is live; this needs a study that is closed, so close it first"
     assert [entry["action"] for entry in store.audit()] == ["created", "key opened", "locked"]
 
 
 def test_a_study_is_closed_only_by_who_says_so(press, project):
     store, _ = opened(press, project)
-    told(
-        "a closed study cannot be opened again; tick the box above the button to close it",
+    shows_error(
+        "a closed study cannot be reopened; tick the box above the button to close it",
         press,
         "study-close",
         project.name,
@@ -245,9 +245,9 @@ def test_a_study_is_closed_only_by_who_says_so(press, project):
 @pytest.mark.parametrize("instrument", ["triad", "paper"])
 def test_results_are_the_studys_own_in_words_and_plots(press, project, instrument):
     store, _ = closed(press, project, instrument=instrument)
-    shown = press("study-see", project.name)
-    assert shown["words"] == result(store).text()
-    assert shown["words"].startswith("# What may be said\n\n3 people answered")
+    shown = press("study-results", project.name)
+    assert shown["words"] == study_result(store).text()
+    assert shown["words"].startswith("# What may be claimed\n\n3 participants answered")
     for title in ("Would buy as artwork", "Landmark well preserved", "Closer in style", "Quality of the answers"):
         assert f"<figcaption>{title}" in shown["plots"]
 
@@ -255,21 +255,21 @@ def test_results_are_the_studys_own_in_words_and_plots(press, project, instrumen
 def test_the_key_is_opened_once_however_often_results_are_looked_at(press, project):
     store, _ = closed(press, project)
     for _ in range(3):
-        press("study-see", project.name)
+        press("study-results", project.name)
     assert [entry["detail"]["purpose"] for entry in store.audit() if entry["action"] == "key opened"] == [
         "lock",
         "analysis",
     ]
 
 
-def test_who_withdraws_after_the_closing_is_gone_from_the_results(press, project):
+def test_a_participant_who_withdraws_after_the_closing_is_gone_from_the_results(press, project):
     store, codes = closed(press, project)
-    assert "3 people answered" in press("study-see", project.name)["words"]
+    assert "3 participants answered" in press("study-results", project.name)["words"]
     store.withdraw(codes[0])
-    assert "2 people answered" in press("study-see", project.name)["words"]
+    assert "2 participants answered" in press("study-results", project.name)["words"]
     files = unpacked(press("study-export", project.name)["value"])
     assert len(list(csv.DictReader(io.StringIO(files["participants.csv"].decode())))) == 2
-    assert json.loads(files["results.json"])["all"]["people"] == 2
+    assert json.loads(files["results.json"])["all"]["participants"] == 2
 
 
 def test_simulated_answers_are_called_so(press, project):
@@ -277,8 +277,8 @@ def test_simulated_answers_are_called_so(press, project):
     card = status_card.card(store)
     assert "3 of 6 have finished (50 %)" in card
     assert "All answers are simulated." in card
-    assert press("study-see", project.name)["words"].startswith(
-        "> All answers are simulated: the program invented them, and they say nothing about any picture."
+    assert press("study-results", project.name)["words"].startswith(
+        "> All answers are simulated: a program made them up, and they say nothing about any image."
     )
 
 
@@ -288,15 +288,15 @@ def test_the_closed_card_tells_who_did_not_finish(press, project):
     press("study-close", project.name, True, WHERE)
     card = status_card.card(store)
     assert "3 of 6 have finished (50 %)" in card
-    assert "1 began and did not finish." in card
+    assert "1 started but did not finish." in card
     assert "simulated" not in card
 
 
 def test_a_study_that_nobody_answered_has_results_all_the_same(press, project):
     closed(press, project, people=0)
-    shown = press("study-see", project.name)
-    assert "0 people answered" in shown["words"]
-    assert "cannot be said" in shown["plots"]
+    shown = press("study-results", project.name)
+    assert "0 participants answered" in shown["words"]
+    assert "no data" in shown["plots"]
 
 
 def unpacked(path):
@@ -322,7 +322,7 @@ def test_the_export_is_a_zip_that_can_be_checked(press, project):
         "study.db",
     ]
     assert sums == "".join(f"{hashlib.sha256(files[name]).hexdigest()}  {name}\n" for name in sorted(files))
-    found = result(store)
+    found = study_result(store)
     assert files["findings.md"].decode() == found.text()
     assert json.loads(files["results.json"]) == found.values
     assert len(files["responses.csv"].splitlines()) == 1 + 3 * 27
@@ -332,7 +332,7 @@ def test_the_export_is_a_zip_that_can_be_checked(press, project):
 def test_what_was_shown_of_one_study_does_not_stay_for_the_next(press, project):
     store, _ = closed(press, project)
     before = store.status()
-    shown = press("study-aside", project.name, WHERE)
+    shown = press("study-archive", project.name, WHERE)
     assert [shown[name] for name in OF_ONE] == [False, False, "", "", gr.update(value=None, visible=False)]
     assert (shown["form"], shown["box"]) == (SHOWN, HIDDEN)
     assert blind_study.open_study(project) is None
@@ -340,43 +340,49 @@ def test_what_was_shown_of_one_study_does_not_stay_for_the_next(press, project):
     assert Store(place).status() == before
 
 
-def test_a_draft_is_set_aside_and_another_can_be_made(press, project):
+def test_a_draft_is_archived_and_another_can_be_made(press, project):
     make(press, project, seed=1)
-    shown = press("study-discard", project.name, WHERE)
+    shown = press("study-archive-draft", project.name, WHERE)
     assert (shown["form"], shown["box"]) == (SHOWN, HIDDEN)
     assert make(press, project, seed=2)["draft"] == SHOWN
-    assert blind_study.study_of(project).definition().seed == 2
+    assert blind_study.require_study(project).definition().seed == 2
 
 
-def test_a_live_study_is_not_set_aside(press, project):
+def test_a_live_study_is_not_archived(press, project):
     opened(press, project, people=0)
-    told("the study is live; close it first, since people may be answering", press, "study-aside", project.name, WHERE)
+    shows_error(
+        "the study is live; close it first, because participants may still be answering",
+        press,
+        "study-archive",
+        project.name,
+        WHERE,
+    )
 
 
 def test_without_a_study_every_button_says_so(press, project):
     for button, values in (
         ("study-lock", (True, WHERE)),
         ("study-close", (True, WHERE)),
-        ("study-see", ()),
+        ("study-results", ()),
         ("study-export", ()),
-        ("study-aside", (WHERE,)),
-        ("study-discard", (WHERE,)),
+        ("study-archive", (WHERE,)),
+        ("study-archive-draft", (WHERE,)),
     ):
-        told("project 'sample' has no study; make one first", press, button, project.name, *values)
-        told("no project is chosen; make one in the Data set tab", press, button, None, *values)
+        shows_error("project 'sample' has no study; create one first", press, button, project.name, *values)
+        shows_error("no project is selected; create one in the Dataset tab", press, button, None, *values)
 
 
 def test_a_study_that_participants_cannot_meet_says_so(press, workspace, project):
-    other = studied(workspace, "other")
+    other = study_project(workspace, "other")
     opened(press, other, people=0)
     shown = make(press, project)
     sentence = (
-        '<p class="problem">One study is served at a time, and now it is that of project &#x27;other&#x27;, '
-        "which is live or newer. Close it and set it aside first.</p>"
+        '<p class="problem">Only one study is served at a time; now it is that of project &#x27;other&#x27;, '
+        "which is live or newer. Close it and archive it first.</p>"
     )
     assert shown["preview"] == sentence
-    told(
-        "project 'other' has a live study, and one is served at a time; close that one first",
+    shows_error(
+        "project 'other' has a live study, and only one can be served; close that one first",
         press,
         "study-lock",
         project.name,
@@ -390,4 +396,4 @@ def test_the_page_with_a_study_can_be_built(press, workspace, project):
     opened(press, project, people=0)
     page = build(workspace, "key")
     names = {component.elem_id for component in page.blocks.values() if getattr(component, "elem_id", None)}
-    assert {"study-make", "study-lock", "study-close", "study-see", "study-export", "study-landmarks"} <= names
+    assert {"study-create", "study-lock", "study-close", "study-results", "study-export", "study-landmarks"} <= names

@@ -6,12 +6,12 @@ import pytest
 from ghibli_studio.config.training import preset
 from ghibli_studio.data import dataset as datasets
 from ghibli_studio.tuning import batch_size_finder, lr_finder
-from ghibli_studio.tuning.batch_size_finder import BatchSizes, BatchTrial
-from ghibli_studio.tuning.lr_finder import RateRange, RateStep
+from ghibli_studio.tuning.batch_size_finder import BatchSizeDryRun, BatchSizeResult
+from ghibli_studio.tuning.lr_finder import LearningRateResult, LearningRateStep
 from ghibli_studio.ui.training import tab, tuning
 
 SKIP = gr.skip()
-ROWS = tuple(RateStep(n + 1, 10.0 ** (n - 4), 1.0, 1.0, change) for n, change in enumerate([0, -1, -20, 50]))
+ROWS = tuple(LearningRateStep(n + 1, 10.0 ** (n - 4), 1.0, 1.0, change) for n, change in enumerate([0, -1, -20, 50]))
 
 
 @pytest.fixture
@@ -35,9 +35,9 @@ def test_rates_are_shown_as_they_are_found_and_can_be_used(pressed, monkeypatch)
 
     def find(project, configs):
         asked.extend(configs)
-        yield lr_finder.Searching(1, 4, "LoRA: <learning>")
-        yield lr_finder.Searching(2, 4, "told", RateRange("lora", ROWS, True, 1e-3))
-        yield lr_finder.Searching(4, 4, "told", RateRange("ti", ROWS[:2], False, None))
+        yield lr_finder.SearchProgress(1, 4, "LoRA: <learning>")
+        yield lr_finder.SearchProgress(2, 4, "searching", LearningRateResult("lora", ROWS, True, 1e-3))
+        yield lr_finder.SearchProgress(4, 4, "searching", LearningRateResult("ti", ROWS[:2], False, None))
 
     monkeypatch.setattr(lr_finder, "find", find)
     shown = pressed("find_rate")
@@ -45,39 +45,41 @@ def test_rates_are_shown_as_they_are_found_and_can_be_used(pressed, monkeypatch)
     assert "LoRA: &lt;learning&gt; (25 %" in shown[0][0]["value"]
     assert [one[1] == SKIP for one in shown] == [True, False, False, True]
     assert "LoRA: learning rate 0.001, a tenth of" in shown[1][1]
-    assert "the loss did not fall" in shown[2][1]
+    assert "the loss did not decrease" in shown[2][1]
     bar, _, use_rate, use_batch, suggested = shown[-1]
     assert (bar["visible"], use_rate["visible"], use_batch["visible"]) == (False, True, False)
-    assert (use_rate["value"], suggested) == ("Use LoRA 0.001", {"lora": 1e-3})
-    assert pressed("use_rates", suggested) == [1e-3, SKIP]
+    assert (use_rate["value"], suggested) == ("Apply LoRA 0.001", {"lora": 1e-3})
+    assert pressed("apply_rates", suggested) == [1e-3, SKIP]
 
 
 def test_a_batch_size_is_offered(pressed, monkeypatch):
-    found = BatchSizes((BatchTrial("lora", 1, True, 8.0, 10**9), BatchTrial("lora", 2, True, 12.0, 10**9)), "told")
+    found = BatchSizeResult(
+        (BatchSizeDryRun("lora", 1, True, 8.0, 10**9), BatchSizeDryRun("lora", 2, True, 12.0, 10**9)), "measured"
+    )
 
     def find(project, configs):
-        yield batch_size_finder.Searching(1, 2, "LoRA: 1 at a time", found.rows[0])
-        yield batch_size_finder.Searching(2, 2, "done", found=found)
+        yield batch_size_finder.SearchProgress(1, 2, "LoRA: 1 at a time", found.rows[0])
+        yield batch_size_finder.SearchProgress(2, 2, "done", result=found)
 
     monkeypatch.setattr(batch_size_finder, "find", find)
     shown = pressed("find_batch")
     assert "LoRA: 1 at a time (50 %" in shown[0][0]["value"]
     _, table, _, use_batch, suggested = shown[-1]
     assert "batch size 2 is as fast as any" in table
-    assert (use_batch["value"], use_batch["visible"], suggested) == ("Use batch size 2", True, {"batch": 2})
+    assert (use_batch["value"], use_batch["visible"], suggested) == ("Apply batch size 2", True, {"batch": 2})
 
 
 def test_without_a_project_or_a_method_a_sentence_says_so(pressed, project):
-    with pytest.raises(gr.Error, match="no project is chosen"):
+    with pytest.raises(gr.Error, match="no project is selected"):
         pressed("find_rate", None, ["lora"], "quick")
-    with pytest.raises(gr.Error, match="no method is chosen; tick at least one"):
+    with pytest.raises(gr.Error, match="no method is selected; select at least one"):
         pressed("find_batch", project.name, [], "quick")
 
 
 def test_a_real_search_waits_its_turn_and_ends_with_what_was_found(project, monkeypatch):
-    short = lr_finder.RateSearch(search_steps=10)
-    monkeypatch.setattr(lr_finder, "RateSearch", lambda: short)
+    short = lr_finder.LearningRateSearch(num_steps=10)
+    monkeypatch.setattr(lr_finder, "LearningRateSearch", lambda: short)
     base = datasets.load(project).base_model
-    *_, (bar, found) = tuning.rates_found(project.workspace, project, [preset("quick", "ti", base_model=base)])
+    *_, (bar, found) = tuning.find_learning_rates(project.workspace, project, [preset("quick", "ti", base_model=base)])
     assert "(100 %" in bar
     assert [one.method for one in found] == ["ti"]

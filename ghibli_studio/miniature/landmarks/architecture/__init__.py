@@ -1,7 +1,7 @@
 """How each landmark is drawn: one drawing function per archetype, in rooms by family.
 
 Every drawing function takes the `Builder` (called b throughout) and the `Landmark`, and adds shapes back to front. Of
-the landmark it reads colours and material through the builder, and `ratio`, `count` and `variant` as it needs them.
+the landmark it reads colors and material through the builder, and `ratio`, `count` and `variant` as it needs them.
 Placing the building in a picture is `layout`'s work.
 """
 
@@ -35,7 +35,7 @@ from ghibli_studio.miniature.landmarks.architecture.towers import (
     windmill,
 )
 from ghibli_studio.miniature.landmarks.builder import Builder
-from ghibli_studio.miniature.landmarks.catalogue import Landmark
+from ghibli_studio.miniature.landmarks.catalog import Landmark
 
 ARCHETYPES = {
     "amphitheatre": amphitheatre, "castle": castle, "chinese_hall": chinese_hall, "clock_tower": clock_tower,

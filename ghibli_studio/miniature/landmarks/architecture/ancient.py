@@ -6,7 +6,7 @@ import math
 
 from ghibli_studio.miniature.landmarks.architecture.palaces import palace_wing
 from ghibli_studio.miniature.landmarks.builder import Builder
-from ghibli_studio.miniature.landmarks.catalogue import Landmark
+from ghibli_studio.miniature.landmarks.catalog import Landmark
 from ghibli_studio.miniature.landmarks.shapes import arch_points, dim, rgb
 
 
@@ -67,11 +67,11 @@ def ziggurat(b: Builder, landmark: Landmark) -> None:
         staircase(b, .13 if comb else .17, h)
     if temple:
         b.box(-.24, h, .24, h + .17, .2)
-        b.windows(-.2, .2, h, h + .12, 3, 1, .5, .95, colour="2e2822", material="dark")
+        b.windows(-.2, .2, h, h + .12, 3, 1, .5, .95, color="2e2822", material="dark")
         b.band(-.24, .24, h + .17, .04, .2)
     if comb:
         b.lathe(.04, [(.2, h + .21), (.14, h + .55), (.1, h + .62)], dim(b.wall, .9), form="front")
-        b.windows(-.1, .16, h + .26, h + .5, 3, 2, .3, .5, colour=dim(b.wall, .6), material="dark")
+        b.windows(-.1, .16, h + .26, h + .5, 3, 2, .3, .5, color=dim(b.wall, .6), material="dark")
     if plain:
         b.box(-.2, h, .2, h + .07, .15, b.roof)
 
@@ -240,8 +240,8 @@ def standing_stones(b: Builder, landmark: Landmark) -> None:
 
 def upright(b: Builder, x: float, y: float, w: float, h: float, brightness: float, lean: float = 0.0) -> None:
     """One rough stone with its shaded side."""
-    colour = dim(b.wall, brightness)
+    color = dim(b.wall, brightness)
     b.add([(x - w, y), (x + w, y), (x + w * .92 + lean, y + h * .6), (x + w * .8 + lean, y + h),
-           (x - w * .78 + lean, y + h * .98), (x - w * .96, y + h * .5)], colour, mass=True)
+           (x - w * .78 + lean, y + h * .98), (x - w * .96, y + h * .5)], color, mass=True)
     b.add([(x + w, y), (x + w + .06, y + .01), (x + w * .8 + lean + .05, y + h * .97), (x + w * .8 + lean, y + h)],
-          colour, form="side", mass=True)
+          color, form="side", mass=True)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from itertools import pairwise
 
 from ghibli_studio.miniature.landmarks.builder import Builder
-from ghibli_studio.miniature.landmarks.catalogue import Landmark
+from ghibli_studio.miniature.landmarks.catalog import Landmark
 from ghibli_studio.miniature.landmarks.shapes import arch_points, dim, hanging_cable, mix
 
 
@@ -69,9 +69,9 @@ def tower_bridge(b: Builder, landmark: Landmark) -> None:
         b.arch(x, .2, .15, .14, True)
         b.prism(x - .13, x + .13, 1.0, .36, .16)
         b.pole(x + .05, 1.34, .1)
-        for k in (-.15, .15):
-            b.drum(x + k, .14, .035, .92, b.trim)
-            b.cone(x + k, 1.06, .045, .2)
+        for dx in (-.15, .15):
+            b.drum(x + dx, .14, .035, .92, b.trim)
+            b.cone(x + dx, 1.06, .045, .2)
 
 
 def stone_bridge(b: Builder, landmark: Landmark) -> None:
@@ -88,6 +88,7 @@ def stone_bridge(b: Builder, landmark: Landmark) -> None:
             b.box(x - .12, .1, x + .12, .8, .14, dim(b.wall, .85))
             b.windows(x - .1, x + .1, .5, .74, 2, 2, .4, .6)
             b.prism(x - .14, x + .14, .8, .34, .16)
+    tiers: list[tuple[float, float, int]]
     if statues:
         tiers = [(0, .3, n)]
     elif slim:
@@ -112,9 +113,9 @@ def arcade(b: Builder, half, foot, y0, y1, count, arch_h, opening, pointed) -> N
     """Wall from -half to half with `count` arches, each `opening` of its share wide."""
     b.box(-half, foot, half, y1, .1)
     step = 2 * half / count
-    centres, w, h = [-half + step * (i + .5) for i in range(count)], step * opening, arch_h + y0 - foot
-    b.add([arch_points(x, foot, w, h, pointed, 10) for x in centres], dim(b.wall, .55), form="under")
-    b.add([arch_points(x + w * .1, foot, w * .8, h * .95, pointed, 10) for x in centres], (.62, .72, .76), "glass",
+    centers, w, h = [-half + step * (i + .5) for i in range(count)], step * opening, arch_h + y0 - foot
+    b.add([arch_points(x, foot, w, h, pointed, 10) for x in centers], dim(b.wall, .55), form="under")
+    b.add([arch_points(x + w * .1, foot, w * .8, h * .95, pointed, 10) for x in centers], (.62, .72, .76), "glass",
           "flat", .5)
     b.band(-half, half, y1 - .035, .035, .1, out=.015)
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from ghibli_studio.miniature.landmarks.builder import Builder
-from ghibli_studio.miniature.landmarks.catalogue import Landmark
+from ghibli_studio.miniature.landmarks.catalog import Landmark
 from ghibli_studio.miniature.landmarks.shapes import dim
 
 
@@ -34,14 +34,14 @@ def turret(b: Builder, cx: float, y: float, r: float, h: float, roof_h: float, w
         b.crenels(cx - r * 1.12, cx + r * 1.12, y + h, max(3, int(r * 40)), .04)
 
 
-def crag(b: Builder, w: float, h: float, colour: str) -> None:
+def crag(b: Builder, w: float, h: float, color: str) -> None:
     """Rocky hill under a castle."""
     hill = [(-w * 1.25, 0), (-w * 1.08, h * .5), (-w * .98, h), (w * .95, h), (w * 1.1, h * .62), (w * 1.3, 0)]
-    b.add(hill, colour, "rock", "round", mass=True)
+    b.add(hill, color, "rock", "round", mass=True)
     for i in range(6):
         x = -w + w * .36 * i
         cleft = [(x, 0), (x + .05, h * .6), (x + .12, h * .95), (x + .2, h * .5), (x + .18, 0)]
-        b.add(cleft, dim(colour, .75 + .08 * (i % 3)), "rock", "side", .5)
+        b.add(cleft, dim(color, .75 + .08 * (i % 3)), "rock", "side", .5)
 
 
 def fairy_tale_castle(b: Builder) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 
 from ghibli_studio.miniature.landmarks.builder import Builder
-from ghibli_studio.miniature.landmarks.catalogue import Landmark
+from ghibli_studio.miniature.landmarks.catalog import Landmark
 from ghibli_studio.miniature.landmarks.shapes import arch_points, dim
 
 
@@ -45,7 +45,7 @@ def spire_cluster(b: Builder) -> None:
                        (.46, .2, 1.0, .085), (-.14, .2, .98, .08), (.14, .2, .96, .08)):
         b.lathe(x, [(r, 0), (r * 1.02, y + h * .3), (r * .86, y + h * .55), (r * .55, y + h * .8),
                     (r * .2, y + h * .94), (r * .12, y + h)])
-        b.windows(x - r * .6, x + r * .6, y + h * .22, y + h * .8, 2, 7, .35, .6, colour="5a4634")
+        b.windows(x - r * .6, x + r * .6, y + h * .22, y + h * .8, 2, 7, .35, .6, color="5a4634")
         b.ball(x, y + h + .025, .035, "e8c860", "gold")
     for x in (-.36, 0, .36):
         b.arch(x, 0, .18, .28 if x else .36, True, frame=.03)
@@ -84,7 +84,7 @@ def towered_front(b: Builder, variant: int) -> None:
     b.rect(-w, 0, w, .66, mass=True)
     rose(b, 0, .5, .12)
     b.band(-w, w, .33, .025, 0)
-    b.windows(-w, w, .34, .39, 22, 1, .5, .9, colour=dim(b.wall, .55), material="dark")
+    b.windows(-w, w, .34, .39, 22, 1, .5, .9, color=dim(b.wall, .55), material="dark")
     for x in (-.31, 0, .31):
         b.arch(x, 0, .17, .27, True, frame=.03)
     if one_spire:
@@ -117,8 +117,8 @@ def towered_front(b: Builder, variant: int) -> None:
         b.lathe(x, [(.03, y - .05), (.02, y + .15), (.003, y + .42)], b.roof, "roof")
 
 
-# Colours of the five onion domes in turn, by variant
-ONION_COLOURS = (("3f8f6c", "d8b040", "3c6cb0", "c85040", "4f9c84"), ("3c78b0", "4f9c64", "d8b040", "3c8ca8", "e0e0d8"),
+# Colors of the five onion domes in turn, by variant
+ONION_COLORS = (("3f8f6c", "d8b040", "3c6cb0", "c85040", "4f9c84"), ("3c78b0", "4f9c64", "d8b040", "3c8ca8", "e0e0d8"),
                  ("a8a498",) * 5, ("3c3c42",) * 5)
 
 
@@ -149,8 +149,8 @@ def onion_church(b: Builder, landmark: Landmark) -> None:
                    for k in range(3)], b.trim)
             b.onion(x, top + .42, r * .45, .2, "e0b040", "gold")
             continue
-        colour = ONION_COLOURS[variant][i % 5]
-        b.onion(x, top + .02, r, r * 2.3, colour, "gold" if colour == "d8b040" else "roof")
+        color = ONION_COLORS[variant][i % 5]
+        b.onion(x, top + .02, r, r * 2.3, color, "gold" if color == "d8b040" else "roof")
         if variant in (0, 1):
             swirls = [((x - r * .86, top + r * (.35 + .38 * k)), (x + r * (.9 - .18 * k), top + r * (.75 + .38 * k)))
                       for k in range(3)]

@@ -5,7 +5,7 @@ from __future__ import annotations
 from itertools import pairwise
 
 from ghibli_studio.miniature.landmarks.builder import Builder
-from ghibli_studio.miniature.landmarks.catalogue import Landmark
+from ghibli_studio.miniature.landmarks.catalog import Landmark
 from ghibli_studio.miniature.landmarks.shapes import dim
 
 
@@ -37,7 +37,7 @@ def pagoda(b: Builder, landmark: Landmark) -> None:
     if wooden:
         b.prism(-.2, .2, .05 + height + .02, .1, 0)
         b.pole(0, .05 + height + .05, height * .3, .012, "b89858", "metal")
-        b.windows(-.035, .035, height + .16, height * 1.28, 1, 7, .8, .3, colour="a88848", material="metal")
+        b.windows(-.035, .035, height + .16, height * 1.28, 1, 7, .8, .3, color="a88848", material="metal")
     else:
         b.prism(-.17, .17, .05 + height, .14, .1)
         b.pole(.03, height + .16, .16, .02)
@@ -48,7 +48,7 @@ def wooden_storey(b: Builder, share: float, y: float, h: float) -> None:
     w = .27 * share
     b.box(-w, y, w, y + h, 0)
     b.rect(-w, y, w, y + h * .12, b.trim, "plaster")
-    b.windows(-w, w, y + h * .1, y + h * .6, 3, 1, .55, .85, colour="3a2a22")
+    b.windows(-w, w, y + h * .1, y + h * .6, 3, 1, .55, .85, color="3a2a22")
     b.rect(-w * 1.15, y + h * .08, w * 1.15, y + h * .2, dim(b.wall, .8), "wood")
     eave(b, 0, y + h * .68, w * 1.85, h * .36, .45, w * .8)
 
@@ -72,7 +72,7 @@ def japanese_castle(b: Builder, landmark: Landmark) -> None:
     for i in range(n):
         w, h = .58 * (1 - .62 * i / n), .26 * (1 - .3 * i / n)
         b.box(-w, y, w, y + h, .12)
-        b.windows(-w * .9, w * .9, y + h * .1, y + h * .62, 9 - 2 * i if i < 4 else 3, 1, .45, .7, colour="4a4844")
+        b.windows(-w * .9, w * .9, y + h * .1, y + h * .62, 9 - 2 * i if i < 4 else 3, 1, .45, .7, color="4a4844")
         if gilded and i == n - 1:
             b.rect(-w, y, w, y + h * .3, dim(b.wall, .3), "dark")
         eave(b, .02, y + h * .72, w * 1.32, h * .42, .4, w * .86)
@@ -99,12 +99,12 @@ def round_hall(b: Builder) -> None:
     for k in range(3):
         w = .95 - .13 * k
         b.drum(0, .08 * k, w, .08, "efeae0", "stone")
-        b.windows(-w, w, .08 * k + .045, .08 * k + .085, 30, 1, .5, 1, colour="fbf8f0", material="stone", line=.3)
+        b.windows(-w, w, .08 * k + .045, .08 * k + .085, 30, 1, .5, 1, color="fbf8f0", material="stone", line=.3)
     y = .24
     for r, eave_r, h, top_r, roof_h, rise in ((.46, .62, .24, .38, .17, .12), (.38, .5, .15, .28, .17, .12),
                                               (.28, .4, .13, .02, .34, .34)):
         b.drum(0, y, r, h)
-        b.windows(-r * .95, r * .95, y + .01, y + h * .6, 9, 1, .55, .95, colour="5c2c24")
+        b.windows(-r * .95, r * .95, y + .01, y + h * .6, 9, 1, .55, .95, color="5c2c24")
         b.lathe(0, [(r * 1.01, y + h * .66), (r * 1.01, y + h)], "3c7c6c", "wood")
         b.lathe(0, [(r * 1.01, y + h * .78), (r * 1.01, y + h * .84)], b.trim, "gold")
         y += h
@@ -118,15 +118,15 @@ def round_hall(b: Builder) -> None:
 def wide_hall(b: Builder) -> None:
     """Red hall with ten columns under two roofs."""
     b.steps(-1.3, 1.3, 0, .24, 3, .12, .2, b.trim)
-    b.windows(-1.3, 1.3, .17, .25, 40, 1, .5, .8, colour="fffcf4", material="stone", line=.3)
+    b.windows(-1.3, 1.3, .17, .25, 40, 1, .5, .8, color="fffcf4", material="stone", line=.3)
     b.add([(-.2, 0), (.2, 0), (.15, .24), (-.15, .24)], dim(b.trim, .85), "stone")
     b.rect(-1.05, .24, 1.05, .56, dim(b.wall, .75), form="under", mass=True)
-    b.windows(-1.03, 1.03, .25, .5, 9, 1, .66, .95, colour="6c3424")
+    b.windows(-1.03, 1.03, .25, .5, 9, 1, .66, .95, color="6c3424")
     b.columns(-1.08, 1.08, .24, .3, 10, .22, b.wall, False)
     b.rect(-1.05, .5, 1.05, .57, "2f6c74", "wood")
     eave(b, 0, .58, 1.32, .17, .4, .92)
     b.rect(-.88, .73, .88, .84, "2f6c74", "wood")
-    b.windows(-.88, .88, .74, .83, 11, 1, .6, .6, colour="b43c2c", material="wood")
+    b.windows(-.88, .88, .74, .83, 11, 1, .6, .6, color="b43c2c", material="wood")
     eave(b, 0, .84, 1.16, .32, .3, .74)
     b.lines([((-.78, 1.17), (.78, 1.17))], .035, dim(b.roof, 1.15), "roof", "top")
     for x in (-.78, .78):

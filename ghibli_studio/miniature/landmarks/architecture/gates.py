@@ -5,7 +5,7 @@ from __future__ import annotations
 from itertools import pairwise
 
 from ghibli_studio.miniature.landmarks.builder import WINDOW, Builder
-from ghibli_studio.miniature.landmarks.catalogue import Landmark
+from ghibli_studio.miniature.landmarks.catalog import Landmark
 from ghibli_studio.miniature.landmarks.shapes import dim, ellipse, mix
 
 
@@ -41,8 +41,8 @@ def square_gate_tower(b: Builder, cx: float, h: float, gilded: bool) -> None:
     for k in range(3):
         b.band(cx - .17, cx + .17, h * (.3 + .27 * k), .025, .24, out=0)
     b.windows(cx - .12, cx + .12, h * .62, h * .78, 2, 1, .35, .8, True)
-    colour, material = (b.trim, "gold") if gilded else (WINDOW, "window")
-    b.windows(cx - .12, cx + .12, h * .34, h * .5, 2, 1, .35, .8, True, colour, material)
+    color, material = (b.trim, "gold") if gilded else (WINDOW, "window")
+    b.windows(cx - .12, cx + .12, h * .34, h * .5, 2, 1, .35, .8, True, color, material)
     b.crenels(cx - .19, cx + .19, h, 5, .07, .26)
 
 
@@ -80,7 +80,7 @@ def triumphal_arch(b: Builder, landmark: Landmark) -> None:
     else:
         one_opening(b, w, d, *((.82, .68) if variant == 0 else (.78, .74)))
     b.band(-w, w, .78 if variant == 1 else .74, .05, d, out=.035)
-    b.windows(-w, w, .8, .86, 22, 1, .5, .7, colour=dim(b.wall, .75), material="stone", line=.3)
+    b.windows(-w, w, .8, .86, 22, 1, .5, .7, color=dim(b.wall, .75), material="stone", line=.3)
     b.band(-w, w, h, .045, d, out=.03)
     if variant == 1:
         b.box(-w * .7, h + .045, w * .75, h + .1, d * .7)
@@ -98,7 +98,7 @@ def one_opening(b: Builder, w: float, d: float, share: float, opening_h: float) 
         statue = [(x - .07, .14), (x + .07, .14), (x + .05, .36), (x + .02, .44), (x - .05, .38)]
         b.add(statue, dim(b.wall, .82), form="round", line=.8)
         b.rect(x - .1, .55, x + .1, .68, dim(b.wall, .86), form="under", line=.7)
-    b.arch(0, 0, opening_w, opening_h, frame=.03, colour="9fb4c0", material="glass")
+    b.arch(0, 0, opening_w, opening_h, frame=.03, color="9fb4c0", material="glass")
     x, y = b.back(w, 0, d * .5)
     b.add([(x - .05, y), (x + .05, y), (x + .05, .36), (x, .44), (x - .05, .36)], "5a4c40", "dark", "flat")
 
@@ -122,7 +122,7 @@ def columned_gate(b: Builder) -> None:
         b.columns(cx - .2, cx + .2, .04, .32, 4, .4)
         b.gable(cx - .2, cx + .2, .42, .1, .2, dim(b.wall, .9))
     b.rect(-w, 0, w, .68, dim(b.wall, .55), form="under")
-    b.windows(-w, w, 0, .64, 5, 1, .62, 1.0, colour="93a8b4", material="glass")
+    b.windows(-w, w, 0, .64, 5, 1, .62, 1.0, color="93a8b4", material="glass")
     b.columns(-w - .03, w + .03, .0, .66, 6, .3)
     b.band(-w - .03, w + .03, .66, .07, .3)
     b.box(-w * .92, .73, w * .92, .88, .25)
@@ -152,12 +152,12 @@ def torii(b: Builder, landmark: Landmark) -> None:
     lintel(b, .955, .05, .075, .9, b.roof, "top", "roof")
 
 
-def lintel(b: Builder, y, thickness, rise, w, colour, form, material) -> None:
+def lintel(b: Builder, y, thickness, rise, w, color, form, material) -> None:
     """Beam from -w to w whose ends rise."""
     xs = [w * (i / 6 - 1) for i in range(13)]
     lower = [(x, y + rise * (abs(x) / w) ** 2.2) for x in xs]
     upper = [(x * 1.02, y + thickness + rise * 1.15 * (abs(x) / w) ** 2.2) for x in reversed(xs)]
-    b.add(lower + upper, colour, material, form, mass=True)
+    b.add(lower + upper, color, material, form, mass=True)
 
 
 def great_wall(b: Builder, landmark: Landmark) -> None:

@@ -6,7 +6,7 @@ import math
 from itertools import pairwise
 
 from ghibli_studio.miniature.landmarks.builder import Builder
-from ghibli_studio.miniature.landmarks.catalogue import Landmark
+from ghibli_studio.miniature.landmarks.catalog import Landmark
 from ghibli_studio.miniature.landmarks.shapes import arch_points, dim, mix
 
 
@@ -20,8 +20,8 @@ def lattice_tower(b: Builder, landmark: Landmark) -> None:
 
     levels = [0, .22, .42, .6, .78, .94, 1.1, 1.25, 1.38, 1.5, 1.6]
     for i, (y0, y1) in enumerate(pairwise(levels)):
-        colour = b.roof if red_white and i % 2 else b.wall
-        lattice_storey(b, i, y0, y1, radius, colour)
+        color = b.roof if red_white and i % 2 else b.wall
+        lattice_storey(b, i, y0, y1, radius, color)
     for y, overhang in ((.42, 1.16), (.22, 1.0), (.78, 1.2)):
         if y == .22:
             angles = [i * math.pi / 12 for i in range(13)]
@@ -40,7 +40,7 @@ def lattice_tower(b: Builder, landmark: Landmark) -> None:
         b.box(side * half * .85 - half * .24, -.02, side * half * .85 + half * .24, .04, .06, "b8b0a0", "stone")
 
 
-def lattice_storey(b: Builder, storey: int, y0: float, y1: float, radius, colour) -> None:
+def lattice_storey(b: Builder, storey: int, y0: float, y1: float, radius, color) -> None:
     """One storey from y0 to y1: two legs below (storeys 0 and 1), one braced shaft above."""
     shaft = storey >= 2
     r0, r1 = radius(y0), radius(y1)
@@ -48,12 +48,12 @@ def lattice_storey(b: Builder, storey: int, y0: float, y1: float, radius, colour
     sides = ((-1, "left"), (1, "side"))
     for side, form in sides:
         b.add([(side * r0, y0), (side * (r0 - leg * 1.6), y0), (side * (r1 - leg * 1.1), y1), (side * r1, y1)],
-              colour, "metal", form, .7, True)
+              color, "metal", form, .7, True)
     if shaft:
-        b.add([(-r0, y0), (r0, y0), (r1, y1), (-r1, y1)], dim(colour, .72), "metal", "under", .2)
+        b.add([(-r0, y0), (r0, y0), (r1, y1), (-r1, y1)], dim(color, .72), "metal", "under", .2)
         for side, form in sides:
             b.add([(side * r0, y0), (side * (r0 - leg), y0), (side * (r1 - leg * .9), y1), (side * r1, y1)],
-                  colour, "metal", form, .5)
+                  color, "metal", form, .5)
     braces = []
     panels = 1 if shaft else 3
     for j in range(panels):
@@ -65,7 +65,7 @@ def lattice_storey(b: Builder, storey: int, y0: float, y1: float, radius, colour
             else:
                 inner_low, inner_high = side * (radius(low) - leg * 1.5), side * (radius(high) - leg * 1.3)
             braces += [((outer_low, low), (inner_high, high)), ((inner_low, low), (outer_high, high))]
-    b.lines(braces, .011 if storey < 3 else .008, dim(colour, 1.15 if shaft else .85), "metal", "front", .2)
+    b.lines(braces, .011 if storey < 3 else .008, dim(color, 1.15 if shaft else .85), "metal", "front", .2)
 
 
 def skyscraper(b: Builder, landmark: Landmark) -> None:
@@ -87,8 +87,8 @@ def skyscraper(b: Builder, landmark: Landmark) -> None:
 def slab(b: Builder, x0, y0, x1, y1, d, nx, ny) -> None:
     """Office block with a window grid on both faces."""
     b.box(x0, y0, x1, y1, d)
-    b.windows(x0, x1, y0, y1, nx, ny, .5, .62, line=.25, colour="46525e")
-    b.side_windows(x1, y0, y1, d, max(2, int(nx * .6)), ny, .5, .62, line=.25, colour="46525e")
+    b.windows(x0, x1, y0, y1, nx, ny, .5, .62, line=.25, color="46525e")
+    b.side_windows(x1, y0, y1, d, max(2, int(nx * .6)), ny, .5, .62, line=.25, color="46525e")
 
 
 def art_deco_tower(b: Builder, h: float, w: float, crowned: bool) -> None:
@@ -122,7 +122,7 @@ def needle_of_tubes(b: Builder, h: float, w: float) -> None:
         cx, r = x * w * 1.2, radius * w * 1.3
         b.drum(cx, 0, r, h * share * .8, mix(b.wall, b.trim, .12 * (k % 2)))
         b.windows(cx - r * .9, cx + r * .9, .03, h * share * .79, 4, int(26 * share), .8, .35,
-                  colour=dim(b.roof, .75), line=.15)
+                  color=dim(b.roof, .75), line=.15)
     b.lathe(0, [(w * .16, h * .97), (w * .1, h * 1.12), (w * .03, h * 1.14), (.003, h * 1.4)], b.trim, "metal")
 
 
@@ -133,7 +133,7 @@ def twin_towers(b: Builder) -> None:
     for x in (-.27, .27):
         for y0, y1, r in ((.13, .95, .17), (.95, 1.12, .145), (1.12, 1.24, .115), (1.24, 1.33, .08)):
             b.drum(x, y0, r, y1 - y0)
-            b.windows(x - r * .95, x + r * .95, y0, y1, 7, max(2, int((y1 - y0) * 26)), .66, .42, colour="54646f",
+            b.windows(x - r * .95, x + r * .95, y0, y1, 7, max(2, int((y1 - y0) * 26)), .66, .42, color="54646f",
                       line=.15)
             b.lathe(x, [(r * 1.04, y1 - .02), (r * 1.04, y1)], b.trim, "metal")
         b.lathe(x, [(.07, 1.33), (.045, 1.42), (.015, 1.46), (.002, 1.72)], b.trim, "metal")
@@ -146,13 +146,13 @@ def stacked_boxes(b: Builder, h: float, w: float) -> None:
     """Eight boxes that flare upwards, on a tapering foot."""
     b.add([(-w * 1.5, 0), (w * 1.5, 0), (w * .95, h * .26), (-w * .95, h * .26)], mass=True)
     b.add([(w * 1.5, 0), (w * 2.1, .02), (w * 1.5, h * .26), (w * .95, h * .26)], form="side", mass=True)
-    b.windows(-w * 1.05, w * 1.05, .02, h * .25, 7, 8, .6, .5, line=.2, colour="4c7068")
+    b.windows(-w * 1.05, w * 1.05, .02, h * .25, 7, 8, .6, .5, line=.2, color="4c7068")
     foot, rim = w * .78, w * .98
     for k in range(8):
         y0, y1 = h * (.26 + .076 * k), h * (.26 + .076 * (k + 1))
         b.add([(-foot, y0), (foot, y0), (rim, y1), (-rim, y1)], mass=True)
         b.add([(foot, y0), b.back(foot, y0, .18), b.back(rim, y1, .2), (rim, y1)], form="side", mass=True)
-        b.windows(-foot, foot, y0 + .005, y1 - .012, 6, 3, .62, .5, line=.2, colour="4c7068")
+        b.windows(-foot, foot, y0 + .005, y1 - .012, 6, 3, .62, .5, line=.2, color="4c7068")
         b.lines([((-rim, y1), (rim, y1))], .014)
     b.box(-w * .45, h * .868, w * .5, h * .93, .1)
     b.box(-w * .25, h * .93, w * .3, h * .97, .06, b.trim)

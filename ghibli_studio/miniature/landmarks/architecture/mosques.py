@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from ghibli_studio.miniature.landmarks.builder import Builder
-from ghibli_studio.miniature.landmarks.catalogue import Landmark
+from ghibli_studio.miniature.landmarks.catalog import Landmark
 from ghibli_studio.miniature.landmarks.shapes import dim, mix
 
 
@@ -169,7 +169,7 @@ def mud_mosque(b: Builder, landmark: Landmark) -> None:
         b.lathe(-.93 + .155 * i, [(.035, 0), (.028, .5), (.02, .56), (.004, .64)])
     for x, h in ((-.55, .74), (.55, .74), (0, .9)):
         b.box(x - .16, 0, x + .16, h, .1)
-        b.windows(x - .13, x + .13, .2, h - .04, 3, 4, .3, .4, colour="4a3424")
+        b.windows(x - .13, x + .13, .2, h - .04, 3, 4, .3, .4, color="4a3424")
         for corner in (x - .13, x + .13):
             b.cone(corner, h, .045, .14, b.wall, "mud")
         b.cone(x + .02, h, .09, .26, b.wall, "mud")

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 
 from ghibli_studio.miniature.landmarks.builder import Builder
-from ghibli_studio.miniature.landmarks.catalogue import Landmark
+from ghibli_studio.miniature.landmarks.catalog import Landmark
 from ghibli_studio.miniature.landmarks.shapes import arch_points, dim
 
 
@@ -26,7 +26,7 @@ def palace(b: Builder, landmark: Landmark) -> None:
         b.box(-1.4, 0, 1.4, h, .25)
         b.windows(-1.38, 1.38, .02, h, 25, 3, .42, .62)
         b.band(-1.4, 1.4, h, .035, .25)
-        b.windows(-1.4, 1.4, h + .035, h + .09, 40, 1, .5, 1, colour=b.trim, material="stone")
+        b.windows(-1.4, 1.4, h + .035, h + .09, 40, 1, .5, 1, color=b.trim, material="stone")
     else:
         palace_wing(b, -1.4, 1.4, h, 25, b.roof)
         b.add([arch_points(-1.3 + .2 * i, h + .06, .07, .1) for i in range(14)], b.trim, mass=True)
@@ -58,10 +58,10 @@ def potala(b: Builder, landmark: Landmark) -> None:
     b.add(hill, "8c8460", "rock", "round", mass=True)
     for x0, x1, y0, y1 in ((-1.05, -.4, .22, .68), (.42, 1.05, .22, .66), (-.7, .7, .12, .6)):
         battered_block(b, x0, x1, y0, y1, .05)
-        b.windows(x0 + .07, x1 - .07, y0 + .08, y1 - .03, int((x1 - x0) * 12), 3, .4, .5, colour="4a3430")
+        b.windows(x0 + .07, x1 - .07, y0 + .08, y1 - .03, int((x1 - x0) * 12), 3, .4, .5, color="4a3430")
         b.lines([((x0 + .05, y1 - .01), (x1 - .05, y1 - .01))], .035, b.roof, "plaster")
     battered_block(b, -.36, .36, .4, .96, .05, b.roof, "plaster")
-    b.windows(-.28, .28, .5, .92, 7, 4, .42, .5, colour="3a2420")
+    b.windows(-.28, .28, .5, .92, 7, 4, .42, .5, color="3a2420")
     b.lines([((-.31, .95), (.31, .95))], .035, "e8dcc4", "plaster")
     for x, y, w in ((-.18, .97, .13), (.2, .97, .13), (.01, .99, .16), (-.72, .68, .14), (.74, .66, .14)):
         b.rect(x - w * .6, y, x + w * .6, y + .05, b.roof, "plaster")
@@ -73,11 +73,11 @@ def potala(b: Builder, landmark: Landmark) -> None:
                (side * .9, .06 + .13 * k)], dim(b.wall, .93), "plaster", "front")
 
 
-def battered_block(b: Builder, x0, x1, y0, y1, batter, colour=None, material=None) -> None:
+def battered_block(b: Builder, x0, x1, y0, y1, batter, color=None, material=None) -> None:
     """Block whose front narrows by `batter` on each side."""
-    b.add([(x0, y0), (x1, y0), (x1 - batter, y1), (x0 + batter, y1)], colour, material, mass=True)
+    b.add([(x0, y0), (x1, y0), (x1 - batter, y1), (x0 + batter, y1)], color, material, mass=True)
     side = [(x1, y0), b.back(x1, y0, .2), b.back(x1 - batter, y1, .2), (x1 - batter, y1)]
-    b.add(side, colour, material, "side", mass=True)
+    b.add(side, color, material, "side", mass=True)
 
 
 def dome_building(b: Builder, landmark: Landmark) -> None:
@@ -158,15 +158,15 @@ def sails(b: Builder) -> None:
         shell(b, cx, .14, w, h, lean, dim(b.roof, .97))
 
 
-def shell(b: Builder, cx: float, y: float, w: float, h: float, lean: float, colour) -> None:
+def shell(b: Builder, cx: float, y: float, w: float, h: float, lean: float, color) -> None:
     """One pointed sail: a lit and a shaded half, and glass in its mouth."""
     shares = [i / 10 for i in range(11)]
     left = [(cx - w + (w + lean) * t ** 1.5, y + h * math.sin(t * math.pi / 2)) for t in shares]
     right = [(cx + w - (w - lean) * t ** 2.6, y + h * t) for t in shares]
     keel = [(cx - .05 * w + (lean + .05 * w) * t ** 1.5, y + h * t) for t in shares]
-    b.add(left + keel[::-1], colour, "tile", "left", mass=True)
-    b.add(keel + right[::-1], colour, "tile", "slope", mass=True)
-    b.add([keel[0], right[0], (cx + w * .72, y), (cx + lean, y + h)], dim(colour, .55), "glass", "under", .5)
+    b.add(left + keel[::-1], color, "tile", "left", mass=True)
+    b.add(keel + right[::-1], color, "tile", "slope", mass=True)
+    b.add([keel[0], right[0], (cx + w * .72, y), (cx + lean, y + h)], dim(color, .55), "glass", "under", .5)
 
 
 def lotus(b: Builder) -> None:

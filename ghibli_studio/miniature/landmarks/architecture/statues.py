@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 
 from ghibli_studio.miniature.landmarks.builder import Builder
-from ghibli_studio.miniature.landmarks.catalogue import Landmark
+from ghibli_studio.miniature.landmarks.catalog import Landmark
 from ghibli_studio.miniature.landmarks.shapes import dim
 
 
@@ -27,7 +27,7 @@ def torch_bearer(b: Builder) -> None:
     b.box(-.3, .12, .3, .24, .2, b.roof, "stone")
     b.add([(-.22, .24), (.22, .24), (.17, .66), (-.17, .66)], b.roof, "stone", mass=True)
     b.add([(.22, .24), (.31, .25), (.25, .64), (.17, .66)], b.roof, "stone", "side", mass=True)
-    b.windows(-.15, .15, .5, .62, 4, 1, .5, .9, colour="6c6048", material="dark")
+    b.windows(-.15, .15, .5, .62, 4, 1, .5, .9, color="6c6048", material="dark")
     b.band(-.18, .18, .66, .03, .14, dim(b.roof, 1.1))
     robed(b, .69, .15, .52)
     b.add([(-.11, 1.1), (-.05, 1.16), (-.15, 1.5), (-.2, 1.49)], form="left", mass=True)

@@ -6,7 +6,7 @@ import math
 from itertools import pairwise
 
 from ghibli_studio.miniature.landmarks.builder import Builder
-from ghibli_studio.miniature.landmarks.catalogue import Landmark
+from ghibli_studio.miniature.landmarks.catalog import Landmark
 from ghibli_studio.miniature.landmarks.shapes import dim, hanging_cable
 
 
@@ -59,7 +59,7 @@ def stupa(b: Builder, landmark: Landmark) -> None:
 def mound(b: Builder) -> None:
     """Low round mound with a railing and a carved gateway."""
     b.drum(0, 0, .95, .12, b.trim)
-    b.windows(-.93, .93, .015, .1, 26, 1, .5, .6, colour=dim(b.wall, .6), material="dark", line=.4)
+    b.windows(-.93, .93, .015, .1, 26, 1, .5, .6, color=dim(b.wall, .6), material="dark", line=.4)
     b.drum(0, .12, .84, .1)
     b.dome(0, .2, .8, .56, b.wall, "stone", 0)
     b.box(-.14, .74, .14, .84, .12, b.trim)
@@ -95,8 +95,8 @@ def stupa_with_eyes(b: Builder) -> None:
     for foot_x, foot_y in ((-.95, .3), (-.5, .5), (.55, .5), (1.05, .3)):
         rope = hanging_cable(.035, foot_x, 1.34, foot_y, .12, 9)
         b.lines(pairwise(rope), .005, "b0a890", "cloth")
-        for (x, y), colour in zip(rope[1:], flags):
-            b.add([(x - .025, y), (x + .025, y), (x + .02, y - .05), (x - .02, y - .05)], colour, "cloth", "flat", .3)
+        for (x, y), color in zip(rope[1:], flags):
+            b.add([(x - .025, y), (x + .025, y), (x + .02, y - .05), (x - .02, y - .05)], color, "cloth", "flat", .3)
 
 
 def golden_bell(b: Builder) -> None:
@@ -116,16 +116,16 @@ def khmer(b: Builder, landmark: Landmark) -> None:
     """Terraced temple with bud-shaped towers and galleries, the far parts first."""
     shadow = dim(b.wall, .45)
     b.box(-1.4, 0, 1.4, .14, .25)
-    b.windows(-1.36, 1.36, .03, .12, 40, 1, .45, .8, colour=shadow, material="dark", line=.3)
+    b.windows(-1.36, 1.36, .03, .12, 40, 1, .45, .8, color=shadow, material="dark", line=.3)
     b.hip(-1.42, 1.42, .14, .06, .05, .2)
     bud_tower(b, -.42, .3, .12, .42)
     bud_tower(b, .5, .3, .12, .42)
     b.box(-.95, .14, .95, .3, .2, dim(b.wall, .95))
-    b.windows(-.92, .92, .16, .27, 26, 1, .45, .8, colour=shadow, material="dark", line=.3)
+    b.windows(-.92, .92, .16, .27, 26, 1, .45, .8, color=shadow, material="dark", line=.3)
     bud_tower(b, -.8, .22, .13, .44)
     bud_tower(b, .86, .22, .13, .44)
     b.box(-.5, .3, .5, .42, .15)
-    b.windows(-.48, .48, .31, .4, 14, 1, .45, .8, colour=shadow, material="dark", line=.3)
+    b.windows(-.48, .48, .31, .4, 14, 1, .45, .8, color=shadow, material="dark", line=.3)
     bud_tower(b, .03, .4, .17, .66)
     for x in (-1.2, 1.2):
         b.box(x - .12, .0, x + .12, .2, .1)

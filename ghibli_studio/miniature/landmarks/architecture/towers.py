@@ -6,7 +6,7 @@ import math
 from itertools import pairwise
 
 from ghibli_studio.miniature.landmarks.builder import Builder
-from ghibli_studio.miniature.landmarks.catalogue import Landmark
+from ghibli_studio.miniature.landmarks.catalog import Landmark
 from ghibli_studio.miniature.landmarks.shapes import arch_points, dim, ellipse, mix
 
 
@@ -57,15 +57,15 @@ def minaret(b: Builder, landmark: Landmark) -> None:
 
 def fluted_minaret(b: Builder) -> None:
     """Five shrinking fluted storeys, each under a ring balcony."""
-    y, r, height = 0, .17, 1.55
+    y, r, height = 0., .17, 1.55
     for k, share in enumerate((.34, .22, .17, .14, .13)):
         h, top_r = height * share, r * .82
-        colour = b.wall if k < 3 else mix(b.wall, "f0e4d0", .55)
-        b.lathe(0, [(r, y), (top_r, y + h)], colour)
+        color = b.wall if k < 3 else mix(b.wall, "f0e4d0", .55)
+        b.lathe(0, [(r, y), (top_r, y + h)], color)
         for i in range(7):
             u = math.sin((i - 3) * .42)
             flute = [(r * u - .008, y), (r * u + .008, y), (top_r * u + .006, y + h), (top_r * u - .006, y + h)]
-            b.add(flute, dim(colour, .76 if i % 2 else 1.12), form="round", line=.2)
+            b.add(flute, dim(color, .76 if i % 2 else 1.12), form="round", line=.2)
         for t in (.35, .7):
             ring = r + (top_r - r) * t
             b.lathe(0, [(ring * 1.01, y + h * t), (ring * 1.01, y + h * t + .02)], b.trim, line=.4)
@@ -203,7 +203,7 @@ def windmill(b: Builder, landmark: Landmark) -> None:
         b.lathe(0, [(r * 1.02, 0), (r * .94, h * .86)])
         b.cone(0, h * .86, r * 1.12, r * .95)
     b.windows(-r * .5, r * .5, .36, h * .8, 2, 2, .25, .36, True)
-    b.arch(0, 0, r * .45, .2, frame=.015, colour="4a3424", material="wood", reveal=False)
+    b.arch(0, 0, r * .45, .2, frame=.015, color="4a3424", material="wood", reveal=False)
     hub_y = h * .9
     if landmark.count > 4:
         triangular_sails(b, hub_y, landmark.count)

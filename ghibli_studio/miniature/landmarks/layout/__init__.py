@@ -17,7 +17,7 @@ from ghibli_studio.miniature.landmarks.shapes import Point, Shape
 MOON_GRID = 96
 """Cells along one side of the frame in which a clear place for the moon is looked for."""
 MOON_MARGIN = 6
-"""Cells that its centre keeps from the border, so that all of it is seen."""
+"""Cells that its center keeps from the border, so that all of it is seen."""
 MOON_DISC = np.hypot(*np.mgrid[-5:6, -5:6]) <= 5.2
 """What it covers, with a little air: its radius is 0.047 of the frame."""
 
@@ -71,19 +71,19 @@ def clear_of_shapes(layout: Layout) -> Point:
 
 
 def place_building(layout: Layout, scene: Scene, rng: np.random.Generator) -> list[Shape]:
-    """The landmark's shapes scaled and moved into the frame; sets the layout's base and centre to where it stands."""
+    """The landmark's shapes scaled and moved into the frame; sets the layout's base and center to where it stands."""
     building = build(scene.landmark)
     frame = FRAMES[scene.composition]
     x0, y0, x1, top = building.bounds()
     bridge = scene.landmark.is_bridge
-    # a bridge spans the frame, is centred by its outline and stays upright
+    # a bridge spans the frame, is centered by its outline and stays upright
     width = max(frame.width, 0.62) * 1.22 if bridge else frame.width
     convergence = 0.0 if bridge else frame.convergence
     middle = (x0 + x1) / 2 if bridge else (x0 + x1) * 0.25
     scale = min(frame.height / (top - min(0, y0)), width / (x1 - x0)) * rng.uniform(0.94, 1.04)
-    cx = frame.centre + rng.uniform(-0.03, 0.03)
+    cx = frame.center + rng.uniform(-0.03, 0.03)
     base = frame.base + rng.uniform(-0.01, 0.01)
-    layout.base, layout.centre = base, cx
+    layout.base, layout.center = base, cx
     depth = 0.55 if scene.composition == "distant" else 0.22
 
     def to_frame(x: float, y: float) -> Point:
@@ -92,7 +92,7 @@ def place_building(layout: Layout, scene: Scene, rng: np.random.Generator) -> li
     return [
         Shape(
             [[to_frame(x, y) for x, y in poly] for poly in shape.polys],
-            shape.colour,
+            shape.color,
             shape.material,
             shape.form,
             shape.line,

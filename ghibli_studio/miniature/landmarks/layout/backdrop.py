@@ -14,7 +14,7 @@ from ghibli_studio.miniature.landmarks.shapes import Point, mix
 # far and near mountains
 MOUNTAINS = {"desert": ("c89868", "b07c50"), "snow": ("b8c8dc", "8ca0bc"), "autumn": ("8c8ca0", "a87848")}
 SUMMER_MOUNTAINS = ("7c9cb8", "5f8a78")
-HILL_COLOUR = {"autumn": "b8743c", "snow": "e4ecf4", "desert": "d0a068", "forest": "3f6a4c"}
+HILL_COLOR = {"autumn": "b8743c", "snow": "e4ecf4", "desert": "d0a068", "forest": "3f6a4c"}
 HILL_MATERIAL = {"snow": "snow", "desert": "sand"}
 
 
@@ -31,16 +31,16 @@ def backdrop(layout: Layout, scene: Scene, rng: np.random.Generator) -> None:
         return
     hills(layout, rng, y, setting)
     if setting in ("forest", "snow"):
-        colour = "4a7458" if setting == "forest" else "5c7c78"
+        color = "4a7458" if setting == "forest" else "5c7c78"
         for x in np.sort(rng.uniform(-0.02, 1.02, 16)):
-            pine(layout, rng, x, y + 0.03, rng.uniform(0.09, 0.17), colour, 0.5, setting == "snow")
+            pine(layout, rng, x, y + 0.03, rng.uniform(0.09, 0.17), color, 0.5, setting == "snow")
     elif setting == "terraces":
         rice_terraces(layout, rng, y)
     elif setting != "desert":
         leaves = ("c8702c", "d89c3c", "b0482c") if setting == "autumn" else ("5f9448", "4f8644", "78a850")
         for x in np.sort(rng.uniform(-0.02, 1.02, 9)):
-            colour = leaves[int(rng.integers(3))]
-            leafy_tree(layout, rng, x, y + 0.03, rng.uniform(0.07, 0.13), colour, 0.45)
+            color = leaves[int(rng.integers(3))]
+            leafy_tree(layout, rng, x, y + 0.03, rng.uniform(0.07, 0.13), color, 0.45)
 
 
 def open_sea(layout: Layout, rng: np.random.Generator, y: float) -> None:
@@ -66,7 +66,7 @@ def hills(layout: Layout, rng: np.random.Generator, y: float, setting: str) -> N
     layout.add(land(ridge(rng, y + 0.02, 0.11, 6, 0.6), 0.06), mix(far, near, 0.6), "mountain", "dome", 0.5, 0.68)
     layout.add(
         land(ridge(rng, y + 0.025, 0.06, 5, 0.4), 0.08),
-        HILL_COLOUR.get(setting, "6a9a54"),
+        HILL_COLOR.get(setting, "6a9a54"),
         HILL_MATERIAL.get(setting, "foliage"),
         "dome",
         0.5,
@@ -85,5 +85,5 @@ def rice_terraces(layout: Layout, rng: np.random.Generator, y: float) -> None:
             for x in np.linspace(-0.05, 1.05, 26)
         ]
         layout.add(edge + corners, "4f7a40", "field", "under", 0.7, 0.45)
-        colour, material = (("8fbc58", "field"), ("a8cc68", "field"), ("9cc4c8", "tile"))[i % 3]
-        layout.add([(x, edge_y + 0.005) for x, edge_y in edge] + corners, colour, material, "top", 0.5, 0.45)
+        color, material = (("8fbc58", "field"), ("a8cc68", "field"), ("9cc4c8", "tile"))[i % 3]
+        layout.add([(x, edge_y + 0.005) for x, edge_y in edge] + corners, color, material, "top", 0.5, 0.45)

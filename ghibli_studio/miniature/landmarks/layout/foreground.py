@@ -82,11 +82,11 @@ def street_lamp(layout: Layout, rng: np.random.Generator, x: float, base: float)
 
 
 def flowers(layout: Layout, rng: np.random.Generator, base: float, n: int, in_rows: bool, near: bool) -> None:
-    """n flowers of each colour, larger the nearer; in the rows of a garden, or strewn; `near` ones thrice as large.
+    """n flowers of each color, larger the nearer; in the rows of a garden, or strewn; `near` ones thrice as large.
 
     In a close-up there is little ground, so it takes large ones to say where the landmark stands.
     """
-    for colour in FLOWERS:
+    for color in FLOWERS:
         ys = base + 0.035 + (1.02 - base) * rng.random(n)
         if in_rows:
             ys = base + 0.03 + np.round((ys - base) / 0.05) * 0.05 + rng.uniform(0, 0.016, n)
@@ -95,14 +95,14 @@ def flowers(layout: Layout, rng: np.random.Generator, base: float, n: int, in_ro
         for x, y in zip(xs, ys):
             r = (0.003 + 0.022 * max(0, y - base)) * (3 if near else 1)
             diamonds.append([(x - r, y), (x, y - r * 0.8), (x + r, y), (x, y + r * 0.8)])
-        layout.add(diamonds, colour, "cloth", "flat", 0.25, 0.14)
+        layout.add(diamonds, color, "cloth", "flat", 0.25, 0.14)
 
 
 def rice_steps(layout: Layout, rng: np.random.Generator, base: float) -> None:
     """Three steps of rice fields before the viewer, the middle one flooded; a close-up hides the hills behind."""
     phase, corners = rng.uniform(0, 6), [(1.1, 1.1), (-0.1, 1.1)]
-    for i, (colour, material) in enumerate((("8fbc58", "field"), ("9cc4c8", "tile"), ("a8cc68", "field"))):
+    for i, (color, material) in enumerate((("8fbc58", "field"), ("9cc4c8", "tile"), ("a8cc68", "field"))):
         y = base + 0.04 + 0.045 * i
         edge = [(x, y + 0.012 * math.sin(x * 6 + phase + i)) for x in np.linspace(-0.05, 1.05, 22)]
         layout.add(edge + corners, "4f7a40", "field", "under", 0.7, 0.16)
-        layout.add([(x, edge_y + 0.012) for x, edge_y in edge] + corners, colour, material, "top", 0.5, 0.16)
+        layout.add([(x, edge_y + 0.012) for x, edge_y in edge] + corners, color, material, "top", 0.5, 0.16)

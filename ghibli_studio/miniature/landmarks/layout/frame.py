@@ -22,8 +22,8 @@ class Layout:
     sun_side: int = 1
     """Where light comes from: 1 the right, -1 the left."""
     sun: Point = (0.8, 0.2)
-    """Centre of sun or moon."""
-    centre: float = 0.5
+    """Center of sun or moon."""
+    center: float = 0.5
     """x of the landmark's middle."""
     water_y: float = 2.0
     """y of the shore that water mirrors at; beyond the frame when there is no water."""
@@ -33,9 +33,9 @@ class Layout:
     last_building: int = 0
     """Index after the landmark's last shape."""
 
-    def add(self, polys, colour, material, form="front", line=1.0, depth=0.3, mass=False) -> None:
+    def add(self, polys, color, material, form="front", line=1.0, depth=0.3, mass=False) -> None:
         """Add one surface made of one or more polygons; the arguments are those of `Shape`."""
-        self.shapes.append(Shape(polygon_list(polys), rgb(colour), MATERIAL_ID[material], form, line, depth, mass))
+        self.shapes.append(Shape(polygon_list(polys), rgb(color), MATERIAL_ID[material], form, line, depth, mass))
 
 
 class Frame(NamedTuple):
@@ -49,7 +49,7 @@ class Frame(NamedTuple):
     """How much narrower it gets towards its top: 0 not, 1 to a point."""
     horizon: float
     base: float
-    centre: float
+    center: float
 
 
 FRAMES = {

@@ -34,7 +34,7 @@ def blob(rng: np.random.Generator, cx, cy, rx, ry, n: int = 15, rough: float = 0
     return list(zip((cx + rx * r * np.cos(angles)).tolist(), (cy + ry * r * np.sin(angles)).tolist()))
 
 
-def leafy_tree(layout: Layout, rng: np.random.Generator, x, y, h, colour, depth) -> None:
+def leafy_tree(layout: Layout, rng: np.random.Generator, x, y, h, color, depth) -> None:
     """Round tree from overlapping clumps, dark below and light above."""
     w = h * 0.045
     trunk = [(x - w, y), (x + w, y), (x + w * 0.5, y - h * 0.55), (x - w * 0.5, y - h * 0.55)]
@@ -49,10 +49,10 @@ def leafy_tree(layout: Layout, rng: np.random.Generator, x, y, h, colour, depth)
     )
     for i, (dx, dy, r) in enumerate(clumps):
         clump = blob(rng, x + dx * h, y - dy * h, r * h * 0.95, r * h * 0.8)
-        layout.add(clump, dim(colour, 0.74 + 0.1 * i * 0.8), "foliage", "dome", 0.55, depth, True)
+        layout.add(clump, dim(color, 0.74 + 0.1 * i * 0.8), "foliage", "dome", 0.55, depth, True)
 
 
-def pine(layout: Layout, rng: np.random.Generator, x, y, h, colour, depth, snow: bool = False) -> None:
+def pine(layout: Layout, rng: np.random.Generator, x, y, h, color, depth, snow: bool = False) -> None:
     """Conifer of five stacked ragged skirts, with snow on them if asked."""
     layout.add([(x - h * 0.03, y), (x + h * 0.03, y), (x, y - h * 0.3)], "4c3a2c", "trunk", "round", 1, depth, True)
     for i in range(5):
@@ -61,7 +61,7 @@ def pine(layout: Layout, rng: np.random.Generator, x, y, h, colour, depth, snow:
         teeth = [
             (x + w * (1 - k / 3) + (w * 0.05 if k % 2 else 0), hem + (h * 0.025 if k % 2 else 0)) for k in range(7)
         ]
-        layout.add([tip, *teeth], dim(colour, 0.8 + 0.09 * i), "foliage", "round", 0.6, depth, True)
+        layout.add([tip, *teeth], dim(color, 0.8 + 0.09 * i), "foliage", "round", 0.6, depth, True)
         if snow:
             patch = [tip, (x + w * 0.45, hem - h * 0.1), (x, hem - h * 0.13), (x - w * 0.5, hem - h * 0.09)]
             layout.add(patch, "eef4fa", "snow", "round", 0.2, depth)
@@ -81,11 +81,11 @@ def palm(layout: Layout, rng: np.random.Generator, x, y, h, depth) -> None:
         layout.add(frond, dim("4f8a3c", 0.8 + 0.05 * i), "foliage", "dome", 0.5, depth, True)
 
 
-def bush(layout: Layout, rng: np.random.Generator, x, y, r, colour, depth) -> None:
+def bush(layout: Layout, rng: np.random.Generator, x, y, r, color, depth) -> None:
     """Low clump of foliage."""
     for dx, share, brightness in ((-0.5, 0.7, 0.8), (0.5, 0.7, 0.9), (0, 1.0, 1.05)):
         clump = blob(rng, x + dx * r, y - r * 0.35 * share, r * share * 0.8, r * share * 0.55, 12)
-        layout.add(clump, dim(colour, brightness), "foliage", "dome", 0.5, depth, True)
+        layout.add(clump, dim(color, brightness), "foliage", "dome", 0.5, depth, True)
 
 
 def people(layout: Layout, rng: np.random.Generator, y: float, n: int, h: float) -> None:

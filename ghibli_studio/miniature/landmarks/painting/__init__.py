@@ -1,7 +1,7 @@
 """Ten painters: each turns the shared buffers into one style. `render` is the entry point.
 
-Rooms: `palettes` (colours of light), `pixels` (arithmetic on pictures), `textures` and `strokes` (marks), `colouring`
-(the coloured picture that most painters start from), and the painters by kind.
+Rooms: `palettes` (colors of light), `pixels` (arithmetic on pictures), `textures` and `strokes` (marks), `coloring`
+(the colored picture that most painters start from), and the painters by kind.
 """
 
 from __future__ import annotations

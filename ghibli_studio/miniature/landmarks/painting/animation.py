@@ -6,8 +6,8 @@ import numpy as np
 from scipy import ndimage
 
 from ghibli_studio.miniature.landmarks.noise import crop, fractal_noise, smoothstep
-from ghibli_studio.miniature.landmarks.painting.colouring import compose_colour, disc_mask
-from ghibli_studio.miniature.landmarks.painting.palettes import GHIBLI, colour
+from ghibli_studio.miniature.landmarks.painting.coloring import compose_color, disc_mask
+from ghibli_studio.miniature.landmarks.painting.palettes import GHIBLI, color
 from ghibli_studio.miniature.landmarks.painting.pixels import blend, blur, ink_over, moved, saturate
 from ghibli_studio.miniature.landmarks.painting.strokes import strokes
 from ghibli_studio.miniature.landmarks.painting.textures import leaves
@@ -16,14 +16,14 @@ from ghibli_studio.miniature.landmarks.scene import Scene
 from ghibli_studio.miniature.landmarks.shapes import MATERIAL_ID, MATERIALS
 
 IS_GREEN = np.array([material in ("grass", "foliage", "field") for material in MATERIALS], np.float32)
-DARK_GREEN, GREEN, LIGHT_GREEN = colour(0.14, 0.40, 0.30), colour(0.34, 0.61, 0.26), colour(0.62, 0.78, 0.33)
+DARK_GREEN, GREEN, LIGHT_GREEN = color(0.14, 0.40, 0.30), color(0.34, 0.61, 0.26), color(0.62, 0.78, 0.33)
 
 
 def ghiblivis(buf: Buffers, scene: Scene, rng: np.random.Generator) -> np.ndarray:
     """Cerulean sky, cumulus, lush greens, warm light, brown outlines, glow."""
     size = buf.size
     albedo = lush_albedo(buf, rng)
-    picture = compose_colour(
+    picture = compose_color(
         buf,
         scene,
         GHIBLI[scene.sky],
@@ -48,12 +48,12 @@ def ghiblivis(buf: Buffers, scene: Scene, rng: np.random.Generator) -> np.ndarra
     soft = blur(picture, size / 48)
     picture = 1 - (1 - picture) * (1 - soft * soft * 0.22)
     warmth = np.linspace(0, 1, size, dtype=np.float32)[:, None] * 0.03  # towards the viewer
-    picture = saturate(picture, 1.16) + warmth * colour(1, 0.6, -0.6)
+    picture = saturate(picture, 1.16) + warmth * color(1, 0.6, -0.6)
     return np.clip((picture - 0.5) * 1.04 + 0.5, 0, 1)
 
 
 def lush_albedo(buf: Buffers, rng: np.random.Generator) -> np.ndarray:
-    """Cleaner, richer local colours (3 x size x size): three-tone greens, warm walls, blue-green distance."""
+    """Cleaner, richer local colors (3 x size x size): three-tone greens, warm walls, blue-green distance."""
     base = np.clip(saturate(buf.albedo, 1.28) * 0.94 + 0.05, 0, 1)
     leaf = crop(leaves(), buf.size, rng)
     bands = ndimage.uniform_filter1d(crop(fractal_noise(14, 5, 10), buf.size, rng), 41, axis=1)

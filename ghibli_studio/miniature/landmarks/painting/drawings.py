@@ -5,8 +5,8 @@ from __future__ import annotations
 import numpy as np
 
 from ghibli_studio.miniature.landmarks.noise import crop, smoothstep
-from ghibli_studio.miniature.landmarks.painting.colouring import compose_colour
-from ghibli_studio.miniature.landmarks.painting.palettes import PHOTO, colour
+from ghibli_studio.miniature.landmarks.painting.coloring import compose_color
+from ghibli_studio.miniature.landmarks.painting.palettes import PHOTO, color
 from ghibli_studio.miniature.landmarks.painting.pixels import blend, luminance
 from ghibli_studio.miniature.landmarks.painting.strokes import hatching
 from ghibli_studio.miniature.landmarks.painting.textures import grain
@@ -15,8 +15,8 @@ from ghibli_studio.miniature.landmarks.scene import Scene
 
 
 def tone_of(buf: Buffers, scene: Scene, rng: np.random.Generator) -> np.ndarray:
-    """Grey tone of the scene, size x size in 0..1, with a lifted night."""
-    tone = luminance(compose_colour(buf, scene, PHOTO[scene.sky], rng, texture=0.5))
+    """Gray tone of the scene, size x size in 0..1, with a lifted night."""
+    tone = luminance(compose_color(buf, scene, PHOTO[scene.sky], rng, texture=0.5))
     if scene.sky == "night":
         tone = tone * 1.7 + 0.02
     return np.clip(tone, 0, 1)
@@ -33,7 +33,7 @@ def pencil_sketch(buf: Buffers, scene: Scene, rng: np.random.Generator) -> np.nd
     second_line = np.roll(buf.edge, (1, 1), (0, 1)) * (cross_hatch > 0.55)
     line = np.clip(buf.edge * (0.75 + 0.25 * paper), 0, 1) + 0.4 * second_line
     drawn = 0.955 - np.clip(tone, 0, 0.75) - 0.62 * line * (1 - np.clip(buf.depth - 0.3, 0, 0.6))
-    return np.clip(drawn + 0.015 * paper, 0.1, 1) * colour(1, 0.995, 0.98)
+    return np.clip(drawn + 0.015 * paper, 0.1, 1) * color(1, 0.995, 0.98)
 
 
 def ink_drawing(buf: Buffers, scene: Scene, rng: np.random.Generator) -> np.ndarray:
@@ -47,4 +47,4 @@ def ink_drawing(buf: Buffers, scene: Scene, rng: np.random.Generator) -> np.ndar
         paper *= 1 - lines * (width > 0.015)
     paper *= 1 - smoothstep(0.2, 0.12, tone)
     paper *= 1 - np.clip(buf.edge * 1.5, 0, 1) * np.where(buf.depth > 0.6, 0.6, 1)
-    return blend(colour(0.07, 0.07, 0.10), colour(0.975, 0.955, 0.895), paper)
+    return blend(color(0.07, 0.07, 0.10), color(0.975, 0.955, 0.895), paper)

@@ -5,8 +5,8 @@ from __future__ import annotations
 import numpy as np
 
 from ghibli_studio.miniature.landmarks.noise import smoothstep
-from ghibli_studio.miniature.landmarks.painting.colouring import compose_colour
-from ghibli_studio.miniature.landmarks.painting.palettes import PHOTO, POSTER, colour
+from ghibli_studio.miniature.landmarks.painting.coloring import compose_color
+from ghibli_studio.miniature.landmarks.painting.palettes import PHOTO, POSTER, color
 from ghibli_studio.miniature.landmarks.painting.pixels import blend, luminance, saturate
 from ghibli_studio.miniature.landmarks.raster import Buffers
 from ghibli_studio.miniature.landmarks.scene import Scene
@@ -18,11 +18,11 @@ def pixel_art(buf: Buffers, scene: Scene, rng: np.random.Generator) -> np.ndarra
     """64 x 64 blocks (fewer below 128 pixels), few tones, a little ordered dither, dark outlines.
 
     Brightness is what is stepped and dithered, once for all three channels, and hue follows it in finer steps:
-    channels stepped each for themselves would sprinkle grey areas with pink and green.
+    channels stepped each for themselves would sprinkle gray areas with pink and green.
     """
     block = max(2, buf.size // 64)
     blocks = buf.size // block
-    picture = compose_colour(buf, scene, PHOTO[scene.sky], rng, texture=0.25, two_tone=0.75, hard_cloud=0.9)
+    picture = compose_color(buf, scene, PHOTO[scene.sky], rng, texture=0.25, two_tone=0.75, hard_cloud=0.9)
     small = block_means(saturate(picture, 1.45), block)
     edge = block_means(buf.edge[None], block)[0]
     small = small * (1 - 0.5 * smoothstep(0.22, 0.5, edge))
@@ -48,7 +48,7 @@ def block_means(picture: np.ndarray, block: int) -> np.ndarray:
 
 def flat_poster(buf: Buffers, scene: Scene, rng: np.random.Generator) -> np.ndarray:
     """Travel poster: bold flat areas, banded sky, no texture."""
-    picture = compose_colour(
+    picture = compose_color(
         buf,
         scene,
         POSTER[scene.sky],
@@ -67,4 +67,4 @@ def flat_poster(buf: Buffers, scene: Scene, rng: np.random.Generator) -> np.ndar
     border = np.zeros((buf.size, buf.size), np.float32)
     width = max(2, buf.size // 42)
     border[:width], border[-width:], border[:, :width], border[:, -width:] = 1, 1, 1, 1
-    return blend(picture, colour(0.97, 0.94, 0.86), border)
+    return blend(picture, color(0.97, 0.94, 0.86), border)

@@ -1,4 +1,4 @@
-"""Colours of sky, light and distance under each sky, in three moods. Tables only."""
+"""Colors of sky, light and distance under each sky, in three moods. Tables only."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import numpy as np
 
 
 class Palette(NamedTuple):
-    """Colours as 3 x 1 x 1 float32 arrays, about 0..1 (sunlight may be brighter)."""
+    """Colors as 3 x 1 x 1 float32 arrays, about 0..1 (sunlight may be brighter)."""
 
     zenith: np.ndarray
     horizon: np.ndarray
@@ -20,15 +20,16 @@ class Palette(NamedTuple):
     haze_strength: float
 
 
-def colour(red: float, green: float, blue: float) -> np.ndarray:
-    """The colour as 3 x 1 x 1 float32, to combine with pictures (3 x rows x columns)."""
+def color(red: float, green: float, blue: float) -> np.ndarray:
+    """The color as 3 x 1 x 1 float32, to combine with pictures (3 x rows x columns)."""
     return np.array((red, green, blue), np.float32)[:, None, None]
 
 
 def palette(*row) -> Palette:
     """One row of the tables below."""
-    *colours, haze_strength = row
-    return Palette(*(colour(*rgb) for rgb in colours), haze_strength)
+    *colors, haze_strength = row
+    zenith, horizon, sunlight, shadow, haze, cloud_lit, cloud_shaded = (color(*rgb) for rgb in colors)
+    return Palette(zenith, horizon, sunlight, shadow, haze, cloud_lit, cloud_shaded, haze_strength)
 
 
 # zenith, horizon, sunlight, shadow, haze, cloud lit, cloud shaded, haze strength

@@ -5,8 +5,8 @@ from __future__ import annotations
 import numpy as np
 
 from ghibli_studio.miniature.landmarks.noise import crop, fractal_noise
-from ghibli_studio.miniature.landmarks.painting.colouring import compose_colour
-from ghibli_studio.miniature.landmarks.painting.palettes import PHOTO, colour
+from ghibli_studio.miniature.landmarks.painting.coloring import compose_color
+from ghibli_studio.miniature.landmarks.painting.palettes import PHOTO, color
 from ghibli_studio.miniature.landmarks.painting.pixels import blur, ink_over, luminance, saturate, squared_radius
 from ghibli_studio.miniature.landmarks.painting.textures import grain
 from ghibli_studio.miniature.landmarks.raster import Buffers
@@ -15,7 +15,7 @@ from ghibli_studio.miniature.landmarks.scene import Scene
 
 def photo(buf: Buffers, scene: Scene, rng: np.random.Generator) -> np.ndarray:
     """Sunlit, textured, hazy, slightly soft, grainy."""
-    picture = compose_colour(buf, scene, PHOTO[scene.sky], rng)
+    picture = compose_color(buf, scene, PHOTO[scene.sky], rng)
     picture = ink_over(picture, buf.edge * (buf.depth < 0.6), (0.12, 0.11, 0.10), 0.13)
     picture = blur(picture, 0.45 * buf.size / 256)
     bloom = blur(np.clip(picture - 0.75, 0, 1), buf.size / 50)
@@ -29,7 +29,7 @@ def photo(buf: Buffers, scene: Scene, rng: np.random.Generator) -> np.ndarray:
 def sepia_photo(buf: Buffers, scene: Scene, rng: np.random.Generator) -> np.ndarray:
     """Old brown print: soft, faded, vignetted, scratched."""
     size = buf.size
-    tone = luminance(compose_colour(buf, scene, PHOTO[scene.sky], rng, texture=0.9))
+    tone = luminance(compose_color(buf, scene, PHOTO[scene.sky], rng, texture=0.9))
     tone = blur(tone, size / 320) + crop(grain(), size, rng) * 0.035
     tone = np.clip(0.10 + 0.80 * tone, 0, 1)
     vignette = 1 - 0.30 * np.clip(squared_radius(size) - 0.25, 0, 2)
@@ -39,5 +39,5 @@ def sepia_photo(buf: Buffers, scene: Scene, rng: np.random.Generator) -> np.ndar
         start, end = int(rng.integers(0, size // 2)), int(rng.integers(size // 2, size))
         scratches[start:end, x] = 0.13
     tone = np.clip(tone + scratches, 0, 1)
-    dark, light = colour(0.16, 0.09, 0.04), colour(1.0, 0.90, 0.70)
+    dark, light = color(0.16, 0.09, 0.04), color(1.0, 0.90, 0.70)
     return dark + tone * (light - dark) * (1 - 0.12 * tone * (1 - tone))

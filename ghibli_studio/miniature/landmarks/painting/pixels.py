@@ -1,6 +1,6 @@
 """Arithmetic on pictures: blending, blurring, saturation, moving pixels about. It knows no scene.
 
-A picture here is 3 x size x size float32, about 0..1: with the channels first, masks (size x size) and colours
+A picture here is 3 x size x size float32, about 0..1: with the channels first, masks (size x size) and colors
 (3 x 1 x 1) combine with it as they are, and eight times as fast as with the channels last.
 """
 
@@ -9,7 +9,7 @@ from __future__ import annotations
 import numpy as np
 from scipy import ndimage
 
-from ghibli_studio.miniature.landmarks.painting.palettes import colour
+from ghibli_studio.miniature.landmarks.painting.palettes import color
 
 LUMINANCE = np.array((0.3, 0.59, 0.11), np.float32)
 
@@ -20,9 +20,9 @@ def luminance(picture: np.ndarray) -> np.ndarray:
 
 
 def saturate(picture: np.ndarray, factor: float) -> np.ndarray:
-    """The colours made more (factor > 1) or less vivid."""
-    grey = luminance(picture)
-    return grey + (picture - grey) * np.float32(factor)
+    """The colors made more (factor > 1) or less vivid."""
+    gray = luminance(picture)
+    return gray + (picture - gray) * np.float32(factor)
 
 
 def blend(below: np.ndarray, above: np.ndarray, mask: np.ndarray) -> np.ndarray:
@@ -31,8 +31,8 @@ def blend(below: np.ndarray, above: np.ndarray, mask: np.ndarray) -> np.ndarray:
 
 
 def ink_over(picture: np.ndarray, edge: np.ndarray, rgb: tuple[float, float, float], strength) -> np.ndarray:
-    """The picture with its outlines drawn in a colour; `strength` is a number or a map."""
-    return blend(picture, colour(*rgb), np.clip(edge * strength, 0, 1))
+    """The picture with its outlines drawn in a color; `strength` is a number or a map."""
+    return blend(picture, color(*rgb), np.clip(edge * strength, 0, 1))
 
 
 def blur(pixels: np.ndarray, sigma: float) -> np.ndarray:

@@ -18,7 +18,7 @@ class Strokes(NamedTuple):
     """Brush strokes that cover a picture."""
 
     source: np.ndarray
-    """For each pixel the flat index of the pixel that its stroke takes its colour from (for `pixels.moved`)."""
+    """For each pixel the flat index of the pixel that its stroke takes its color from (for `pixels.moved`)."""
     relief: np.ndarray
     """Height of the paint, size x size in -1..1."""
 

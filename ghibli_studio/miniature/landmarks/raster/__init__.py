@@ -57,7 +57,7 @@ class Buffers:
     size: int
     layout: Layout
     albedo: np.ndarray
-    """3 x size x size: local colour, before light."""
+    """3 x size x size: local color, before light."""
     shade: np.ndarray
     """Light from the form alone, about 0.4 to 1.4."""
     depth: np.ndarray
@@ -81,13 +81,13 @@ class Buffers:
 class ShapeTables(NamedTuple):
     """What a pixel must know of its shape, as tables over shape numbers; number 0 is the sky."""
 
-    colour: np.ndarray
+    color: np.ndarray
     """3 x shapes."""
     material: np.ndarray
     depth: np.ndarray
     line: np.ndarray
     light: np.ndarray
-    """8 x shapes: shade, slope, rounding, lift, centre x, 1 / half width, centre y, 1 / half height, in pixels."""
+    """8 x shapes: shade, slope, rounding, lift, center x, 1 / half width, center y, 1 / half height, in pixels."""
 
 
 @lru_cache(maxsize=4)  # holds 53 bytes a pixel and the layout: 4 MB a scene at 256 px, 56 MB at 1024 px
@@ -106,7 +106,7 @@ def rasterise(scene: Scene, size: int) -> Buffers:
     return Buffers(
         size=size,
         layout=layout,
-        albedo=halve(tables.colour.take(number, axis=1)),
+        albedo=halve(tables.color.take(number, axis=1)),
         shade=halve(form_light(tables, number)),
         depth=tables.depth.take(near),
         sky=mask("sky"),
@@ -135,7 +135,7 @@ def shape_tables(layout: Layout, side: int) -> ShapeTables:
     """The tables for a picture of side x side pixels."""
     n = len(layout.shapes) + 1
     tables = ShapeTables(
-        colour=np.zeros((3, n), np.float32),
+        color=np.zeros((3, n), np.float32),
         material=np.zeros(n, np.uint8),
         depth=np.zeros(n, np.float32),
         line=np.zeros(n, np.float32),
@@ -144,7 +144,7 @@ def shape_tables(layout: Layout, side: int) -> ShapeTables:
     tables.depth[0] = 1
     for i, shape in enumerate(layout.shapes, 1):
         form = FORMS[shape.form]
-        tables.colour[:, i], tables.material[i] = shape.colour, shape.material
+        tables.color[:, i], tables.material[i] = shape.color, shape.material
         tables.depth[i], tables.line[i] = shape.depth, shape.line
         shade = form.shade + SUN_GAIN.get(shape.form, 0) * layout.sun_side
         tables.light[:4, i] = shade, form.slope * layout.sun_side, form.rounding, form.lift

@@ -1,4 +1,4 @@
-"""Cloud cover and the light on it, the same for every style; `painting` gives them colour."""
+"""Cloud cover and the light on it, the same for every style; `painting` gives them color."""
 
 from __future__ import annotations
 

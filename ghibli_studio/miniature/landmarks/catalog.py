@@ -12,7 +12,7 @@ BRIDGES = ("suspension_bridge", "tower_bridge", "stone_bridge")
 
 @dataclass(frozen=True)
 class Landmark:
-    """One real landmark: how it is named, described and drawn. Colours are hexadecimal, 'c8a468'."""
+    """One real landmark: how it is named, described and drawn. Colors are hexadecimal, 'c8a468'."""
 
     name: str
     """As people know it, unique."""
@@ -23,11 +23,11 @@ class Landmark:
     description: str
     """A noun phrase without its article."""
     wall: str
-    """Main colour."""
+    """Main color."""
     roof: str
-    """Colour of roofs, or the second colour."""
+    """Color of roofs, or the second color."""
     trim: str
-    """Colour of cornices, columns and ornaments."""
+    """Color of cornices, columns and ornaments."""
     material: str = "stone"
     """Of the walls: one of `shapes.MATERIALS`."""
     ratio: float = 1.0

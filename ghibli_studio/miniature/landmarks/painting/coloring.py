@@ -1,4 +1,4 @@
-"""From buffers to a lit, hazy, reflected colour picture: what most styles start from.
+"""From buffers to a lit, hazy, reflected color picture: what most styles start from.
 
 Each step is a function of the buffers, the scene and a palette; the marks of a style (strokes, hatching, grain of the
 paper) come later, in the painters.
@@ -10,14 +10,14 @@ import numpy as np
 from scipy import ndimage
 
 from ghibli_studio.miniature.landmarks.noise import SIDE, crop, fractal_noise, smoothstep
-from ghibli_studio.miniature.landmarks.painting.palettes import Palette, colour
+from ghibli_studio.miniature.landmarks.painting.palettes import Palette, color
 from ghibli_studio.miniature.landmarks.painting.pixels import axes, blend, blur, moved
 from ghibli_studio.miniature.landmarks.painting.textures import surface_texture
 from ghibli_studio.miniature.landmarks.raster import Buffers
 from ghibli_studio.miniature.landmarks.scene import Scene
 
 
-def compose_colour(
+def compose_color(
     buf: Buffers,
     scene: Scene,
     palette: Palette,
@@ -32,7 +32,7 @@ def compose_colour(
     ripple: float = 1.0,
     glow: float = 1.0,
 ) -> np.ndarray:
-    """The coloured picture, 3 x size x size, not clipped.
+    """The colored picture, 3 x size x size, not clipped.
 
     `texture` is the strength of surface textures; `two_tone` and `hard_cloud` (0..1) turn soft light on surfaces and
     clouds into areas; `haze` and `glow` are factors on distance haze and on the light around sun and moon; `bands` is
@@ -49,11 +49,11 @@ def compose_colour(
     picture = albedo * light
     if scene.sky == "night":  # floodlight from the landmark's foot
         flood = buf.building * np.exp(-height_above_base(buf) / 0.40)
-        picture = picture + albedo * np.clip(brightness, 0.25, 1) * flood * colour(0.98, 0.74, 0.44)
+        picture = picture + albedo * np.clip(brightness, 0.25, 1) * flood * color(0.98, 0.74, 0.44)
     distance = np.clip((buf.depth - 0.3) / 0.7, 0, 1) * palette.haze_strength * haze
     picture = blend(picture, palette.haze, distance)
     picture = lit_windows(buf, scene, picture)
-    picture = blend(picture, sky_colours(buf, scene, palette, glow, hard_cloud, bands), buf.sky)
+    picture = blend(picture, sky_colors(buf, scene, palette, glow, hard_cloud, bands), buf.sky)
     return reflect(buf, picture, palette, rng, ripple)
 
 
@@ -73,15 +73,15 @@ def height_above_base(buf: Buffers) -> np.ndarray:
 
 
 def distance_to_sun(buf: Buffers) -> np.ndarray:
-    """Distance of each pixel to the centre of sun or moon, size x size in frame coordinates."""
+    """Distance of each pixel to the center of sun or moon, size x size in frame coordinates."""
     y, x = axes(buf.size)
     return np.hypot(x - buf.layout.sun[0], y - buf.layout.sun[1])
 
 
-def sky_colours(
+def sky_colors(
     buf: Buffers, scene: Scene, palette: Palette, glow: float = 1.0, hard_cloud: float = 0.0, bands: int = 0
 ) -> np.ndarray:
-    """Sky gradient, sun or moon and stars, and clouds; the arguments are those of `compose_colour`."""
+    """Sky gradient, sun or moon and stars, and clouds; the arguments are those of `compose_color`."""
     y, _ = axes(buf.size)
     descent = np.clip(y / buf.layout.horizon, 0, 1) ** 1.15
     if bands:
@@ -91,8 +91,8 @@ def sky_colours(
         sky = moon_and_stars(buf, scene, sky, glow)
     elif scene.sky in ("sunset", "golden"):
         distance = distance_to_sun(buf)
-        sky += np.exp(-distance / 0.16) * 0.55 * glow * colour(1, 0.72, 0.36)
-        sky = blend(sky, colour(1, 0.95, 0.75), smoothstep(0.05, 0.042, distance))
+        sky += np.exp(-distance / 0.16) * 0.55 * glow * color(1, 0.72, 0.36)
+        sky = blend(sky, color(1, 0.95, 0.75), smoothstep(0.05, 0.042, distance))
     light = buf.cloud_light
     if hard_cloud:
         areas = smoothstep(0.36, 0.46, light) * 0.5 + smoothstep(0.60, 0.68, light) * 0.5
@@ -110,8 +110,8 @@ def moon_and_stars(buf: Buffers, scene: Scene, sky: np.ndarray, glow: float) -> 
     distance = distance_to_sun(buf)
     moon = smoothstep(0.047, 0.042, distance)
     shadow = smoothstep(0.042, 0.05, np.hypot(x - sun_x - 0.018, y - sun_y + 0.01)) * 0.15 + 0.85
-    sky += np.exp(-distance / 0.07) * 0.30 * glow * colour(0.7, 0.8, 1.0)
-    return sky * (1 - moon) + moon * shadow * colour(0.98, 0.97, 0.88)
+    sky += np.exp(-distance / 0.07) * 0.30 * glow * color(0.7, 0.8, 1.0)
+    return sky * (1 - moon) + moon * shadow * color(0.98, 0.97, 0.88)
 
 
 def disc_mask(buf: Buffers, scene: Scene) -> np.ndarray:
@@ -130,8 +130,8 @@ def lit_windows(buf: Buffers, scene: Scene, picture: np.ndarray) -> np.ndarray:
     cells = rng.random((buf.size // 4 + 1, buf.size // 4 + 1)).astype(np.float32) > 0.28
     lit = cells.repeat(4, axis=0).repeat(4, axis=1)[: buf.size, : buf.size]
     lamp = buf.windows * lit * np.float32(strength)
-    picture = blend(picture, colour(1.0, 0.80, 0.42), lamp)
-    return picture + blur(lamp, buf.size / 90) * colour(0.9, 0.6, 0.22) * 0.45
+    picture = blend(picture, color(1.0, 0.80, 0.42), lamp)
+    return picture + blur(lamp, buf.size / 90) * color(0.9, 0.6, 0.22) * 0.45
 
 
 def reflect(buf: Buffers, picture: np.ndarray, palette: Palette, rng: np.random.Generator, ripple: float) -> np.ndarray:
@@ -148,7 +148,7 @@ def reflect(buf: Buffers, picture: np.ndarray, palette: Palette, rng: np.random.
     mirrored = np.clip(2 * shore - y + wave * 0.9, 0, size - 1)
     row = np.where(y >= shore - 1, mirrored, y).astype(np.intp)
     column = np.clip(x + wave * 0.5, 0, size - 1).astype(np.intp)
-    tint = (palette.horizon * 0.45 + palette.zenith * 0.55) * colour(0.72, 0.86, 0.86)
+    tint = (palette.horizon * 0.45 + palette.zenith * 0.55) * color(0.72, 0.86, 0.86)
     water = moved(picture, row * size + column) * 0.62 + tint * (1 - 0.62)
     water = water * (1 - depth * 0.35) + np.clip(wave * 0.02, -0.06, 0.10)
     return blend(picture, water, buf.water)

@@ -7,10 +7,13 @@ import time
 import urllib.request
 from pathlib import Path
 
+import pytest
+
 from tests.support.ports import free_port
 from tests.support.study_project import study_project
 from tests.support.study_sample import live
 
+pytestmark = pytest.mark.integration
 ROOT = Path(__file__).parents[1]
 # runs app.py, and prints which heavy modules are imported when the first page has been served
 PROBE = """

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 
 from adapters.settings import StudioError
 from ghibli_studio.miniature import WEIGHTS
-from ghibli_studio.runtime.environment import BASE_MODEL_VARIABLE, default_base_model
+from ghibli_studio.runtime.environment import BASE_MODEL_VARIABLE, default_base_model, requirements
 from ghibli_studio.workspace.files import make_folder
 from ghibli_studio.workspace.project import Workspace, project_of
 
@@ -61,19 +61,13 @@ def run_checks(workspace: Workspace) -> Iterator[Check]:
 
 
 def _packages() -> Check:
-    """Compare the installed packages with requirements.txt."""
+    """Compare the installed packages with those that are required."""
     from importlib.metadata import PackageNotFoundError, version
-    from pathlib import Path
 
     from packaging.requirements import Requirement
 
-    file = Path(__file__).parents[2] / "requirements.txt"
-    if not file.is_file():
-        return Check("packages", True, "there is no requirements.txt to compare with")
-    wrong = []
-    lines = [line for line in file.read_text().splitlines() if line.strip() and not line.startswith("#")]
-    requirements = [Requirement(line) for line in lines]
-    for requirement in requirements:
+    wrong, needed = [], [Requirement(line) for line in requirements()]
+    for requirement in needed:
         if requirement.marker is not None and not requirement.marker.evaluate():
             continue
         try:
@@ -83,7 +77,7 @@ def _packages() -> Check:
             wrong.append(f"{requirement.name} is missing")
     if wrong:
         return Check("packages", False, f"{'; '.join(wrong)}; run pip install -r requirements.txt")
-    return Check("packages", True, f"all {len(requirements)} of requirements.txt are installed")
+    return Check("packages", True, f"all {len(needed)} of requirements.txt are installed")
 
 
 def _hardware() -> Check:

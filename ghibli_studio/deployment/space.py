@@ -12,14 +12,14 @@ from importlib.metadata import version
 from pathlib import Path
 
 from adapters.settings import StudioError
-from ghibli_studio.runtime.environment import BASE_MODEL_VARIABLE, PERSISTENT_STORAGE, WORKSPACE_VARIABLE
+from ghibli_studio.runtime.environment import BASE_MODEL_VARIABLE, PERSISTENT_STORAGE, WORKSPACE_VARIABLE, requirements
 from ghibli_studio.runtime.zero_gpu import DEFAULT_SECONDS, SECONDS_VARIABLE
 from ghibli_studio.workspace.files import explain_os_error, write_atomic
 
 ROOT = Path(__file__).parents[2]
 HARDWARE = {"cpu": "cpu-basic", "gpu": "t4-small", "zero": "zero-a10g"}
 STABLE_DIFFUSION = "stable-diffusion-v1-5/stable-diffusion-v1-5"
-STUDIO_FILES = ("app.py", "requirements.txt", "adapters", "ghibli_studio", "study")
+STUDIO_FILES = ("adapters", "ghibli_studio", "study")
 STUDY_FILES = ("study",)
 EXCLUDED = ("__pycache__", "pretraining")
 """Folders that no Space needs: the embedded model is used there, not pretrained."""
@@ -126,7 +126,11 @@ def _studio_files(hardware: str) -> dict[str, str]:
             "\nOn ZeroGPU training and generation run in chunks, each of which resumes where the last one ended; "
             "evaluation and stylization run on the CPU.\n"
         )
-    return {"README.md": _front(front) + text}
+    return {
+        "README.md": _front(front) + text,
+        "requirements.txt": "".join(f"{line}\n" for line in requirements()),
+        "app.py": STUDIO_APP,
+    }
 
 
 def _study_files() -> dict[str, str]:
@@ -165,8 +169,7 @@ def _study_files() -> dict[str, str]:
 
 
 def _requirements() -> str:
-    lines = (ROOT / "requirements.txt").read_text().splitlines()
-    by_name = {re.split(r"[<>=;\[]", line)[0].strip(): line for line in lines if line and not line.startswith("#")}
+    by_name = {re.split(r"[<>=;\[]", line)[0].strip(): line for line in requirements()}
     return "".join(f"{by_name[name]}\n" for name in STUDY_REQUIREMENTS)
 
 
@@ -177,6 +180,18 @@ def _front(values: Mapping[str, str]) -> str:
 def _table(title: str, rows: Mapping[str, str]) -> str:
     return f"| {title} | meaning |\n| --- | --- |\n" + "".join(f"| `{k}` | {v} |\n" for k, v in rows.items()) + "\n"
 
+
+STUDIO_APP = '''\
+"""Starts the page: `python app.py`, then open the address that it prints. The same as `ghibli-studio serve`."""
+
+import sys
+
+from ghibli_studio.cli.app import main
+
+if __name__ == "__main__":
+    sys.exit(main(["serve", *sys.argv[1:]]))
+'''
+"""The same as app.py of the repository, which an installed package lacks."""
 
 STUDY_APP = '''"""Serves the study and nothing else; its settings are the Space's variables."""
 

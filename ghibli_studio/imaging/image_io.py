@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, cast
 
 import numpy as np
-from PIL import Image, ImageCms, ImageOps, UnidentifiedImageError
+from PIL import Image, ImageOps, UnidentifiedImageError
 
 from adapters.settings import StudioError
 
@@ -87,6 +87,8 @@ def _srgb(image: Image.Image) -> Image.Image:
     """Return the image in sRGB by its embedded color profile; unchanged if that is missing, broken or unusable."""
     if not (data := image.info.get("icc_profile")):
         return image
+    from PIL import ImageCms  # takes 70 ms to import, and few images have a profile
+
     try:
         profile = ImageCms.ImageCmsProfile(io.BytesIO(data))
         if ImageCms.getProfileDescription(profile).startswith("sRGB"):

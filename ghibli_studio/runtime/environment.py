@@ -9,7 +9,7 @@ from __future__ import annotations
 import os
 import platform
 from functools import cache
-from importlib.metadata import version
+from importlib.metadata import requires, version
 from importlib.util import find_spec
 from pathlib import Path
 
@@ -68,3 +68,11 @@ def versions() -> dict[str, str]:
     """Return the versions of Python and of the libraries that compute."""
     names = ("torch", "diffusers", "transformers", "peft", "safetensors")
     return {"python": platform.python_version(), **{name: version(name) for name in names}}
+
+
+def requirements() -> list[str]:
+    """Return what the program depends on, one PEP 508 line each: of requirements.txt, or of the installed package."""
+    file = Path(__file__).parents[2] / "requirements.txt"
+    if file.is_file():
+        return [line for line in file.read_text(encoding="utf-8").splitlines() if line and not line.startswith("#")]
+    return [line for line in requires("ghibli-studio") or () if "extra ==" not in line]

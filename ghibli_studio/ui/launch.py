@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import gc
+import inspect
 import os
 import secrets
 from collections.abc import Iterator
 from contextlib import contextmanager
+from typing import Any
 
 from adapters.settings import StudioError
 from ghibli_studio.workspace.files import explain_os_error, make_folder
@@ -42,6 +44,7 @@ def _launch_studio(workspace: Workspace, host: str, port: int | None) -> None:
         from ghibli_studio.ui.components import theme
         from ghibli_studio.ui.server.auth import server_options
 
+        _store_signatures()
         page = build(workspace, pilot_key)
     page.launch(
         server_name=host,
@@ -65,3 +68,16 @@ def _paused_garbage_collection() -> Iterator[None]:
     finally:
         gc.freeze()
         gc.enable()
+
+
+def _store_signatures() -> None:
+    """Store the signatures of Gradio's constructors, which it derives anew for each component: 0.1 s of the start."""
+    from gradio.blocks import Block
+
+    classes: list[type] = [Block]
+    for kind in classes:
+        classes += kind.__subclasses__()
+        function: Any = vars(kind).get("__init__")
+        while function is not None:
+            function.__signature__ = inspect.signature(function)
+            function = getattr(function, "__wrapped__", None)

@@ -17,7 +17,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import cast
 
-from PIL import Image, ImageCms, ImageOps, UnidentifiedImageError
+from PIL import Image, ImageOps, UnidentifiedImageError
 
 from study import StudyError
 
@@ -120,6 +120,8 @@ def _flat(image: Image.Image, profile: bytes | None, name: str) -> Image.Image:
 
 def _to_srgb(image: Image.Image, profile: bytes, name: str) -> Image.Image:
     """Return the same colors in sRGB; raise StudyError if the profile is damaged or does not fit the image."""
+    from PIL import ImageCms  # takes 70 ms to import, and few images have a profile
+
     try:
         own = ImageCms.ImageCmsProfile(io.BytesIO(profile))
         converted = ImageCms.profileToProfile(image, own, ImageCms.createProfile("sRGB"), outputMode="RGB")

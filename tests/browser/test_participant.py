@@ -1,6 +1,6 @@
 """A participant in headless Chromium: by keyboard, on a phone, without a script, through everything that goes wrong.
 
-And an experimenter in the Study tab, from a set of pictures to the export. The page forbids `eval`, so waiting is for
+And an experimenter in the Study tab, from an image set to the export. The page forbids `eval`, so waiting is for
 selectors.
 """
 
@@ -8,21 +8,18 @@ import re
 import subprocess
 import sys
 from contextlib import contextmanager
-from pathlib import Path
 
 import pytest
 
 from study.database.tokens import sha256
 from study.store import Store
-from tests.browser.test_first_steps import MINUTE
-from tests.conftest import CHROMIUM
+from tests.support.browsing import BROWSER_MARKS, MINUTE, open_tab
 from tests.support.ports import free_port
+from tests.support.servers import ROOT, lines_until, started
 from tests.support.study_project import study_project
 from tests.support.study_sample import answer_all, answer_one, live, query
-from tests.ui.server.test_auth import lines_until, started
 
-ROOT = Path(__file__).parents[2]
-pytestmark = [pytest.mark.browser, pytest.mark.skipif(CHROMIUM is None, reason="no chromium on this machine")]
+pytestmark = [*BROWSER_MARKS, pytest.mark.integration]
 QUESTIONS = {"practice": 1, "buy": 3, "landmark": 9, "style": 16, "blinding_check": 23}
 """A screen of each kind in the triad: block -> its number."""
 BOARDS = {"view": 1, "buy": 16, "landmark": 17, "style": 18, "blinding_check": 19}
@@ -108,14 +105,14 @@ def number_of(page):
 
 
 def arrived(page, number):
-    """Wait until the page shows this question with its pictures."""
+    """Wait until the page shows this question with its images."""
     page.wait_for_selector(f'progress[value="{number - 1}"]')
     page.wait_for_load_state()  # the script has run
     page.wait_for_selector(LOADED)
 
 
 def answers(store, token):
-    """(seq, choice, position, input) of what this person answered."""
+    """(seq, choice, position, input) of this participant's answers."""
     return query(
         store,
         "SELECT t.seq, r.choice, r.position, r.input FROM response r JOIN trial t ON t.id = r.trial "
@@ -141,7 +138,7 @@ def test_a_whole_triad_by_keyboard_alone(browser, triad):
         page.keyboard.press("Space")
         page.keyboard.press("Tab")
         page.keyboard.press("Enter")
-        wanted = []
+        expected = []
         for number in range(1, 28):
             arrived(page, number)
             offered = page.locator("input[name=choice]").evaluate_all("all => all.map(one => one.value)")
@@ -165,11 +162,11 @@ def test_a_whole_triad_by_keyboard_alone(browser, triad):
                 page.keyboard.press("Tab")
                 assert page.evaluate("document.activeElement.type") == "submit"
                 page.keyboard.press("Enter")
-            wanted.append((number, *((chosen, None) if chosen.isalpha() else ("image", int(chosen))), "keyboard"))
+            expected.append((number, *((chosen, None) if chosen.isalpha() else ("image", int(chosen))), "keyboard"))
         page.wait_for_selector("h1:text-is('Thank you')")
         token = page.url.rsplit("/", 1)[1]
-        assert answers(store, token) == wanted
-        assert {choice for _, choice, _, _ in wanted} >= {"image", "none", "neither", "unsure"}
+        assert answers(store, token) == expected
+        assert {choice for _, choice, _, _ in expected} >= {"image", "none", "neither", "unsure"}
         assert page.locator("code").all_inner_texts() == [
             store.current(token).completion_code,
             store.current(token).withdrawal_code,
@@ -211,7 +208,7 @@ def test_refresh_back_and_a_second_tab_end_at_the_same_question(browser, triad):
         page.locator("input[name=choice]").nth(1).check()
         page.reload()
         arrived(page, 4)
-        assert page.locator("input:checked").count() == 0  # what was not sent is chosen anew
+        assert page.locator("input:checked").count() == 0  # an unsent choice is not kept
 
         second = page.context.new_page()
         second.goto(page.url)
@@ -302,7 +299,7 @@ def test_a_server_that_dies_in_the_middle_costs_no_answer(browser, tmp_path):
     assert [error for error in errors if "ERR_CONNECTION_REFUSED" not in error] == []
 
 
-def test_a_question_waits_for_a_image_that_fails(browser, triad):
+def test_a_question_waits_for_an_image_that_fails(browser, triad):
     server, store = triad
     token, errors, failed = at(store, QUESTIONS["landmark"]), [], []
     with visiting(browser, errors) as page:
@@ -442,16 +439,16 @@ def test_every_page_fits_a_small_phone(browser, triad, paper, instrument):
             assert targets, what
             assert [one for one in targets if min(one[1:]) < 24] == [], what
             sizes = page.locator(".option img").evaluate_all("all => all.map(one => one.getBoundingClientRect().width)")
-            assert len({round(size, 1) for size in sizes}) <= 1, what  # no picture is larger than another
+            assert len({round(size, 1) for size in sizes}) <= 1, what  # all images have the same size
 
 
-def test_touch_is_reported_from_the_mouse(browser, triad):
+def test_touch_and_mouse_are_distinguished(browser, triad):
     server, store = triad
     token = at(store, 3)
     with visiting(browser, viewport={"width": 360, "height": 740}, has_touch=True, is_mobile=True) as page:
         page.goto(f"{server.address}/p/{token}")
         arrived(page, 3)
-        page.locator(".option img").nth(1).tap()  # the picture itself is the target
+        page.locator(".option img").nth(1).tap()  # the image itself is the target
         page.locator("button[type=submit]").tap()
         arrived(page, 4)
     assert answers(store, token)[-1] == (3, "image", 2, "touch")
@@ -514,7 +511,7 @@ def test_a_participant_withdraws_with_the_code_of_the_debrief(browser, triad):
 
 
 def test_an_experimenters_way_from_images_to_the_export(browser, workspace, tmp_path):
-    """Behind the password, so that the whole page is seen to work there."""
+    """Behind the password, to check that the whole page works there."""
     project = study_project(workspace)
     login = {"http_credentials": {"username": "", "password": "a password"}, "accept_downloads": True}
     with (
@@ -525,12 +522,13 @@ def test_an_experimenters_way_from_images_to_the_export(browser, workspace, tmp_
 
         def fits(what):
             page.set_viewport_size({"width": 390, "height": 800})
-            page.wait_for_timeout(300)  # gradio lays out anew
+            page.wait_for_timeout(300)  # Gradio updates the layout
             assert page.evaluate("document.documentElement.scrollWidth") <= 390, what
             page.set_viewport_size({"width": 1280, "height": 900})
 
         page.goto(f"http://127.0.0.1:{server.port}/")
-        page.get_by_role("tab", name="Study", exact=True).click(timeout=MINUTE)
+        page.wait_for_selector("#tabs", timeout=MINUTE)
+        open_tab(page, "Study")
         page.wait_for_selector("#study-create", state="visible", timeout=MINUTE)
         page.wait_for_selector("#study-landmarks .token >> nth=4")
         fits("form")
@@ -544,7 +542,7 @@ def test_an_experimenters_way_from_images_to_the_export(browser, workspace, tmp_
             visitor.check("#agree")
             visitor.click("button")
             arrived(visitor, 1)
-        page.wait_for_selector("#study-card:has-text('Previewed 1 times')", timeout=MINUTE)
+        page.wait_for_selector("#study-card:has-text('Previewed 1 time.')", timeout=MINUTE)
 
         toast = page.locator(".toast-body.error")
         page.click("#study-lock")
@@ -564,7 +562,7 @@ def test_an_experimenters_way_from_images_to_the_export(browser, workspace, tmp_
         page.wait_for_selector("#study-card:has-text('2 of 2 have finished')", timeout=MINUTE)
         page.check("#study-end input")
         page.click("#study-close")
-        page.wait_for_selector("#study-findings:has-text('2 people answered')", timeout=MINUTE)
+        page.wait_for_selector("#study-findings:has-text('2 participants answered')", timeout=MINUTE)
         page.wait_for_selector("#study-plots figure")
         fits("closed")
         page.click("#study-export")

@@ -238,7 +238,7 @@ def test_training_needs_a_method_unless_it_resumes(tell, project):
 def test_a_workspace_that_cannot_be_written(tmp_path, capsys):
     blocked = tmp_path / "file"
     blocked.write_text("")
-    assert main(["dataset", "sample", "p", "--workspace", str(blocked / "w")]) == 1
+    assert main(["dataset", "sample", "p", "--count", "2", "--workspace", str(blocked / "w")]) == 1
     err = capsys.readouterr().err
     assert "cannot be used (Not a directory); choose another folder with --workspace" in err
 

@@ -68,6 +68,8 @@ def test_a_studio_space_is_complete_and_its_readme_lists_the_settings(tmp_path, 
     written = (folder / "README.md").read_text()
     for name in (*space.STUDIO_VARIABLES, *space.STUDIO_SECRETS):
         assert f"| `{name}` |" in written
+    assert (folder / "app.py").read_text() == (ROOT / "app.py").read_text()
+    assert (folder / "requirements.txt").read_text().splitlines() == runtime_environment.requirements()
     largest = max(path.stat().st_size for path in folder.rglob("*") if path.is_file())
     assert largest < 10 * 2**20, "larger files would need Git LFS"
     done = subprocess.run(

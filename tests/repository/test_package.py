@@ -85,3 +85,14 @@ def test_an_installed_study_has_its_command(environment, tmp_path):
     done = subprocess.run([environment / "ghibli-study", "--help"], capture_output=True, text=True, cwd=tmp_path)
     assert done.returncode == 0, done.stderr
     assert "analyze" in done.stdout
+
+
+def test_an_installed_studio_writes_a_space(environment, tmp_path):
+    command = [environment / "ghibli-studio", "space", "create", str(tmp_path / "space")]
+    done = subprocess.run(command, capture_output=True, text=True, cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
+    assert (tmp_path / "space/app.py").read_text() == (ROOT / "app.py").read_text()
+    lines = (ROOT / "requirements.txt").read_text().splitlines()
+    needed = {line.split(">")[0].split("[")[0] for line in lines if line and not line.startswith("#")}
+    written = (tmp_path / "space/requirements.txt").read_text().splitlines()
+    assert {line.split(">")[0].split("<")[0].split("[")[0] for line in written} == needed

@@ -1,4 +1,4 @@
-"""The endpoints for programs: what they are called and say, what they do, and what they refuse; the README's script."""
+"""The API: names, descriptions, results and errors of its endpoints; the README's script."""
 
 import asyncio
 import re
@@ -18,9 +18,10 @@ from ghibli_studio.generation.metadata import read_metadata
 from ghibli_studio.jobs import status
 from ghibli_studio.ui import api
 from ghibli_studio.ui.app import build
-from tests.browser.test_first_steps import studio
 from tests.support.collection_project import encoded, scene
+from tests.support.servers import studio
 
+pytestmark = pytest.mark.integration
 ROOT = Path(__file__).parents[2]
 SCRIPT = re.search(r"```python\n(.+?)```", (ROOT / "README.md").read_text(), re.S)[1]
 
@@ -113,7 +114,7 @@ def test_what_cannot_be_done_is_reported_in_one_sentence(client, inputs, sentenc
 
 
 @pytest.mark.parametrize("path", ["/etc/hostname", str(ROOT / "ghibli_studio/ui/screenshot.png"), "../../x.png", ""])
-def test_no_file_of_the_server_is_taken_for_a_photo(workspace, path):
+def test_a_file_of_the_server_is_not_accepted_as_a_photo(workspace, path):
     with pytest.raises(settings.StudioError, match="is not an uploaded file"):
         api.uploaded({"path": path, "meta": {"_type": "gradio.FileData"}})
 
@@ -157,7 +158,7 @@ def test_the_readmes_script_runs(served, tmp_path):
     assert all(Path(line.split(maxsplit=2)[2]).suffix == ".png" for line in lines)
 
 
-def test_an_agent_finds_the_tools_and_gets_a_image(served, tmp_path):
+def test_an_agent_finds_the_tools_and_gets_an_image(served, tmp_path):
     pytest.importorskip("mcp")
     from mcp import ClientSession
     from mcp.client.streamable_http import streamablehttp_client
@@ -180,6 +181,6 @@ def test_an_agent_finds_the_tools_and_gets_a_image(served, tmp_path):
     assert "url to a file" in str(generate.inputSchema["properties"]["init_image"])
     assert not made.isError
     (address,) = re.findall(r"'url': '([^']+\.png)'", made.content[0].text)
-    picture = tmp_path / "picture.png"
-    picture.write_bytes(urllib.request.urlopen(address, timeout=30).read())
-    assert read_metadata(picture)["prompt"] == "Petra"
+    image = tmp_path / "image.png"
+    image.write_bytes(urllib.request.urlopen(address, timeout=30).read())
+    assert read_metadata(image)["prompt"] == "Petra"

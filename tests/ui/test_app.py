@@ -239,14 +239,14 @@ def test_captions_are_saved_from_the_table(project):
 def test_a_page_of_pairs_is_shown(project):
     shown = dataset_tab.thumbnails(project, datasets.load(project), 1)
     assert len(shown) == 8
-    picture, caption = shown[0]
-    assert picture.size == (2 * dataset_tab.THUMBNAIL, dataset_tab.THUMBNAIL)
+    image, caption = shown[0]
+    assert image.size == (2 * dataset_tab.THUMBNAIL, dataset_tab.THUMBNAIL)
     assert caption == f"{datasets.load(project).items[0].landmark} · {datasets.load(project).items[0].split}"
     assert dataset_tab.thumbnails(project, datasets.load(project), 2) == []
 
 
 def test_a_project_without_data_says_what_to_do(workspace):
-    """Such a one is there only where a data set was taken away by hand."""
+    """Such a project exists only if its dataset was deleted by hand."""
     workspace.project("bare", new=True).register()
     hidden = [gr.update(visible=False)] * 4
     assert dataset_tab.view(workspace, "bare") == [
@@ -257,8 +257,7 @@ def test_a_project_without_data_says_what_to_do(workspace):
     ]
     assert dataset_tab.view(workspace, None) == [
         gr.update(open=True),
-        '<div class="empty">No project yet. Make the sample project, or take in your own pictures: both are just '
-        "above.</div>",
+        '<div class="empty">No project yet. Create the sample project or import your own images above.</div>',
         *hidden,
     ]
 
@@ -300,10 +299,10 @@ def test_images_fill_a_grid_as_they_come(project):
     assert [caption for _, caption in grid] == ["Base · Petra", "Base · Big Ben"]
     assert isinstance(grid[0][0], str)
     assert grid[1][0] is generation_tab.placeholder()
-    assert Path(grid[0][0]).read_bytes() == made.files[0, "base"].read_bytes()  # the exact file, recipe and all
+    assert Path(grid[0][0]).read_bytes() == made.files[0, "base"].read_bytes()  # the exact file, including its metadata
 
 
-def test_generation_waits_for_whoever_computes(project, monkeypatch):
+def test_generation_waits_for_the_gpu_lock(project, monkeypatch):
     requests = image_set.requests_for_prompts(["Petra, a temple"])
     holder = lock.gpu_lock(project.workspace, iter(["busy", "busy"]))
     next(holder)
@@ -361,8 +360,8 @@ def test_every_preset_builds_for_every_method():
             assert preset(name, method).preset == name
 
 
-def test_copies_that_nobody_has_used_for_a_day_go(workspace, tmp_path, monkeypatch):
-    """The page's copies do not pile up; those of other programs, and of today, stay."""
+def test_unused_copies_are_deleted_after_a_day(workspace, tmp_path, monkeypatch):
+    """The page's old copies are deleted; today's copies and those of other programs stay."""
     monkeypatch.setenv("GRADIO_TEMP_DIR", str(workspace.served))
     monkeypatch.setattr(html_parts, "_last_cleanup", time.monotonic())
     source = tmp_path / "a.txt"

@@ -27,8 +27,7 @@ PARTS = {
     "style_teacher": "a LoRA on attention and convolutions, fp16, trained on the target style",
 }
 FRONT = """---
-license: other
-license_name: that-of-ghibli-studio
+license: apache-2.0
 library_name: diffusers
 pipeline_tag: text-to-image
 language: en

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
 from ghibli_studio.evaluation import blind_study
+from ghibli_studio.plotting.formatting import pluralize
 from ghibli_studio.ui.components import html_parts
 from ghibli_studio.ui.server.auth import is_loopback
 from ghibli_studio.workspace.project import Project
@@ -50,7 +51,7 @@ def _lines(status: Status) -> Iterator[str]:
 
     if status.state not in CHIPS:
         tried = sum(status.counts.get("pilot", {}).values())
-        yield f"Previewed {tried} times. Preview answers do not count."
+        yield f"Previewed {pluralize(tried, 'time')}. Preview answers do not count."
         if status.target % 6:
             sizes = " or ".join(str(size) for size in sorted(set(balanced_sizes(status.target))))
             yield (

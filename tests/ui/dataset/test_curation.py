@@ -1,4 +1,4 @@
-"""The steps from photographs to a data set, without a browser: what each shows, does, and says when it cannot."""
+"""The steps of building a dataset from photos, without a browser: what each shows, does and refuses."""
 
 import io
 
@@ -32,7 +32,7 @@ def folder(tmp_path):
     place.mkdir()
     for number, name in enumerate(NAMES, 1):
         (place / f"{name}.png").write_bytes(encoded(scene(number)))
-    (place / "broken.png").write_bytes(b"no picture")
+    (place / "broken.png").write_bytes(b"not an image")
     return place
 
 
@@ -75,7 +75,7 @@ def test_photos_are_shown_with_what_was_skipped(project):
     assert "<b>3</b> photos" in summary
     assert "broken.png" in summary
     assert [label for _, label in gallery["value"]] == ["0001 Big Ben", "0002 Colosseum", "0003 Petra"]
-    assert {picture.size for picture, _ in gallery["value"]} == {(192, 192)}
+    assert {image.size for image, _ in gallery["value"]} == {(192, 192)}
     assert page == gr.update(value=1, maximum=2, visible=False)
     assert gone["choices"] == [("0001 Big Ben", "0001"), ("0002 Colosseum", "0002"), ("0003 Petra", "0003")]
 
@@ -124,7 +124,7 @@ def test_the_gauge(tokens, limit, text):
 def test_typing_changes_only_what_differs(project, monkeypatch):
     rows = prompts.view(project)[2]
     rows[1][3] = "an amphitheatre"
-    rows[2][1] = 12  # a table gives numbers back where somebody typed one
+    rows[2][1] = 12  # a table returns a number if a number was typed
     changed = []
     write = collections.edit_many
     monkeypatch.setattr(collections, "edit_many", lambda of, changes: changed.append(changes) or write(of, changes))
@@ -206,7 +206,7 @@ def test_the_stylize_step_shows_the_settings_of_the_last_batch(project):
     assert fields["adapter_file"]["visible"] is False
     _, gallery, _, ids = shown[-4:]
     assert ids == ["0001", "0002", "0003"]
-    assert [picture.size for picture, _ in gallery["value"]] == [(384, 192), (192, 192), (192, 192)]
+    assert [image.size for image, _ in gallery["value"]] == [(384, 192), (192, 192), (192, 192)]
     assert gallery["value"][0][1] == "◐ 0001 Big Ben"
     assert stylization.gallery_view(project, "new", 1)[-1] == ["0002", "0003"]
 
@@ -291,14 +291,14 @@ def test_one_photo_is_stylized_and_carries_its_metadata(workspace, tiny_folder, 
     assert made.size == (64, 64)
     out = tmp_path / "out.png"
     out.write_bytes(png)
-    recipe = metadata.read_metadata(out)
-    assert (recipe["prompt"], recipe["style_words"]) == ("a tower", "pastel")
+    made_metadata = metadata.read_metadata(out)
+    assert (made_metadata["prompt"], made_metadata["style_words"]) == ("a tower", "pastel")
 
 
 @pytest.mark.parametrize(("file", "sentence"), [(None, "no photo is selected"), ("text.png", "text.png")])
 def test_what_is_no_photo_is_reported(tmp_path, file, sentence):
     if file:
-        (tmp_path / file).write_text("no picture")
+        (tmp_path / file).write_text("not an image")
     with pytest.raises(StudioError, match=sentence):
         style_photo.open_upload(file and str(tmp_path / file))
 

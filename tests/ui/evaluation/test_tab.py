@@ -48,9 +48,9 @@ NAMES = (
     "table",
     "figures",
     "task",
-    "measure",
+    "metric",
     "variant",
-    "pictures",
+    "images",
     "box",
 )
 
@@ -261,7 +261,7 @@ def test_an_evaluation_shows_its_progress_and_then_its_result(workspace, press, 
     assert "### Which is closer to the style?" in last["words"]
 
 
-def test_an_evaluation_waits_for_whoever_computes(workspace, comparing):
+def test_an_evaluation_waits_for_the_gpu_lock(workspace, comparing):
     holder = lock.gpu_lock(workspace, iter(["busy", "busy"]))
     next(holder)
     going = components_handlers.follow(workspace, iter([Step(3, 4, "generating"), Step(4, 4, "scoring")]))
@@ -339,7 +339,7 @@ def test_an_unfinished_evaluation_can_be_resumed(workspace, press, comparing):
 def test_a_result_is_shown_whole(workspace, comparing):
     project, folder = evaluated(workspace, seeds=2)
     values = read_json(folder / "result.json")
-    answers, words, table, figures, task, measure, variant, pictures, box = results.view(project, folder)
+    answers, findings_text, table, figures, task, metric, variant, images, box = results.view(project, folder)
     assert box == SHOWN
     for title in (
         "Which is closer to the style?",
@@ -348,7 +348,7 @@ def test_a_result_is_shown_whole(workspace, comparing):
         "Which trains faster, and which is cheaper?",
         "Does either overfit, and which epoch is best?",
     ):
-        assert f"### {title}" in words
+        assert f"### {title}" in findings_text
         assert f"<dt>{title}</dt>" in answers
     assert f"<li>{values['warnings'][0]}</li>" in answers
     assert len(table["value"]) == len(values["comparisons"]) == 3 * (5 + 9)
@@ -370,7 +370,7 @@ def test_a_result_is_shown_whole(workspace, comparing):
     assert task == gr.update(
         choices=[("text to image", "txt2img"), ("image to image, from the photo", "img2img")], value="txt2img"
     )
-    assert measure["value"] == "style_similarity"
+    assert metric["value"] == "style_similarity"
     assert variant == gr.update(choices=[BASE, LORA, TI], value=TI)
     scores = sorted(
         (
@@ -380,18 +380,18 @@ def test_a_result_is_shown_whole(workspace, comparing):
         ),
         reverse=True,
     )
-    assert len(pictures) == 12
-    assert pictures[0][1].startswith(f"best {scores[0]:.3g} · ")
-    assert pictures[6][1].startswith(f"worst {scores[-1]:.3g} · ")
+    assert len(images) == 12
+    assert images[0][1].startswith(f"best {scores[0]:.3g} · ")
+    assert images[6][1].startswith(f"worst {scores[-1]:.3g} · ")
 
 
 def test_another_task_keeps_the_metric_only_where_it_has_it(workspace, comparing):
     _, folder = evaluated(workspace, sweeps=False, seeds=1)
-    measure, pictures = results.extremes_view(folder, "img2img", LORA, "ssim")
-    assert measure["value"] == "ssim"
-    assert len(pictures) == 8
-    measure, _ = results.extremes_view(folder, "txt2img", LORA, "ssim")
-    assert measure["value"] == "style_similarity"
+    metric, images = results.extremes_view(folder, "img2img", LORA, "ssim")
+    assert metric["value"] == "ssim"
+    assert len(images) == 8
+    metric, _ = results.extremes_view(folder, "txt2img", LORA, "ssim")
+    assert metric["value"] == "style_similarity"
     assert results.extremes_view(None, "txt2img", LORA, "ssim") == [SKIP, gr.update(value=[])]
 
 
@@ -405,10 +405,10 @@ def test_names_from_outside_never_become_markup(workspace, comparing):
     project, folder = evaluated(workspace, landmarks=("<img src=x>", "[a](javascript:b)"), sweeps=False, seeds=1)
     text = (folder / "result.json").read_text()
     (folder / "result.json").write_text(text.replace('"LoRA"', '"<script>x</script>"'))
-    answers, words, _, figures, *_ = results.view(project, folder)
-    assert "<script" not in answers + words + figures
-    assert "<img" not in answers + words + figures
-    assert "&lt;script&gt;" in words
+    answers, findings_text, _, figures, *_ = results.view(project, folder)
+    assert "<script" not in answers + findings_text + figures
+    assert "<img" not in answers + findings_text + figures
+    assert "&lt;script&gt;" in findings_text
 
 
 def test_the_report_is_made_and_can_be_fetched(workspace, press, comparing):

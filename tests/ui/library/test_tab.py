@@ -1,4 +1,4 @@
-"""The Library and what it fills: pictures found and shown, forms filled again, grids in the page."""
+"""The Library and what it fills: images are found and shown, forms filled in again, X/Y plots generated."""
 
 from pathlib import Path
 
@@ -24,7 +24,7 @@ def handler(page, elem_id):
     return next(one.fn for one in page.fns.values() if (button, "click") in one.targets)
 
 
-def test_a_page_of_what_was_found_is_shown_small(generated_project):
+def test_a_page_of_results_is_shown_as_thumbnails(generated_project):
     ids, text, shown, page, pack = images.results_view(generated_project, gallery.Search(kind="generated"), 1)
     assert ids == [entry.id for entry in gallery.search(generated_project, gallery.Search(kind="generated"))]
     assert 'role="status">' in text
@@ -33,14 +33,14 @@ def test_a_page_of_what_was_found_is_shown_small(generated_project):
     assert (page["visible"], pack["visible"]) == (False, True)
 
 
-def test_nothing_found_says_the_next_step(generated_project):
+def test_an_empty_result_shows_a_hint(generated_project):
     _, text, shown, _, pack = images.results_view(generated_project, gallery.Search(words="nowhere"), 1)
     assert "No image matches. Remove a word" in text
     assert (shown["visible"], pack["visible"]) == (False, False)
     assert "Generate some in the Generate tab" in images.results_view(None, gallery.Search(), 1)[1]
 
 
-def test_only_what_nobody_needs_can_be_deleted(generated_project):
+def test_only_unused_images_can_be_deleted(generated_project):
     shown = {
         kind: images.detail_view(gallery.search(generated_project, gallery.Search(kind=kind))[0])
         for kind in ("generated", "sample")
@@ -70,20 +70,20 @@ def test_metadata_fills_the_form_including_the_photo(generated_copy, tmp_path):
     files = model_choice.adapter_files(generated_copy, [f"{run.id}@1"])
     list(image_set.generate_set(generated_copy, requests, files, FEW, init_image=start))
     entry = gallery.search(generated_copy, gallery.Search(kind="generated"))[0]
-    prompt, wanted, more, upload, denoising, *values = images.reused_view(generated_copy.workspace, "sample", entry.id)
+    prompt, models, more, upload, strength, *values = images.reused_view(generated_copy.workspace, "sample", entry.id)
     again = gallery.reusable_settings(generated_copy, entry)["model"]
-    assert (prompt, denoising) == ("Petra", 0.3)
-    assert [*wanted, *more["value"]] == [again]
-    assert again in {name for _, name in more["choices"]} | set(wanted)
+    assert (prompt, strength) == ("Petra", 0.3)
+    assert [*models, *more["value"]] == [again]
+    assert again in {name for _, name in more["choices"]} | set(models)
     names = [*form.MAIN_SETTINGS, *form.ADVANCED]
     assert dict(zip(names, values))["guidance_scale"] == 2.5
-    assert form.init_image_of(upload, denoising).sha256 == start.sha256
+    assert form.init_image_of(upload, strength).sha256 == start.sha256
 
 
 def test_a_photo_needs_words_and_must_be_one(generated_project, tmp_path):
     with pytest.raises(StudioError, match="describe in a few words what it shows"):
         form.requests_of(generated_project, ["Big Ben"], " ", True)
-    for data in (b"", b"no picture", encoded(scene(1))[:200]):
+    for data in (b"", b"not an image", encoded(scene(1))[:200]):
         (tmp_path / "x.png").write_bytes(data)
         with pytest.raises(StudioError, match=r"x\.png"):
             form.init_image_of(str(tmp_path / "x.png"), 0.5)
@@ -136,18 +136,18 @@ def test_a_grid_is_generated_in_the_page_stopped_and_resumed(generated_copy):
     assert any(" left)" in bar for bar, _ in bars)
     going.close()
     folder = of.outputs.grids()[0]
-    nothing, picture, whole, resume = xy_grid.shown(folder)
-    assert (nothing["visible"], picture["visible"], whole["visible"], resume["visible"]) == (False, True, False, True)
+    nothing, image, file, resume = xy_grid.shown(folder)
+    assert (nothing["visible"], image["visible"], file["visible"], resume["visible"]) == (False, True, False, True)
     assert xy_grid.grids_view(of)["choices"] == [(f"{folder.name} (not finished)", folder.name)]
     list(xy_grid.follow_generation(of.workspace, of, generation_xy_grid.resume(of, folder)))
-    _, picture, whole, resume = xy_grid.shown(folder)
-    assert (Path(whole["value"]).read_bytes(), resume["visible"]) == (
+    _, image, file, resume = xy_grid.shown(folder)
+    assert (Path(file["value"]).read_bytes(), resume["visible"]) == (
         (folder / generation_xy_grid.GRID_IMAGE).read_bytes(),
         False,
     )
 
 
-def test_what_generates_a_grid_is_the_first_that_was_trained(generated_project, workspace):
+def test_the_default_model_of_a_grid_is_the_first_trained_one(generated_project, workspace):
     drawer, grids = xy_grid.model_view(generated_project)
     assert drawer["value"] == "lora"
     assert grids["value"] is None

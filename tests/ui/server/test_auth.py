@@ -1,13 +1,7 @@
-"""Who may come in: the participant's page is open, all else needs the password where others can reach the server."""
+"""The password: the participants' page is public, everything else needs it when other machines can connect."""
 
 import base64
 import http.client
-import os
-import subprocess
-import sys
-from contextlib import contextmanager
-from pathlib import Path
-from types import SimpleNamespace
 
 import pytest
 from fastapi import FastAPI, WebSocket
@@ -21,13 +15,12 @@ from ghibli_studio.ui.server.auth import PasswordGate, is_local, is_loopback, pa
 from study.database import connection_pool
 from study.web.rate_limit import LOGINS
 from study.web.server import MAX_BODY_BYTES
-from tests.support.ports import free_port
+from tests.support.servers import ROOT, lines_until, started
 from tests.support.study_project import study_project
 from tests.support.study_sample import LANDMARKS, live
 
-ROOT = Path(__file__).parents[3]
 PASSWORD = "Gößerschlößl: 7"
-NO_SPACE = "a study needs a server of its own here; start one with: python app.py --study-only"
+NO_SPACE = "a study needs its own server here; start one with: python app.py --study-only"
 OPEN = ("/study", "/study/", "/study/p/x", "/study/withdraw", "/study/static/study.css", "/study-img/x", "/study?x=1")
 SHUT = (
     "/",
@@ -64,7 +57,7 @@ def nothing_chosen(monkeypatch):
 
 @pytest.fixture
 def behind():
-    """An app behind the gate that answers everything with the path that reached it."""
+    """An app behind the password that answers every request with the path that reached it."""
     app = FastAPI(middleware=[Middleware(PasswordGate, password=PASSWORD)], openapi_url=None, redirect_slashes=False)
 
     @app.websocket("/{path:path}")
@@ -223,19 +216,19 @@ def served(workspace, host):
 
 
 def test_a_new_password_is_reported_and_a_chosen_one_is_not(workspace, capsys, monkeypatch):
-    _, (gate,) = served(workspace, "0.0.0.0")
+    _, (gate_options,) = served(workspace, "0.0.0.0")
     printed = "* Password of the studio: {} (any user name; set GHIBLI_PASSWORD to choose your own)\n"
-    assert capsys.readouterr().out == printed.format(gate["password"])
+    assert capsys.readouterr().out == printed.format(gate_options["password"])
     monkeypatch.setenv("GHIBLI_PASSWORD", "chosen")
     assert served(workspace, "0.0.0.0")[1] == [{"password": "chosen"}]
     assert capsys.readouterr().out == ""
 
 
 @pytest.mark.usefixtures("nothing_held")
-def test_this_machine_alone_has_the_study_without_a_gate(workspace):
+def test_this_machine_alone_has_the_study_without_a_password(workspace):
     client, gates = served(workspace, "127.0.0.1")
     assert gates == []
-    assert "There is no study here yet; make one in the Study tab." in client.get("/study").text
+    assert "There is no study yet; create one in the Study tab." in client.get("/study").text
     live(study_project(workspace).study)
     assert "I have read this" in client.get("/study").text
 
@@ -263,7 +256,7 @@ def test_a_live_study_is_looked_up_once_a_second_and_held_until_it_is_archived(w
     store.close()
     blind_study.archive_study(project)
     assert connection_pool.POOLS == {}
-    assert "There is no study here yet" in client.get("/study").text
+    assert "There is no study yet" in client.get("/study").text
     now[0] += 1.1
     live(project.study)
     assert "I have read this" in client.get("/study").text
@@ -300,35 +293,6 @@ def test_the_pilots_key_opens_a_draft_and_no_other_does(workspace):
     assert "I have read this" in page
 
 
-@contextmanager
-def started(workspace, *options, environment=()):
-    """`python app.py` as a person starts it; yields (port, what it prints until it serves)."""
-    port = free_port()
-    process = subprocess.Popen(
-        [sys.executable, "app.py", "--port", str(port), "--workspace", str(workspace.root), *options],
-        cwd=ROOT,
-        env={**os.environ, "PYTHONUNBUFFERED": "1", **dict(environment)},
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-        text=True,
-    )
-    try:
-        yield SimpleNamespace(port=port, process=process)
-    finally:
-        process.terminate()
-        process.communicate(timeout=20)
-
-
-def lines_until(process, beginning):
-    """What the process prints, up to the line that begins so."""
-    printed = []
-    for line in process.stdout:
-        printed.append(line)
-        if line.startswith(beginning):
-            return printed
-    raise AssertionError("".join(printed))
-
-
 def status(port, path, headers=None, method="GET", body=None):
     """The status of exactly this path: nothing on the way makes it tidy."""
     connection = http.client.HTTPConnection("127.0.0.1", port, timeout=60)
@@ -343,11 +307,12 @@ def status(port, path, headers=None, method="GET", body=None):
         connection.close()
 
 
-def test_the_studio_really_starts_behind_its_gate(workspace):
+@pytest.mark.integration
+def test_the_studio_really_starts_behind_its_password(workspace):
     live(study_project(workspace).study)
     with started(workspace, "--host", "0.0.0.0") as server:
         printed = lines_until(server.process, "* Running on")
-        password = printed[-2].split("password: ")[1].split(" ")[0]
+        password = printed[-2].split("Password of the studio: ")[1].split(" ")[0]
         port = server.port
         assert status(port, "/", basic(password)) == 200
         for path in (
@@ -389,6 +354,7 @@ def test_the_studio_really_starts_behind_its_gate(workspace):
         assert server.process.poll() is None, server.process.stdout.read()
 
 
+@pytest.mark.integration
 def test_study_only_serves_nothing_else(workspace):
     live(study_project(workspace).study)
     with started(workspace, "--study-only", "--host", "0.0.0.0") as server:
@@ -413,7 +379,8 @@ def test_study_only_serves_nothing_else(workspace):
             assert status(server.port, path) == 404, path
 
 
+@pytest.mark.integration
 def test_study_only_without_a_study_says_what_to_do(workspace):
     with started(workspace, "--study-only") as server:
-        assert server.process.stdout.read() == "error: there is no study here yet; make one in the Study tab\n"
+        assert server.process.stdout.read() == "error: there is no study yet; create one in the Study tab\n"
         assert server.process.wait(20) == 1

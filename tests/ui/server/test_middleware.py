@@ -160,6 +160,7 @@ def test_one_link_that_floods_slows_nobody_else_down(page, monkeypatch):
     assert page.get("/study/withdraw").status_code == 200
 
 
+@pytest.mark.integration
 def test_no_secret_is_printed_or_written(workspace):
     """The password, the Hub's token and personal links, in what a real server prints and in all that it leaves."""
     project, port = study_project(workspace), free_port()

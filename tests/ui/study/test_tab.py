@@ -44,7 +44,7 @@ def project(workspace):
 
 @pytest.fixture
 def press(workspace, monkeypatch):
-    """Presses a button of the tab by its id: runs what is wired to it, with the given values."""
+    """Press a button of the tab by its id: run its handler with the given values."""
     monkeypatch.setattr(gr, "Info", lambda text: None)
     with gr.Blocks() as page:
         name, tab = gr.Dropdown([]), gr.Tab("Study")
@@ -74,13 +74,13 @@ def make(press, project, landmarks=LANDMARKS, **changes):
     return press("study-create", project.name, project.image_sets()[0].name, list(landmarks), WHERE, *values.values())
 
 
-def opened(press, project, people=3, mode="live", **changes):
-    """A live study that some people have answered."""
+def opened(press, project, participants=3, mode="live", **changes):
+    """A live study that some participants have answered."""
     make(press, project, **changes)
     press("study-lock", project.name, True, WHERE)
     store = blind_study.require_study(project)
     codes = []
-    for _ in range(people):
+    for _ in range(participants):
         token = store.join(mode, "1").token
         codes.append(answer_all(store, token, client_ms=3000).withdrawal_code)
     return store, codes
@@ -130,12 +130,12 @@ def test_a_draft_takes_the_forms_place_and_can_be_tried(press, project):
     assert "Previewed 0 times" in shown["card"]
 
 
-def test_whoever_tries_a_draft_is_counted_and_counts_for_nothing(press, project):
+def test_previews_of_a_draft_are_counted_apart(press, project):
     make(press, project)
     store = blind_study.require_study(project)
     answer_all(store, store.join("pilot", "1").token)
     card = status_card.card(store)
-    assert "Previewed 1 times" in card
+    assert "Previewed 1 time." in card
     assert ">pilot<" in card
     assert study_tab.study_view(project, WHERE, "key")[2] == SHOWN
 
@@ -208,12 +208,12 @@ def test_who_can_open_the_link_is_reported():
 
 
 def test_before_the_page_has_reported_its_address_there_is_no_link(press, project):
-    opened(press, project, people=0)
+    opened(press, project, participants=0)
     assert study_tab.study_view(project, "", "key")[5] == ""
 
 
 def test_the_live_card_counts_and_tells_no_result(press, project):
-    store, _ = opened(press, project, people=2)
+    store, _ = opened(press, project, participants=2)
     store.join("live", "1")
     card = status_card.card(store)
     assert "2 of 6 have finished (33 %)" in card
@@ -292,8 +292,8 @@ def test_the_closed_card_tells_who_did_not_finish(press, project):
     assert "simulated" not in card
 
 
-def test_a_study_that_nobody_answered_has_results_all_the_same(press, project):
-    closed(press, project, people=0)
+def test_a_study_without_answers_has_results(press, project):
+    closed(press, project, participants=0)
     shown = press("study-results", project.name)
     assert "0 participants answered" in shown["words"]
     assert "no data" in shown["plots"]
@@ -349,7 +349,7 @@ def test_a_draft_is_archived_and_another_can_be_made(press, project):
 
 
 def test_a_live_study_is_not_archived(press, project):
-    opened(press, project, people=0)
+    opened(press, project, participants=0)
     shows_error(
         "the study is live; close it first, because participants may still be answering",
         press,
@@ -374,7 +374,7 @@ def test_without_a_study_every_button_says_so(press, project):
 
 def test_a_study_that_participants_cannot_meet_says_so(press, workspace, project):
     other = study_project(workspace, "other")
-    opened(press, other, people=0)
+    opened(press, other, participants=0)
     shown = make(press, project)
     sentence = (
         '<p class="problem">Only one study is served at a time; now it is that of project &#x27;other&#x27;, '
@@ -393,7 +393,7 @@ def test_a_study_that_participants_cannot_meet_says_so(press, workspace, project
 
 
 def test_the_page_with_a_study_can_be_built(press, workspace, project):
-    opened(press, project, people=0)
+    opened(press, project, participants=0)
     page = build(workspace, "key")
     names = {component.elem_id for component in page.blocks.values() if getattr(component, "elem_id", None)}
     assert {"study-create", "study-lock", "study-close", "study-results", "study-export", "study-landmarks"} <= names

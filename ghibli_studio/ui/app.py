@@ -55,7 +55,7 @@ def build(workspace: Workspace, pilot_key: str = "") -> gr.Blocks:
             with gr.Column(scale=3, min_width=300):
                 gr.Markdown(f"# Ghibli Studio\n{SUBTITLE}", elem_id="title")
             project = gr.Dropdown([], label="Project", elem_id="project", scale=1, min_width=240)
-            with gr.Column(scale=0, min_width=96):
+            with gr.Column(scale=0, min_width=136):
                 shortcuts.lay_out()
         if why := storage_warning(workspace.root):
             gr.Markdown(f"**{why}.**", elem_id="storage-warning")

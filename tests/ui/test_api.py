@@ -161,11 +161,11 @@ def test_the_readmes_script_runs(served, tmp_path):
 def test_an_agent_finds_the_tools_and_gets_an_image(served, tmp_path):
     pytest.importorskip("mcp")
     from mcp import ClientSession
-    from mcp.client.streamable_http import streamablehttp_client
+    from mcp.client.streamable_http import streamable_http_client
 
     async def talk():
         async with (
-            streamablehttp_client(f"{served[1]}gradio_api/mcp/") as (reading, writing, _),
+            streamable_http_client(f"{served[1]}gradio_api/mcp/") as (reading, writing, _),
             ClientSession(reading, writing) as session,
         ):
             await session.initialize()

@@ -138,6 +138,7 @@ dialog#shortcuts button { padding: .35rem 1rem; border-radius: .5rem; background
   #stylize-gallery .grid-container { grid-template-columns: repeat(2, minmax(0, 1fr)) !important; }
   #photos-gallery .grid-container { grid-template-columns: repeat(2, minmax(0, 1fr)) !important; }
   #dataset-gallery .grid-container { grid-template-columns: repeat(2, minmax(0, 1fr)) !important; }
+  #crop-choice > .form { order: -1; min-width: 100% !important; }
   .strip .grid-container { grid-template-columns: repeat(4, minmax(0, 1fr)) !important; }
   .gallery-item, .thumbnail-item { min-width: 0 !important; width: 100% !important; }
   .thumbnail-item .caption-label { max-width: 100%; padding: 0 .25rem; font-size: .6rem; white-space: normal; }
@@ -150,6 +151,8 @@ dialog#shortcuts button { padding: .35rem 1rem; border-radius: .5rem; background
 .findings { margin: .3rem 0; padding-left: 0; list-style: none; } .findings li { margin: .3rem 0; }
 #evaluate-images .grid-wrap { min-height: 0; }
 #prompts-table td { vertical-align: top; }
+:is(#prompts-skipped, #stylize-failed):not(:has(details)) { display: none; }
+#adapters-table td:nth-child(2) { min-width: 10rem; }
 #crop-preview img { cursor: crosshair; }
 #stylize-gallery .thumbnail-item { aspect-ratio: 2 / 1 !important; }
 #photos-gallery .thumbnail-item { aspect-ratio: 1 !important; }

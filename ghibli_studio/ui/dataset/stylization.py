@@ -143,7 +143,7 @@ def build(workspace: Workspace, project: gr.Dropdown) -> Step:
             elem_id="stylize-state",
         )
         gallery = gr.Gallery(
-            label="Photo | stylized: ○ pending, ◐ to review, ✓ accepted, ✗ rejected",
+            label="○ pending, ◐ to review, ✓ accepted, ✗ rejected",
             columns=6,
             height="auto",
             object_fit="contain",

@@ -25,9 +25,9 @@ from ghibli_studio.ui.components import html_parts
 from ghibli_studio.workspace.project import Project
 
 COLUMNS: dict[str, tuple[Literal["str", "number"], str]] = {
-    "Metric": ("str", "250px"),
+    "Metric": ("str", "230px"),
     "Task": ("str", "140px"),
-    "Pair": ("str", "210px"),
+    "Pair": ("str", "200px"),
     "Difference": ("number", "105px"),
     "Low": ("number", "85px"),
     "High": ("number", "85px"),

@@ -1,1 +1,1 @@
-"""TODO docstring."""
+"""Documentation, and the programs that write the generated parts of it."""

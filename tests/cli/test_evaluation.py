@@ -16,12 +16,12 @@ QUICK = ["--steps", "2", "--tasks", "txt2img", "--landmarks", "Big Ben, Colosseu
 def run(trained, capsys):
     """Run a verb on the project; returns (exit code, output, errors)."""
 
-    def told(verb, *words):
+    def printed(verb, *words):
         code = main([verb, "sample", "--workspace", str(trained.workspace.root), *words])
         out, err = capsys.readouterr()
         return code, out, err
 
-    return told
+    return printed
 
 
 def test_evaluate_prints_the_comparisons_and_report_writes_the_page(run, trained):
@@ -90,7 +90,7 @@ def test_an_evaluation_resumes_by_its_name(run, trained):
 
 
 @pytest.mark.parametrize(
-    ("words", "told"),
+    ("words", "sentence"),
     [
         (
             ("evaluate", "--landmarks", "Atlantis"),
@@ -105,10 +105,10 @@ def test_an_evaluation_resumes_by_its_name(run, trained):
         (("report", "--evaluation", "x"), "error: project 'sample' has no evaluation 'x'; it has none yet"),
     ],
 )
-def test_what_is_wrong_is_one_sentence(run, words, told):
+def test_what_is_wrong_is_one_sentence(run, words, sentence):
     code, out, err = run(*words)
     assert (code, out) == (1, "")
-    assert told in err
+    assert sentence in err
     assert err.startswith("error: ")
     assert err.count("\n") == 1
 

@@ -1,7 +1,7 @@
 """The `Builder`: walls, roofs, windows and other parts with which every landmark is drawn.
 
 Units are local: x to the right, y up, y = 0 the ground, a building about 1 to 2 units large. Walls face the viewer or
-recede to the right. Which parts make which landmark is told in `architecture`.
+recede to the right. `architecture` says which parts make which landmark.
 """
 
 from __future__ import annotations

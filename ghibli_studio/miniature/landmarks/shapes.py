@@ -1,6 +1,6 @@
 """What a picture is made of before it has pixels: materials, colors, polygons, and a few outlines.
 
-`Builder` draws buildings with these, `layout` the scenery; how a material looks is told in `painting`.
+`Builder` draws buildings with these, `layout` the scenery; the look of a material is in `painting`.
 """
 
 from __future__ import annotations

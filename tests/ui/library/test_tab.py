@@ -148,8 +148,8 @@ def test_a_grid_is_generated_in_the_page_stopped_and_resumed(generated_copy):
 
 
 def test_the_default_model_of_a_grid_is_the_first_trained_one(generated_project, workspace):
-    drawer, grids = xy_grid.model_view(generated_project)
-    assert drawer["value"] == "lora"
+    choice, grids = xy_grid.model_view(generated_project)
+    assert choice["value"] == "lora"
     assert grids["value"] is None
     assert xy_grid.model_view(None)[0]["choices"] == []
     assert set(xy_grid.EXAMPLES) == set(generation_xy_grid.AXES)

@@ -1,7 +1,7 @@
 """Single things to put around a landmark: trees, people, boats, a skyline, and outlines of hills and clumps.
 
 Each adds its shapes to the layout at (x, y), the foot of the thing in frame coordinates; h is its height, r its
-radius. Which of them a setting has is told in `backdrop`, `ground` and `foreground`.
+radius. `backdrop`, `ground` and `foreground` say which of them a setting has.
 """
 
 from __future__ import annotations

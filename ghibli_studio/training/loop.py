@@ -212,6 +212,7 @@ def _training_mode(base: BaseModel, settings: TrainingSettings) -> Iterator[None
     try:
         yield
     finally:
+        unet.eval()  # a run that is stopped within an epoch would leave it in training mode
         if settings.gradient_checkpointing:
             unet.disable_gradient_checkpointing()
             _first_attribute(text_encoder, "activation_checkpointing_disable", "gradient_checkpointing_disable")()

@@ -200,7 +200,8 @@ def test_a_tokenizer_in_the_old_layout_gives_the_same_tokens(copy, tiny_folder):
 # loading
 
 
-def test_a_folder_is_loaded_and_everything_is_frozen(tiny, tiny_folder):
+def test_a_folder_is_loaded_and_everything_is_frozen(tiny_folder):
+    tiny = load(str(tiny_folder))
     assert tiny.description == describe(str(tiny_folder))
     assert (tiny.device, tiny.dtype, tiny.shape) == (torch.device("cpu"), torch.float32, [32, 64, 32, 32])
     assert tiny.scheduler_config == json.loads((tiny_folder / "scheduler/scheduler_config.json").read_text())

@@ -308,6 +308,7 @@ def test_to_stop_iterating_stops_training(tiny):
         pass
     state = adapter.state()
     events.close()
+    assert not tiny.host.unet.training
     assert all(torch.equal(value, state[name]) for name, value in adapter.state().items())
     adapter.detach()
 

@@ -12,6 +12,7 @@ from ghibli_studio.cli.app import main
 ROOT = Path(__file__).parents[2]
 
 
+@pytest.mark.integration
 def test_from_nothing_to_images(call, tiny_folder, workspace):
     code, lines = call("dataset", "sample", "p", "--count", "8", "--base-model", str(tiny_folder))
     assert code == 0
@@ -243,6 +244,7 @@ def test_a_workspace_that_cannot_be_written(tmp_path, capsys):
     assert "cannot be used (Not a directory); choose another folder with --workspace" in err
 
 
+@pytest.mark.integration
 def test_cancelling_from_the_command_line(call, project):
     from ghibli_studio.config.training import preset
     from ghibli_studio.data import dataset as datasets
@@ -253,6 +255,7 @@ def test_cancelling_from_the_command_line(call, project):
     assert call("runs", "cancel", project.name, run.id) == (0, [{"event": "cancelled", "run": run.id}])
 
 
+@pytest.mark.integration
 def test_several_seeds_are_runs_that_differ_in_nothing_else(call, project):
     code, lines = call(
         "train",
@@ -403,6 +406,7 @@ def test_doctor(call):
     assert code == (0 if all(line["ok"] for line in lines) else 1)
 
 
+@pytest.mark.integration
 def test_it_runs_as_a_module_and_helps_without_heavy_imports():
     code = (
         "import sys\n"
@@ -415,6 +419,7 @@ def test_it_runs_as_a_module_and_helps_without_heavy_imports():
     assert "Train an adapter" in done.stdout
 
 
+@pytest.mark.integration
 def test_a_taken_port_is_reported():
     with socket.socket() as taken:
         taken.bind(("127.0.0.1", 0))

@@ -3,6 +3,7 @@
 import ast
 import re
 from collections import Counter
+from functools import cache
 from graphlib import TopologicalSorter
 
 import pytest
@@ -54,8 +55,13 @@ MOST_LINES = 300
 """In one module."""
 
 
+@cache
 def all_imports(path):
     """(module, at the top level of the file) of every import that happens at run time."""
+    return list(_imports(path))
+
+
+def _imports(path):
     tree = ast.parse(path.read_text(encoding="utf-8"))
     for node in ast.walk(tree):
         for child in ast.iter_child_nodes(node):

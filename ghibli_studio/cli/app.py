@@ -21,7 +21,7 @@ from ghibli_studio.runtime.environment import default_root
 from ghibli_studio.workspace.files import explain_os_error
 from study import StudyError
 from study.cli.app import app as study_app
-from study.cli.console import CONTEXT_SETTINGS
+from study.cli.console import CANCELLED, CONTEXT_SETTINGS, DONE, FAILED, abandon_output
 from study.cli.console import run as run_app
 
 
@@ -35,17 +35,16 @@ class ErrorsAsSentences(TyperGroup):
             code = super().invoke(ctx)
         except (StudioError, StudyError) as error:
             console.error(str(error))
-            code = 1
-        except BrokenPipeError:  # the reader has read enough (`| head`); Python's own last flush must not complain
-            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-            code = 141
+            code = FAILED
+        except BrokenPipeError:
+            code = abandon_output()
         except OSError as error:
             console.error(str(explain_os_error(error, default_root())))
-            code = 1
+            code = FAILED
         except KeyboardInterrupt:
             console.error("cancelled; what was finished is kept")
-            code = 130
-        raise typer.Exit(code or 0)
+            code = CANCELLED
+        raise typer.Exit(code or DONE)
 
 
 app = typer.Typer(

@@ -14,14 +14,12 @@ from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from filelock import FileLock, Timeout
-
 from adapters.settings import StudioError
 from ghibli_studio.curation.photos import EDITABLE, PROMPT_PARTS, Attempt, Photo, State, edited
 from ghibli_studio.data.file_source import read_file
 from ghibli_studio.imaging.image_io import open_image
 from ghibli_studio.models.description import describe
-from ghibli_studio.workspace.files import explain_os_error, make_folder, read_json, write_atomic
+from ghibli_studio.workspace.files import explain_os_error, file_lock, read_json, write_atomic
 from ghibli_studio.workspace.project import Project
 
 if TYPE_CHECKING:
@@ -145,20 +143,9 @@ def save(project: Project, collection: Collection) -> Collection:
 @contextmanager
 def write_lock(project: Project) -> Iterator[None]:
     """Hold the lock for changing the collection; raises StudioError if it is not free within the timeout."""
-    make_folder(project.collection.folder)
-    lock = FileLock(project.collection.lock, thread_local=False)  # several threads drive a generator of the page
-    try:
-        lock.acquire(timeout=LOCK_TIMEOUT_SECONDS)
-    except Timeout as error:
-        raise StudioError(
-            f"another user is changing the photos of project {project.name!r}; try again in a minute"
-        ) from error
-    except OSError as error:
-        raise explain_os_error(error, project.collection.lock) from error
-    try:
+    taken = f"another user is changing the photos of project {project.name!r}; try again in a minute"
+    with file_lock(project.collection.lock, taken, LOCK_TIMEOUT_SECONDS):
         yield
-    finally:
-        lock.release()
 
 
 def load_or_create(project: Project, base_model: str) -> Collection:

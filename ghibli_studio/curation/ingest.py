@@ -16,8 +16,6 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path, PurePosixPath
 from typing import Literal
 
-from filelock import FileLock, Timeout
-
 from adapters.settings import StudioError
 from ghibli_studio.curation import collection as collections
 from ghibli_studio.curation.caption_files import CaptionFiles, SkippedFile, is_caption_list
@@ -35,7 +33,7 @@ from ghibli_studio.miniature.photo_credits import read_credits
 from ghibli_studio.models.location import MINIATURE
 from ghibli_studio.plotting.formatting import pluralize
 from ghibli_studio.runtime.progress import Progress
-from ghibli_studio.workspace.files import explain_os_error, make_folder, write_plain
+from ghibli_studio.workspace.files import file_lock, write_plain
 from ghibli_studio.workspace.project import Project
 
 Source = Path | Sequence[Path] | Literal["photos", "landmarks"]
@@ -265,17 +263,6 @@ def _notes(ingestion: _Ingestion, others: list[str]) -> list[str]:
 @contextmanager
 def _ingest_lock(project: Project) -> Iterator[None]:
     """Hold the lock for adding photos, since each photo gets the next number."""
-    make_folder(project.collection.folder)
-    lock = FileLock(project.collection.ingest_lock, thread_local=False)  # several threads drive a generator of the page
-    try:
-        lock.acquire(blocking=False)
-    except Timeout as error:
-        raise StudioError(
-            f"photos are being added to project {project.name!r} right now; wait until that is done"
-        ) from error
-    except OSError as error:
-        raise explain_os_error(error, project.collection.ingest_lock) from error
-    try:
+    taken = f"photos are being added to project {project.name!r} right now; wait until that is done"
+    with file_lock(project.collection.ingest_lock, taken):
         yield
-    finally:
-        lock.release()

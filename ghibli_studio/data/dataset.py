@@ -16,7 +16,6 @@ from contextlib import contextmanager, suppress
 from dataclasses import asdict, dataclass, replace
 from typing import Any, Literal
 
-from filelock import FileLock, Timeout
 from PIL import Image
 
 from adapters.settings import StudioError
@@ -25,7 +24,7 @@ from ghibli_studio.imaging.crop import square
 from ghibli_studio.imaging.image_io import open_image
 from ghibli_studio.models.description import Description
 from ghibli_studio.models.tokenizer import load_tokenizer, token_count
-from ghibli_studio.workspace.files import explain_os_error, make_folder, read_json, write_atomic, write_json
+from ghibli_studio.workspace.files import file_lock, read_json, write_atomic, write_json
 from ghibli_studio.workspace.project import Project
 
 VERSION = 1
@@ -137,21 +136,11 @@ def load(project: Project) -> Dataset:
 @contextmanager
 def edit_lock(project: Project) -> Iterator[None]:
     """Lock the dataset for a change and repair it; raises StudioError if it is locked already."""
-    make_folder(project.folder)
-    lock = FileLock(project.dataset_lock, thread_local=False)  # several threads drive a page's generator
-    try:
-        lock.acquire(blocking=False)
-    except Timeout as error:
-        raise StudioError(
-            f"the dataset of project {project.name!r} is being written; wait until that is done"
-        ) from error
-    except OSError as error:
-        raise explain_os_error(error, project.dataset_lock) from error
-    try:
+    with file_lock(
+        project.dataset_lock, f"the dataset of project {project.name!r} is being written; wait until that is done"
+    ):
         restore(project)
         yield
-    finally:
-        lock.release()
 
 
 def restore(project: Project) -> None:

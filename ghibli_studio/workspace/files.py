@@ -10,6 +10,8 @@ import hashlib
 import json
 import os
 import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
 from datetime import datetime
 from functools import lru_cache
 from pathlib import Path
@@ -145,3 +147,22 @@ def write_plain(path: Path, data: bytes) -> None:
         path.write_bytes(data)
     except OSError as error:
         raise explain_os_error(error, path) from error
+
+
+@contextmanager
+def file_lock(path: Path, taken: str, timeout: float = 0) -> Iterator[None]:
+    """Hold the lock of a file; raises StudioError with the sentence `taken` if it is not free within `timeout`, s."""
+    from filelock import FileLock, Timeout
+
+    make_folder(path.parent)
+    lock = FileLock(path, thread_local=False)  # several threads drive a generator of the page
+    try:
+        lock.acquire(timeout=timeout)
+    except Timeout as error:
+        raise StudioError(taken) from error
+    except OSError as error:
+        raise explain_os_error(error, path) from error
+    try:
+        yield
+    finally:
+        lock.release()

@@ -46,6 +46,12 @@ class Console:
             print(f"{event}: {message}", file=sys.stderr)
 
 
+def abandon_output() -> int:
+    """Return the exit code for output whose reader has read enough (`| head`), so that the last flush is silent."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    return BROKEN_PIPE
+
+
 class StudyCommand(TyperCommand):
     """A command that turns errors into one sentence and an exit code, wherever it is mounted."""
 
@@ -57,9 +63,8 @@ class StudyCommand(TyperCommand):
         except StudyError as error:
             console.error(str(error))
             code = FAILED
-        except BrokenPipeError:  # the reader has read enough (`| head`); Python's own last flush must not complain
-            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-            code = BROKEN_PIPE
+        except BrokenPipeError:
+            code = abandon_output()
         except OSError as error:
             path = error.filename or ctx.params.get("folder")
             console.error(f"{path} cannot be used ({error.strerror}); check the disk and its permissions")
